@@ -1,0 +1,3 @@
+module github.com/moorage-dev/moorage
+
+go 1.26.3

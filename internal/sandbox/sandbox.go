@@ -1,0 +1,175 @@
+// Package sandbox runs one agent per sandbox and says how it ended.
+//
+// A [Driver] is an isolation engine. It promises, and the conformance suite in sandboxtest holds
+// every driver to it, that
+//
+//   - a sandbox that Create returned is running, and stays so until its process exits, Stop is
+//     called, or a limit kills it: each with a cause that [Sandbox.Wait] reports;
+//   - Stop leaves nothing behind: no process, mount, cgroup or file of the sandbox's own;
+//   - whatever the process writes to stdout and stderr lands in the journal under Spec.LogDir,
+//     bounded on disk, whether or not anybody reads it;
+//   - nothing of the host can be reached from inside but what the Spec names.
+//
+// The package knows no sessions, callers or images: those rooms translate to a [Spec].
+package sandbox
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+)
+
+// Isolation orders how far a driver keeps a sandbox from the host. A runtime may name the least
+// that it accepts.
+type Isolation int
+
+const (
+	None   Isolation = iota // a plain process: development only
+	Kernel                  // a kernel of its own in user space (gVisor)
+	VM                      // hardware virtualisation
+)
+
+func (i Isolation) String() string { return [...]string{"none", "kernel", "vm"}[i] }
+
+// Driver is an isolation engine. Its methods may be called concurrently.
+type Driver interface {
+	Name() string
+	Isolation() Isolation
+
+	// Create starts a sandbox. It returns once the process runs, which is before the agent listens.
+	// A failure leaves nothing behind. The same ID twice is a moorage.Conflict.
+	Create(ctx context.Context, spec Spec) (Sandbox, error)
+
+	// List returns the sandboxes that are alive, whoever created them: a server that restarts
+	// finds its own again by their labels.
+	List(ctx context.Context) ([]Sandbox, error)
+
+	// Close lets go of the driver. Sandboxes behind a shim live on; those of an in-process driver end.
+	Close() error
+}
+
+// Sandbox is one running agent.
+type Sandbox interface {
+	Info() Info
+
+	// Dial opens a TCP connection to a port on the sandbox's own loopback.
+	// It fails at once while nothing listens there.
+	Dial(ctx context.Context, port uint16) (net.Conn, error)
+
+	// Exec starts another process in the sandbox.
+	Exec(ctx context.Context, cmd Command) (Process, error)
+
+	Stats(ctx context.Context) (Stats, error)
+
+	// Wait blocks until the sandbox has ended and says why. It may be called many times.
+	Wait(ctx context.Context) (Exit, error)
+
+	// Stop sends SIGTERM, waits up to grace for the process to go, kills what is left and removes
+	// every trace. Grace 0 kills at once. It may be called twice, and after the process ended.
+	Stop(ctx context.Context, grace time.Duration) error
+}
+
+// Info is what a driver remembers of a sandbox for whoever finds it by List.
+type Info struct {
+	ID        string            `json:"id"`
+	Labels    map[string]string `json:"labels,omitempty"` // as given in Spec; never interpreted
+	LogDir    string            `json:"logDir"`
+	Engine    string            `json:"engine"` // driver name and build, such as "gvisor 3f9c…"
+	CreatedAt time.Time         `json:"createdAt"`
+}
+
+// Spec describes a sandbox. The zero value of each limit means the driver's default.
+type Spec struct {
+	ID      string            `json:"id"` // NewID; engines match ids by prefix, so all have one length
+	Labels  map[string]string `json:"labels,omitempty"`
+	Root    Root              `json:"root"`
+	Process ProcessSpec       `json:"process"`
+	Mounts  []Mount           `json:"mounts,omitempty"`
+	Limits  Limits            `json:"limits"`
+	Network Network           `json:"network"`
+	LogDir  string            `json:"logDir"` // host directory for the journal; made if absent, kept after Stop
+}
+
+// Root is the root file system, read-only below an overlay in memory.
+// Exactly one of its members is set.
+type Root struct {
+	EROFS string `json:"erofs,omitempty"` // host path of an EROFS image
+	Dir   string `json:"dir,omitempty"`   // host directory, where EROFS cannot be
+	Host  string `json:"host,omitempty"`  // process driver only: the host's own root; the working directory of the agent
+}
+
+// ProcessSpec is the first process of a sandbox.
+type ProcessSpec struct {
+	Args []string `json:"args"`
+	Env  []string `json:"env,omitempty"`  // KEY=VALUE; nothing of a session may be here
+	Dir  string   `json:"dir,omitempty"`  // default "/"
+	User string   `json:"user,omitempty"` // "uid[:gid]" or a name in the image's /etc/passwd; empty is root inside the sandbox
+}
+
+// Mount binds a host directory into the sandbox.
+type Mount struct {
+	Source   string `json:"source"`
+	Target   string `json:"target"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
+}
+
+// Limits bound what one sandbox can take from the host.
+type Limits struct {
+	MemoryBytes  int64 `json:"memoryBytes,omitempty"`  // default 8 GiB; more is a kill, reported as OutOfMemory
+	MilliCPU     int64 `json:"milliCPU,omitempty"`     // default 2000
+	PIDs         int64 `json:"pids,omitempty"`         // default 1024 processes of the agent
+	OverlayBytes int64 `json:"overlayBytes,omitempty"` // default 1 GiB of writes above the root; more is ENOSPC inside
+	JournalBytes int64 `json:"journalBytes,omitempty"` // default 16 MiB on disk, oldest dropped first
+}
+
+// Network says what the sandbox may reach. The zero value reaches nothing.
+type Network struct {
+	Egress Egress `json:"egress,omitempty"`
+	// Hosts, when set with EgressPublic, is the whole allow-list: names or name:port.
+	Hosts []string `json:"hosts,omitempty"`
+}
+
+// Egress is the outward rule of a sandbox's gateway.
+type Egress string
+
+const (
+	EgressNone   Egress = "none"   // loopback only
+	EgressPublic Egress = "public" // public addresses; never private ranges, link-local, the host or other sandboxes
+)
+
+// Command is a further process in a running sandbox.
+type Command struct {
+	Args []string
+	Env  []string // added to the agent's own environment
+	Dir  string   // default: the agent's
+	// Stdin is read by the driver until EOF or until the process ends. Nil is /dev/null.
+	Stdin  io.Reader
+	Stdout io.Writer // nil discards
+	Stderr io.Writer
+}
+
+// Process is a running Command.
+type Process interface {
+	// Wait returns once the process ended and all its output was written.
+	Wait() (Exit, error)
+	Kill() error
+}
+
+// Exit says how a sandbox or a process ended.
+type Exit struct {
+	Code        int       `json:"code"`             // exit status; -1 when a signal or the platform ended it
+	Signal      string    `json:"signal,omitempty"` // such as "SIGSEGV"
+	OutOfMemory bool      `json:"outOfMemory,omitempty"`
+	Stopped     bool      `json:"stopped,omitempty"` // Stop asked for it
+	Cause       string    `json:"cause"`             // one sentence for people: "exited with status 1"
+	At          time.Time `json:"at"`
+}
+
+// Stats is what a sandbox has used so far.
+type Stats struct {
+	CPU         time.Duration `json:"cpu"`         // of all its processes and its kernel
+	MemoryBytes int64         `json:"memoryBytes"` // now
+	PeakBytes   int64         `json:"peakBytes"`
+	EgressBytes int64         `json:"egressBytes"` // sent outward through the gateway
+}
