@@ -1,0 +1,51 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+)
+
+const sessionColumns = "id, caller_id, runtime_id, endpoint, owner, version, state, sandbox_id, started_by, start_took, created_at, last_active_at, ended_at, end_reason"
+
+func scanSession(r row) (s moorage.Session, err error) {
+	var took, created, active, ended int64
+	err = r.Scan(&s.ID, &s.CallerID, &s.RuntimeID, &s.Endpoint, &s.Owner, &s.Version, &s.State, &s.SandboxID, &s.StartedBy,
+		&took, &created, &active, &ended, &s.EndReason)
+	s.StartTook = time.Duration(took)
+	s.CreatedAt, s.LastActiveAt, s.EndedAt = fromNanos(created), fromNanos(active), fromNanos(ended)
+	return s, err
+}
+
+// PutSession writes s, new or changed.
+func (tx *Tx) PutSession(s moorage.Session) error {
+	return tx.exec(`INSERT INTO sessions (`+sessionColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state, sandbox_id = excluded.sandbox_id, started_by = excluded.started_by,
+			start_took = excluded.start_took, last_active_at = excluded.last_active_at, ended_at = excluded.ended_at, end_reason = excluded.end_reason`,
+		s.ID, s.CallerID, s.RuntimeID, s.Endpoint, s.Owner, s.Version, s.State, s.SandboxID, s.StartedBy,
+		int64(s.StartTook), nanos(s.CreatedAt), nanos(s.LastActiveAt), nanos(s.EndedAt), s.EndReason)
+}
+
+// Session returns the session with the given internal id, alive or ended, or NotFound.
+func (tx *Tx) Session(id string) (moorage.Session, error) {
+	r := tx.sql.QueryRowContext(tx.ctx, "SELECT "+sessionColumns+" FROM sessions WHERE id = ?", id)
+	return one(r, scanSession, fmt.Sprintf("no session has the id %q", id))
+}
+
+// LiveSessions returns every session that has not ended.
+func (tx *Tx) LiveSessions() ([]moorage.Session, error) {
+	return all(tx, scanSession, "SELECT "+sessionColumns+" FROM sessions WHERE ended_at = 0 ORDER BY created_at")
+}
+
+// EndedSessions returns up to limit ended sessions of a runtime, or of all when runtimeID is empty, newest first.
+func (tx *Tx) EndedSessions(runtimeID string, limit int) ([]moorage.Session, error) {
+	return all(tx, scanSession, "SELECT "+sessionColumns+` FROM sessions WHERE ended_at > 0 AND (? = '' OR runtime_id = ?)
+		ORDER BY created_at DESC LIMIT ?`, runtimeID, runtimeID, limit)
+}
+
+// ForgetSessions removes the records of sessions that ended before t and returns their ids.
+func (tx *Tx) ForgetSessions(t time.Time) ([]string, error) {
+	return all(tx, func(r row) (id string, err error) { return id, r.Scan(&id) },
+		"DELETE FROM sessions WHERE ended_at > 0 AND ended_at < ? RETURNING id", nanos(t))
+}
