@@ -76,7 +76,12 @@ type Info struct {
 	Labels    map[string]string `json:"labels,omitempty"` // as given in Spec; never interpreted
 	LogDir    string            `json:"logDir"`
 	Engine    string            `json:"engine"` // driver name and build, such as "gvisor 3f9c…"
+	Isolation Isolation         `json:"isolation"`
 	CreatedAt time.Time         `json:"createdAt"`
+
+	// Unenforced names the limits that this machine cannot hold the sandbox to, such as "memory"
+	// where no cgroup is writable. Empty on a machine where all hold.
+	Unenforced []string `json:"unenforced,omitempty"`
 }
 
 // Spec describes a sandbox. The zero value of each limit means the driver's default.
@@ -104,7 +109,7 @@ type ProcessSpec struct {
 	Args []string `json:"args"`
 	Env  []string `json:"env,omitempty"`  // KEY=VALUE; nothing of a session may be here
 	Dir  string   `json:"dir,omitempty"`  // default "/"
-	User string   `json:"user,omitempty"` // "uid[:gid]" or a name in the image's /etc/passwd; empty is root inside the sandbox
+	User string   `json:"user,omitempty"` // "uid[:gid]" in numbers; empty is root inside the sandbox
 }
 
 // Mount binds a host directory into the sandbox.
@@ -128,6 +133,11 @@ type Network struct {
 	Egress Egress `json:"egress,omitempty"`
 	// Hosts, when set with EgressPublic, is the whole allow-list: names or name:port.
 	Hosts []string `json:"hosts,omitempty"`
+	// Allow holds exceptions that the platform grants, never the tenant: "host:port" or
+	// "CIDR:port", with "*" for any port. They hold with EgressNone too, and for private addresses:
+	// a company's package index, say. What an entry names on the host's own loopback is reached
+	// from inside at the gateway's address, 10.0.2.2, where our DNS sends the name.
+	Allow []string `json:"allow,omitempty"`
 }
 
 // Egress is the outward rule of a sandbox's gateway.
