@@ -158,6 +158,13 @@ type Endpoint struct {
 	UpdatedAt     time.Time
 }
 
+// Target is what one call is made to.
+type Target struct {
+	Runtime  Runtime
+	Endpoint Endpoint
+	Version  Version // what a new session starts from
+}
+
 // SessionState is where a session stands.
 type SessionState string
 

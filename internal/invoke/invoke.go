@@ -1,0 +1,261 @@
+// Package invoke carries one call to an agent and its answer back.
+//
+// A call is resolved to an endpoint's version, acquires the session, is forwarded with the headers
+// that the agent may see, and is streamed back as the agent writes. Nothing that a caller sends can
+// pose as the platform: platform headers are dropped on the way in and set here.
+//
+// The package reads no wire format of AWS's: the faces in aws/… bind requests to a [Call].
+package invoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/session"
+)
+
+// Limits of a call. Source: AgentCore quotas.
+const (
+	MaxPayload    = 100_000_000      // bytes, each way
+	answerTimeout = 15 * time.Minute // to the first byte of the answer
+	streamTimeout = time.Hour        // to the last one
+	minSessionID  = 33
+	maxSessionID  = 256
+)
+
+// Catalog finds what a call is made to. It must not block.
+type Catalog interface {
+	Resolve(runtimeID, qualifier string) (moorage.Target, error)
+}
+
+// Service makes calls. Its fields are set before the first one.
+type Service struct {
+	Catalog  Catalog
+	Sessions *session.Manager
+	Region   string
+	Account  string
+	Log      *slog.Logger
+}
+
+// Address says which session of which endpoint a call is for.
+type Address struct {
+	Runtime   string // ARN, or a bare id together with Account
+	Account   string
+	Qualifier string // endpoint name; empty is DEFAULT
+	SessionID string // the caller's; empty has one minted
+	Owner     string // sessions of different owners never meet
+}
+
+// Call is one invocation.
+type Call struct {
+	Address
+	RequestID string
+	Header    http.Header // as the caller sent it; only what the agent may see is forwarded
+	Body      io.Reader
+	Length    int64 // of Body, -1 when unknown
+}
+
+// Answer is what the agent said. Close its Body when done: that releases the session.
+type Answer struct {
+	SessionID string
+	Header    http.Header // content type and the protocol's own headers
+	Body      io.ReadCloser
+}
+
+// Invoke forwards a call and returns when the agent's answer begins. Errors: Invalid, NotFound,
+// Busy, Quota, and AgentFailed when the agent answers with anything but success, ends, or is too slow.
+func (s *Service) Invoke(ctx context.Context, call Call) (*Answer, error) {
+	conn, err := s.open(ctx, call.Address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := conn.context(ctx)
+	request, err := conn.request(ctx, call)
+	if err != nil {
+		cancel(nil)
+		conn.lease.Release()
+		return nil, err
+	}
+	timer := time.AfterFunc(answerTimeout, func() { cancel(errTooSlow) })
+	response, err := conn.lease.Agent.RoundTrip(request)
+	timer.Stop()
+	if err == nil && (response.StatusCode < 200 || response.StatusCode > 299) {
+		response.Body.Close()
+		err = conn.agentError(response.StatusCode)
+	} else if err != nil {
+		err = conn.broken(ctx, err)
+	}
+	if err != nil {
+		cancel(nil)
+		conn.lease.Release()
+		return nil, err
+	}
+	body := &body{ReadCloser: response.Body, ctx: ctx, left: MaxPayload}
+	stop := time.AfterFunc(streamTimeout, func() { cancel(errTooLong) })
+	body.done = func() { stop.Stop(); cancel(nil); conn.lease.Release() }
+	return &Answer{SessionID: conn.sessionID, Header: answerHeader(response.Header), Body: body}, nil
+}
+
+var (
+	errTooSlow = moorage.Errorf(moorage.AgentFailed, "the agent did not begin its answer within %s", answerTimeout)
+	errTooLong = moorage.Errorf(moorage.AgentFailed, "the answer went on for longer than %s", streamTimeout)
+)
+
+// connection is a call's hold on its session.
+type connection struct {
+	target    moorage.Target
+	sessionID string
+	lease     *session.Lease
+}
+
+// open resolves an address and acquires its session, starting it when need be.
+func (s *Service) open(ctx context.Context, a Address) (*connection, error) {
+	target, key, err := s.resolve(&a)
+	if err != nil {
+		return nil, err
+	}
+	lease, err := s.Sessions.Acquire(ctx, key, target.Version)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{target, a.SessionID, lease}, nil
+}
+
+// resolve checks an address, mints a session id where there is none, and finds the target.
+func (s *Service) resolve(a *Address) (target moorage.Target, key session.Key, err error) {
+	id, err := s.runtimeID(*a)
+	if err != nil {
+		return target, key, err
+	}
+	if a.SessionID == "" {
+		a.SessionID = newUUID()
+	}
+	if n := len(a.SessionID); n < minSessionID || n > maxSessionID {
+		return target, key, invalid("runtimeSessionId", "Value at 'runtimeSessionId' failed to satisfy constraint: Member must have length between %d and %d; it has %d", minSessionID, maxSessionID, n)
+	}
+	if strings.ContainsFunc(a.SessionID, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+		return target, key, invalid("runtimeSessionId", "Value at 'runtimeSessionId' failed to satisfy constraint: Member must not hold control characters")
+	}
+	if target, err = s.Catalog.Resolve(id, a.Qualifier); err != nil {
+		return target, key, err
+	}
+	return target, session.Key{RuntimeID: id, Endpoint: target.Endpoint.Name, Owner: a.Owner, CallerID: a.SessionID}, nil
+}
+
+func invalid(member, format string, args ...any) error {
+	message := fmt.Sprintf(format, args...)
+	return &moorage.Error{Code: moorage.Invalid, Message: message, Fields: []moorage.Field{{Name: member, Message: message}}}
+}
+
+// runtimeID accepts both address forms. Another region or account holds nothing that is known here.
+func (s *Service) runtimeID(a Address) (string, error) {
+	if !strings.HasPrefix(a.Runtime, "arn:") {
+		if a.Account == "" {
+			return "", invalid("accountId", "an agent id needs accountId beside it; or give the agent's whole ARN")
+		}
+		if a.Account != s.Account {
+			return "", s.unknown(a)
+		}
+		return a.Runtime, nil
+	}
+	arn, err := moorage.ParseARN(a.Runtime)
+	if err != nil {
+		return "", err
+	}
+	id, _, err := arn.RuntimeID()
+	if err != nil {
+		return "", err
+	}
+	if arn.Region != s.Region || arn.Account != s.Account {
+		return "", s.unknown(a)
+	}
+	return id, nil
+}
+
+func (s *Service) unknown(a Address) error {
+	qualifier := a.Qualifier
+	if qualifier == "" {
+		qualifier = moorage.DefaultEndpoint
+	}
+	return moorage.Errorf(moorage.NotFound, "No endpoint or agent found with qualifier '%s' for agent '%s'", qualifier, a.Runtime)
+}
+
+// Stop ends a session. NotFound when it does not live.
+func (s *Service) Stop(ctx context.Context, a Address) error {
+	if a.SessionID == "" {
+		return invalid("runtimeSessionId", "Value at 'runtimeSessionId' failed to satisfy constraint: Member must not be null")
+	}
+	_, key, err := s.resolve(&a)
+	if err != nil {
+		return err
+	}
+	return s.Sessions.Stop(ctx, key)
+}
+
+// context derives a context that ends with the call, or with the session and its reason.
+func (c *connection) context(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.lease.Ended, func() { cancel(context.Cause(c.lease.Ended)) })
+	return ctx, func(cause error) { stop(); cancel(cause) }
+}
+
+// agentError is the answer to a caller whose call the agent refused or failed. The agent's own body
+// is for its owner, not for callers. The first sentence is the cloud service's own.
+func (c *connection) agentError(status int) error {
+	message := fmt.Sprintf("Received error (%d) from runtime. Please check your CloudWatch logs for more information.", status)
+	if words := c.lease.Agent.LastWords(); len(words) > 0 {
+		message += " The agent's last words:\n" + strings.Join(words, "\n")
+	}
+	return &moorage.Error{Code: moorage.AgentFailed, Message: message}
+}
+
+// broken explains why the connection to the agent failed.
+func (c *connection) broken(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
+		var coded *moorage.Error
+		if errors.As(cause, &coded) {
+			return coded
+		}
+		return err // the caller went away
+	}
+	if cause := c.lease.Failure(ctx); cause != nil {
+		return cause
+	}
+	return &moorage.Error{Code: moorage.AgentFailed, Message: "the agent closed the connection without an answer", Err: err}
+}
+
+// body is an answer's body; closing it, or reading it to its end, releases the session.
+type body struct {
+	io.ReadCloser
+	ctx  context.Context
+	left int64
+	once sync.Once
+	done func()
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, moorage.Errorf(moorage.AgentFailed, "the answer is larger than %d bytes", MaxPayload)
+	}
+	if err != nil && err != io.EOF {
+		if cause := context.Cause(b.ctx); cause != nil {
+			err = cause
+		}
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.once.Do(b.done)
+	return err
+}

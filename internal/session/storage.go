@@ -1,0 +1,62 @@
+package session
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+)
+
+// Storage keeps the session storage of runtimes that ask for it: a directory per session that
+// outlives its sandbox, and is wiped when the session comes back on another version.
+type Storage struct {
+	Dir string
+}
+
+// path is Dir/RUNTIME/SESSION-HASH/VERSION: deleting a runtime or a session is one removal.
+func (st *Storage) path(key Key) string {
+	sum := sha256.Sum256([]byte(key.Endpoint + "\x00" + key.Owner + "\x00" + key.CallerID))
+	return filepath.Join(st.Dir, key.RuntimeID, hex.EncodeToString(sum[:16]))
+}
+
+// mounts returns the mount of a session's storage, making the directory on first use.
+func (st *Storage) mounts(key Key, v moorage.Version) ([]sandbox.Mount, error) {
+	target := v.Config.Storage
+	if target == "" {
+		return nil, nil
+	}
+	dir := filepath.Join(st.path(key), strconv.Itoa(v.Number))
+	if err := st.keepOnly(st.path(key), strconv.Itoa(v.Number)); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("session storage: %w", err)
+	}
+	return []sandbox.Mount{{Source: dir, Target: target}}, os.Chmod(dir, 0o777) // any user of the image may write
+}
+
+// keepOnly wipes what other versions left.
+func (st *Storage) keepOnly(dir, version string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if e.Name() != version {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}
+
+// RemoveRuntime wipes the storage of all of a runtime's sessions.
+func (st *Storage) RemoveRuntime(runtimeID string) error {
+	return os.RemoveAll(filepath.Join(st.Dir, runtimeID))
+}

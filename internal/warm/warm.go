@@ -1,0 +1,174 @@
+// Package warm turns a version into a running agent that answers.
+//
+// [Starter.Start] creates a sandbox for a version, waits until the agent in it answers ping, and
+// hands it over as an [Agent]. When that fails, the error says why in terms the agent's owner can
+// act on: the exit code or signal, what was being waited for, and the last lines of stderr.
+//
+// The package knows no callers and no sessions: labels that identify those are passed through.
+package warm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/journal"
+)
+
+// Starter starts agents on one driver. Its fields are set before the first Start.
+type Starter struct {
+	Driver   sandbox.Driver
+	LogDir   string         // journals of sandboxes live in LogDir/ID
+	Limits   sandbox.Limits // of each sandbox
+	Region   string         // as agents see it in AWS_REGION
+	Patience time.Duration  // from start to the first healthy answer; default 30 s
+	Log      *slog.Logger
+}
+
+// Start creates a sandbox for v and returns when its agent answers. On failure nothing is left
+// running; the journal stays. Mounts are bound into the sandbox as they are.
+func (s *Starter) Start(ctx context.Context, v moorage.Version, id string, labels map[string]string, mounts []sandbox.Mount) (*Agent, error) {
+	if v.Program == nil {
+		return nil, moorage.Errorf(moorage.Conflict, "version %d of %s is not built yet", v.Number, v.RuntimeID)
+	}
+	began := time.Now()
+	box, err := s.Driver.Create(ctx, s.spec(v, id, labels, mounts))
+	if err != nil {
+		return nil, fmt.Errorf("create sandbox: %w", err)
+	}
+	agent := newAgent(box, v.Config.Protocol)
+	if err := s.awaitReady(ctx, agent); err != nil {
+		agent.Close()
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return nil, errors.Join(err, box.Stop(stop, 0))
+	}
+	agent.StartedBy, agent.StartTook = "cold", time.Since(began)
+	return agent, nil
+}
+
+// Adopt makes an Agent of a sandbox that runs already, such as one found after a restart.
+func (s *Starter) Adopt(box sandbox.Sandbox, v moorage.Version) *Agent {
+	return newAgent(box, v.Config.Protocol)
+}
+
+func (s *Starter) spec(v moorage.Version, id string, labels map[string]string, mounts []sandbox.Mount) sandbox.Spec {
+	p := v.Program
+	root := sandbox.Root{EROFS: p.Root}
+	if s.Driver.Isolation() == sandbox.None {
+		root = sandbox.Root{Host: p.Root}
+	}
+	return sandbox.Spec{
+		ID: id, Labels: labels, Root: root,
+		Process: sandbox.ProcessSpec{Args: p.Args, Env: s.environment(v), Dir: p.Dir, User: p.User},
+		Mounts:  mounts,
+		Limits:  s.Limits,
+		Network: sandbox.Network{Egress: sandbox.EgressPublic},
+		LogDir:  filepath.Join(s.LogDir, id),
+	}
+}
+
+// environment holds what is the same for every session of a version: nothing of a session may be
+// in it, since frozen environments are shared.
+func (s *Starter) environment(v moorage.Version) []string {
+	env := []string{
+		"AWS_REGION=" + s.Region,
+		"AWS_DEFAULT_REGION=" + s.Region,
+		"DOCKER_CONTAINER=1", // the AgentCore Python SDK binds to all interfaces only when it sees this
+	}
+	env = append(env, v.Program.Env...)
+	for k, val := range v.Config.Environment {
+		env = append(env, k+"="+val)
+	}
+	return env
+}
+
+// DefaultPatience is the contract's limit on an agent's start.
+const DefaultPatience = 30 * time.Second
+
+// awaitReady polls until the agent answers, its sandbox ends, or patience runs out.
+func (s *Starter) awaitReady(ctx context.Context, a *Agent) error {
+	patience := s.Patience
+	if patience == 0 {
+		patience = DefaultPatience
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	died := make(chan sandbox.Exit, 1)
+	go func() {
+		if exit, err := a.Sandbox.Wait(ctx); err == nil {
+			died <- exit
+		}
+	}()
+	var last error
+	for pause := 2 * time.Millisecond; ; pause = min(pause*5/4, 50*time.Millisecond) {
+		if last = a.answers(ctx); last == nil {
+			return nil
+		}
+		select {
+		case exit := <-died:
+			return a.failed("the agent "+exit.Cause+" before it answered "+a.probe(), nil)
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return a.failed(fmt.Sprintf("Runtime initialization time exceeded. Please make sure that initialization completes in %s. (Waited for %s; the last try said: %v)",
+					seconds(patience), a.probe(), last), last)
+			}
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%gs", d.Seconds()) }
+
+// lastWords is how many lines of stderr an error quotes.
+const lastWords = 40
+
+// Failure says why an agent failed; errors.As finds it for its LastWords.
+type Failure struct {
+	LastWords []string // the last lines of stderr, or of stdout when stderr is empty
+	err       error
+}
+
+func (f *Failure) Error() string {
+	if f.err == nil {
+		return "the agent failed"
+	}
+	return f.err.Error()
+}
+func (f *Failure) Unwrap() error { return f.err }
+
+// failed makes the error for an agent that did not do its part, quoting its last words.
+func (a *Agent) failed(what string, cause error) error {
+	words := a.LastWords()
+	message := what
+	if len(words) > 0 {
+		message += ". Its last words:\n" + strings.Join(words, "\n")
+	} else {
+		message += ". It wrote nothing to stderr or stdout."
+	}
+	return &moorage.Error{Code: moorage.AgentFailed, Message: message, Err: &Failure{words, cause}}
+}
+
+// LastWords returns the end of the agent's stderr, or of its stdout when stderr is empty.
+func (a *Agent) LastWords() []string {
+	dir := a.Sandbox.Info().LogDir
+	for _, stream := range []string{"stderr", "stdout"} {
+		lines, err := journal.Last(dir, lastWords, stream)
+		if err != nil || len(lines) == 0 {
+			continue
+		}
+		words := make([]string, len(lines))
+		for i, l := range lines {
+			words[i] = l.Text
+		}
+		return words
+	}
+	return nil
+}
