@@ -3,6 +3,7 @@ package sandbox
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -105,9 +106,15 @@ func (l Limits) check() error {
 func (n Network) check() error {
 	switch n.Egress {
 	case "", EgressNone, EgressPublic:
-		return nil
+	default:
+		return invalid("egress is %q or %q, not %q", EgressNone, EgressPublic, n.Egress)
 	}
-	return invalid("egress is %q or %q, not %q", EgressNone, EgressPublic, n.Egress)
+	for _, entry := range slices.Concat(n.Hosts, n.Allow) {
+		if _, err := ParseHostRule(entry); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // UserIDs reads User as "uid[:gid]"; the empty string is root. Names are resolved by whoever

@@ -1,0 +1,310 @@
+package gvisor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/cgroup"
+	"github.com/moorage-dev/moorage/internal/sandbox/gvisor/gateway"
+	"github.com/moorage-dev/moorage/internal/sandbox/journal"
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/urpc"
+	"gvisor.dev/gvisor/runsc/boot"
+	"gvisor.dev/gvisor/runsc/container"
+)
+
+// engineThreads is the room in the host's count of threads for the engine's own and for those it
+// keeps on the agent's behalf, of which there may be several per process inside.
+const engineThreads = 512
+
+// lingerAfterAgent is how long an engine may take to go once its agent went.
+const lingerAfterAgent = 5 * time.Second
+
+// box is one sandbox. gVisor's Container is not safe for concurrent use, so it only begins and
+// ends the engine; everything between goes to the engine's control socket directly.
+type box struct {
+	driver    *Driver
+	spec      sandbox.Spec
+	info      sandbox.Info
+	bundle    string
+	container *container.Container
+	engineUID int // owner that stdio files must have for the engine to open them again
+
+	controlPath string
+	pidfd       *os.File
+	group       *cgroup.Group
+	gateway     *gateway.Gateway // nil without egress
+	journal     *journal.Writer
+	output      sync.WaitGroup // copiers of stdout and stderr
+
+	stopping atomic.Bool
+	exit     sandbox.Exit  // set before done is closed
+	done     chan struct{} // closed once nothing of the sandbox is left
+	undo     []func() error
+}
+
+var _ sandbox.Sandbox = (*box)(nil)
+
+// start brings a sandbox up. What a failure leaves behind is undone in reverse.
+func (d *Driver) start(ctx context.Context, spec sandbox.Spec) (*box, error) {
+	b := &box{driver: d, spec: spec, done: make(chan struct{}), bundle: filepath.Join(d.opts.Dir, "bundles", spec.ID)}
+	b.info = sandbox.Info{
+		ID: spec.ID, Labels: spec.Labels, LogDir: spec.LogDir,
+		Engine: "gvisor " + d.opts.Build, Isolation: sandbox.Kernel, CreatedAt: time.Now().UTC(),
+	}
+	for _, step := range []func() error{b.writeBundle, b.openGroup, b.boot, b.run} {
+		err := ctx.Err()
+		if err == nil {
+			err = step()
+		}
+		if err != nil {
+			return nil, errors.Join(startError(err), b.cleanUp())
+		}
+	}
+	go b.watch()
+	return b, nil
+}
+
+// startError gives a caller words for what they can mend: a command that is not in the image.
+func startError(err error) error {
+	var remote urpc.RemoteError
+	if errors.As(err, &remote) {
+		return &moorage.Error{Code: moorage.AgentFailed, Message: "the agent's command cannot be started", Err: err}
+	}
+	if moorage.CodeOf(err) != moorage.Internal || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &moorage.Error{Code: moorage.Unavailable, Op: "start sandbox", Message: "the sandbox engine could not start", Err: err}
+}
+
+// later registers what undoes a step, run in reverse by cleanUp.
+func (b *box) later(f func() error) { b.undo = append(b.undo, f) }
+
+// cleanUp removes every trace. Each step runs though an earlier one failed.
+func (b *box) cleanUp() error {
+	var errs []error
+	for i := len(b.undo) - 1; i >= 0; i-- {
+		errs = append(errs, b.undo[i]())
+	}
+	b.undo = nil
+	return errors.Join(errs...)
+}
+
+func (b *box) writeBundle() error {
+	emptyDir := filepath.Join(b.bundle, "root")
+	if err := os.MkdirAll(emptyDir, 0o711); err != nil {
+		return err
+	}
+	b.later(func() error { return os.RemoveAll(b.bundle) })
+	spec, err := json.Marshal(ociSpec(b.spec, emptyDir))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(b.bundle, "config.json"), spec, 0o600)
+}
+
+func (b *box) openGroup() error {
+	l := b.spec.Limits
+	b.group = b.driver.groups.New(b.spec.ID, cgroup.Limits{
+		MemoryBytes: l.MemoryBytes, MilliCPU: l.MilliCPU, PIDs: 4*l.PIDs + engineThreads,
+	})
+	b.later(b.group.Remove)
+	for _, limit := range b.group.Unenforced {
+		if limit != cgroup.PIDs { // held inside, by RLIMIT_NPROC
+			b.info.Unenforced = append(b.info.Unenforced, limit)
+		}
+	}
+	return nil
+}
+
+// boot starts the engine, its output connected to the journal, and puts it under its limits.
+func (b *box) boot() error {
+	conf, err := engineConfig(b.driver.statePath, b.spec, b.driver.singleUser, b.driver.opts.DebugDir)
+	if err != nil {
+		return err
+	}
+	stdio, err := b.openOutput()
+	if err != nil {
+		return err
+	}
+	defer stdio.close()
+	args := container.Args{ID: b.spec.ID, Spec: ociSpec(b.spec, filepath.Join(b.bundle, "root")), BundleDir: b.bundle, Attached: true}
+	err = stdio.asOurs(func() (err error) {
+		b.container, err = container.New(conf, args)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("boot the engine: %w", err)
+	}
+	b.later(b.container.Destroy)
+	b.controlPath = b.container.Sandbox.GetControlSocketPath()
+	b.engineUID = b.container.Sandbox.UID
+	pid := b.container.Sandbox.Getpid()
+	if b.pidfd, err = openPidfd(pid); err != nil {
+		return err
+	}
+	b.later(b.pidfd.Close)
+	if gofer := b.container.GoferPid.Load(); gofer != 0 {
+		if err := b.group.Add(gofer); err != nil {
+			return err
+		}
+	}
+	return b.group.Add(pid)
+}
+
+// run sets the network up and starts the agent's process.
+func (b *box) run() error {
+	if !gateway.Wanted(b.spec.Network) {
+		return b.startAgent(loopbackOnly())
+	}
+	g, link, err := gateway.Open(b.spec.Network)
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	b.gateway = g
+	b.later(g.Close)
+	return b.startAgent(throughGateway(link))
+}
+
+// watch waits for the end, whoever brings it, and leaves nothing behind.
+func (b *box) watch() {
+	status, err := b.awaitAgent()
+	if err == nil {
+		timer := time.AfterFunc(lingerAfterAgent, func() { killProcess(b.pidfd) })
+		defer timer.Stop()
+	}
+	if deathErr := awaitDeath(b.pidfd); deathErr != nil {
+		b.driver.opts.Log.Error("wait for the engine", "sandbox", b.info.ID, "err", deathErr)
+		killProcess(b.pidfd)
+	}
+	b.exit = b.explain(status, err)
+	if err := b.cleanUp(); err != nil {
+		b.driver.opts.Log.Error("clean up after a sandbox", "sandbox", b.info.ID, "err", err)
+	}
+	close(b.done)
+	b.driver.forget(b.info.ID)
+}
+
+func (b *box) ended() bool {
+	select {
+	case <-b.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Info implements [sandbox.Sandbox].
+func (b *box) Info() sandbox.Info { return b.info }
+
+// Dial implements [sandbox.Sandbox].
+func (b *box) Dial(ctx context.Context, port uint16) (net.Conn, error) {
+	f, err := b.DialFile(ctx, port)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return net.FileConn(f)
+}
+
+// DialFile is Dial for whoever passes the connection on to another process.
+func (b *box) DialFile(ctx context.Context, port uint16) (*os.File, error) {
+	if err := errors.Join(ctx.Err(), b.alive()); err != nil {
+		return nil, err
+	}
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	theirs, ours := os.NewFile(uintptr(fds[0]), "engine's end"), os.NewFile(uintptr(fds[1]), "connection")
+	defer theirs.Close()
+	if err := b.forward(theirs, port); err != nil {
+		ours.Close()
+		return nil, &moorage.Error{Code: moorage.AgentFailed, Message: fmt.Sprintf("nothing listens on port %d of the sandbox", port), Err: err}
+	}
+	return ours, nil
+}
+
+func (b *box) forward(end *os.File, port uint16) error {
+	conn, err := b.control()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Call(boot.ContMgrPortForward, &boot.PortForwardOpts{
+		FilePayload: urpc.FilePayload{Files: []*os.File{end}}, ContainerID: b.info.ID, Port: port,
+	}, nil)
+}
+
+// alive is nil while the sandbox runs, and then the error that says how it ended.
+func (b *box) alive() error {
+	if !b.ended() {
+		return nil
+	}
+	return moorage.Errorf(moorage.AgentFailed, "the sandbox has ended: %s", b.exit.Cause)
+}
+
+// Wait implements [sandbox.Sandbox].
+func (b *box) Wait(ctx context.Context) (sandbox.Exit, error) {
+	select {
+	case <-b.done:
+		return b.exit, nil
+	case <-ctx.Done():
+		return sandbox.Exit{}, ctx.Err()
+	}
+}
+
+// Stop implements [sandbox.Sandbox].
+func (b *box) Stop(ctx context.Context, grace time.Duration) error {
+	if b.ended() {
+		return nil
+	}
+	b.stopping.Store(true)
+	if grace > 0 && b.signal(ctx, 0, unix.SIGTERM) == nil {
+		gone, cancel := context.WithTimeout(ctx, grace)
+		defer cancel()
+		if _, err := b.Wait(gone); err == nil {
+			return nil
+		}
+	}
+	killErr := killProcess(b.pidfd) // fails, as it may, when the engine was reaped meanwhile
+	if _, err := b.Wait(ctx); err != nil {
+		return errors.Join(err, killErr)
+	}
+	return nil
+}
+
+// Stats implements [sandbox.Sandbox].
+func (b *box) Stats(ctx context.Context) (sandbox.Stats, error) {
+	if err := b.alive(); err != nil {
+		return sandbox.Stats{}, err
+	}
+	var out sandbox.Stats
+	if b.gateway != nil {
+		out.EgressBytes = b.gateway.Sent()
+	}
+	if b.group.Counts() {
+		u := b.group.Usage()
+		out.CPU, out.MemoryBytes, out.PeakBytes = u.CPU, u.MemoryBytes, u.PeakBytes
+		return out, nil
+	}
+	var event boot.EventOut
+	if err := b.call(ctx, boot.ContMgrEvent, b.info.ID, &event); err != nil {
+		return out, err
+	}
+	out.CPU = time.Duration(event.Event.Data.CPU.Usage.Total)
+	out.MemoryBytes = int64(event.Event.Data.Memory.Usage.Usage)
+	out.PeakBytes = int64(event.Event.Data.Memory.Usage.Max)
+	return out, nil
+}

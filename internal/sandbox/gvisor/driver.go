@@ -1,0 +1,248 @@
+package gvisor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/cgroup"
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/log"
+)
+
+// Options set up a Driver.
+type Options struct {
+	Dir   string       // state of the driver's own, removed as sandboxes end; one driver at a time owns it
+	Build string       // what the engine is, for Info; default "unknown"
+	Log   *slog.Logger // default discards
+
+	// DebugDir, when set, receives gVisor's own debug logs. They are large and hold the agent's arguments.
+	DebugDir string
+}
+
+// Driver runs sandboxes under gVisor. It must be closed; its sandboxes end with it, and with the
+// process that holds it however that ends.
+type Driver struct {
+	opts       Options
+	lock       *os.File
+	stateDir   *os.File // open for as long as the driver: a long path is reached through it
+	statePath  string
+	groups     *cgroup.Tree
+	singleUser bool // in a user namespace that maps one user only
+
+	mu     sync.Mutex
+	boxes  map[string]*box // nil while a sandbox is being created
+	closed bool
+}
+
+var _ sandbox.Driver = (*Driver)(nil)
+
+// New opens a driver on a directory and removes what an earlier one left there when it was killed.
+func New(opts Options) (*Driver, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Build == "" {
+		opts.Build = "unknown"
+	}
+	d := &Driver{opts: opts, boxes: map[string]*box{}}
+	if err := d.open(); err != nil {
+		return nil, err
+	}
+	// gVisor logs through a global of its own; by default into our stderr.
+	log.SetTarget(log.GoogleEmitter{Writer: &log.Writer{Next: io.Discard}})
+	return d, nil
+}
+
+func (d *Driver) open() error {
+	for _, dir := range []string{"state", "bundles"} {
+		if err := os.MkdirAll(filepath.Join(d.opts.Dir, dir), 0o711); err != nil {
+			return err
+		}
+	}
+	lock, err := os.OpenFile(filepath.Join(d.opts.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		return moorage.Errorf(moorage.Conflict, "another engine process uses %s: %w", d.opts.Dir, err)
+	}
+	d.lock = lock
+	d.groups = cgroup.Open(cgroup.Root, instanceName(d.opts.Dir))
+	d.singleUser = mapsSingleUser()
+	d.sweep()
+	return d.openState()
+}
+
+// maxSocketPath is what fits into a socket address, less gVisor's name for its socket.
+const maxSocketPath = 107 - len("/runsc-.sock") - 20
+
+// openState finds a path for gVisor's state that is short enough for a socket address.
+func (d *Driver) openState() (err error) {
+	d.statePath = filepath.Join(d.opts.Dir, "state")
+	if d.stateDir, err = os.Open(d.statePath); err != nil {
+		d.lock.Close()
+		return err
+	}
+	if len(d.statePath) > maxSocketPath {
+		d.statePath = fmt.Sprintf("/proc/self/fd/%d", d.stateDir.Fd())
+	}
+	return nil
+}
+
+// instanceName names an instance after its directory, for the host's control groups.
+func instanceName(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return hex.EncodeToString(sum[:6])
+}
+
+func mapsSingleUser() bool {
+	b, err := os.ReadFile("/proc/self/uid_map")
+	f := strings.Fields(string(b))
+	return err == nil && len(f) == 3 && f[2] == "1"
+}
+
+// sweep removes what a driver that was killed left in the directory. Its engines died with it; one
+// that did not is killed by its bundle's name.
+func (d *Driver) sweep() {
+	for _, pid := range enginesOf(filepath.Join(d.opts.Dir, "bundles")) {
+		d.opts.Log.Warn("an engine outlived its parent and is killed", "pid", pid)
+		unix.Kill(pid, unix.SIGKILL)
+	}
+	for _, dir := range []string{"state", "bundles"} {
+		entries, _ := os.ReadDir(filepath.Join(d.opts.Dir, dir))
+		for _, e := range entries {
+			os.RemoveAll(filepath.Join(d.opts.Dir, dir, e.Name()))
+		}
+	}
+	d.groups.Sweep()
+}
+
+// enginesOf finds engine processes by the bundle that they were started with.
+func enginesOf(bundles string) (pids []int) {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range lines {
+		b, _ := os.ReadFile(path)
+		args := strings.Split(string(b), "\x00")
+		ours := slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--bundle="+bundles+"/") })
+		var pid int
+		if _, err := fmt.Sscanf(path, "/proc/%d/", &pid); err == nil && ours {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func (d *Driver) Name() string                 { return "gvisor" }
+func (d *Driver) Isolation() sandbox.Isolation { return sandbox.Kernel }
+
+// Create implements [sandbox.Driver].
+func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	if err := spec.Check(); err != nil {
+		return nil, err
+	}
+	if spec.Root.Host != "" {
+		return nil, moorage.Errorf(moorage.Invalid, "the gvisor driver needs an image or a directory as root, not the host's own")
+	}
+	spec.Limits = spec.Limits.OrDefault()
+	if err := d.reserve(spec.ID); err != nil {
+		return nil, err
+	}
+	b, err := d.start(ctx, spec)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil {
+		delete(d.boxes, spec.ID)
+		return nil, err
+	}
+	if b.ended() { // so soon that its own end came before this
+		delete(d.boxes, spec.ID)
+	} else {
+		d.boxes[spec.ID] = b
+	}
+	return b, nil
+}
+
+func (d *Driver) reserve(id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return moorage.Errorf(moorage.Unavailable, "the engine is shutting down")
+	}
+	if _, taken := d.boxes[id]; taken {
+		return moorage.Errorf(moorage.Conflict, "a sandbox with the id %s exists", id)
+	}
+	d.boxes[id] = nil
+	return nil
+}
+
+func (d *Driver) forget(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.boxes[id] != nil {
+		delete(d.boxes, id)
+	}
+}
+
+// List implements [sandbox.Driver].
+func (d *Driver) List(context.Context) ([]sandbox.Sandbox, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []sandbox.Sandbox
+	for _, id := range slices.Sorted(maps.Keys(d.boxes)) {
+		if b := d.boxes[id]; b != nil {
+			out = append(out, b)
+		}
+	}
+	return out, nil
+}
+
+// Close ends every sandbox and lets go of the directory. It may be called twice.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	first := !d.closed
+	d.closed = true
+	d.mu.Unlock()
+	if !first {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	err := d.stopAll(ctx)
+	d.groups.Sweep()
+	return errors.Join(err, d.stateDir.Close(), d.lock.Close())
+}
+
+// stopAll kills what runs, and what a Create that was already under way is still bringing up.
+func (d *Driver) stopAll(ctx context.Context) error {
+	var errs []error
+	for {
+		running, _ := d.List(ctx)
+		for _, s := range running {
+			errs = append(errs, s.Stop(ctx, 0))
+		}
+		d.mu.Lock()
+		left := len(d.boxes)
+		d.mu.Unlock()
+		if left == 0 || ctx.Err() != nil {
+			return errors.Join(append(errs, ctx.Err())...)
+		}
+		runtime.Gosched()
+		time.Sleep(time.Millisecond)
+	}
+}

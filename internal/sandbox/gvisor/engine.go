@@ -1,0 +1,111 @@
+package gvisor
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/subcommands"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/runsc/cli"
+	"gvisor.dev/gvisor/runsc/cmd"
+	"gvisor.dev/gvisor/runsc/cmd/sentry/sentrycmd"
+	"gvisor.dev/gvisor/runsc/cmd/util"
+)
+
+// IsEngine reports whether this process was started to be an engine or one of its helpers. args is
+// os.Args. gVisor names the processes it starts runsc-sandbox and runsc-gofer, and calls itself
+// again as /proc/self/exe.
+func IsEngine(args []string) bool {
+	return args[0] == "/proc/self/exe" || strings.HasPrefix(filepath.Base(args[0]), "runsc")
+}
+
+// Main is the engine's main function. It does not return.
+//
+// Only the commands that a running sandbox needs are linked: the rest of gVisor's command line
+// would more than double the binary.
+func Main() {
+	os.Args = withVisibleLimits(os.Args)
+	cli.Run(nil, map[util.SubCommand]string{
+		new(sentrycmd.Boot):   "internal",
+		new(sentrycmd.Umount): "internal",
+		new(cmd.Gofer):        "internal",
+	}, []subcommands.Command{})
+}
+
+// The annotations that carry what the agent shall see of its limits.
+const (
+	cpusAnnotation   = "dev.moorage.cpus"
+	memoryAnnotation = "dev.moorage.memory"
+)
+
+// withVisibleLimits tells a booting engine how many processors and how much memory to show inside.
+// gVisor would derive them from a control group of its own making, but ours is joined later; and a
+// runtime that sizes its heap or its threads by the host's would not fit its sandbox.
+func withVisibleLimits(args []string) []string {
+	at := slices.Index(args, "boot")
+	if filepath.Base(args[0]) != "runsc-sandbox" || at < 0 {
+		return args
+	}
+	spec, err := donatedSpec(args)
+	if err != nil {
+		return args // gVisor will say what is wrong with it
+	}
+	for i, arg := range args {
+		if arg == "--total-memory" && i+1 < len(args) {
+			args[i+1] = atMost(args[i+1], spec.Annotations[memoryAnnotation])
+		}
+	}
+	if cpus := spec.Annotations[cpusAnnotation]; cpus != "" {
+		args = slices.Insert(args, at+1, "--cpu-num="+cpus)
+	}
+	return args
+}
+
+func atMost(have, want string) string {
+	h, err1 := strconv.ParseUint(have, 10, 64)
+	w, err2 := strconv.ParseUint(want, 10, 64)
+	if err1 != nil || err2 != nil || h < w {
+		return have
+	}
+	return want
+}
+
+// donatedSpec reads the spec from the descriptor that the engine was given, without moving its offset.
+func donatedSpec(args []string) (*specs.Spec, error) {
+	for _, arg := range args {
+		value, ok := strings.CutPrefix(arg, "--spec-fd=")
+		if !ok {
+			continue
+		}
+		b, err := readDonated(value)
+		if err != nil {
+			return nil, err
+		}
+		spec := new(specs.Spec)
+		return spec, json.Unmarshal(b, spec)
+	}
+	return nil, os.ErrNotExist
+}
+
+// readDonated reads a whole file by its descriptor, which stays open and where it was. The engine
+// may no longer open the file by name.
+func readDonated(value string) ([]byte, error) {
+	fd, err := strconv.Atoi(value)
+	if err != nil {
+		return nil, err
+	}
+	var whole []byte
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := unix.Pread(fd, buf, int64(len(whole)))
+		if n <= 0 || err != nil {
+			return whole, err
+		}
+		whole = append(whole, buf[:n]...)
+	}
+}

@@ -1,0 +1,231 @@
+// Command agent is what the conformance suite runs inside sandboxes: a small HTTP server that does
+// as it is told, well or badly. Its first argument is the mode.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	mode := "serve"
+	if len(os.Args) > 1 {
+		mode = os.Args[1]
+	}
+	switch mode {
+	case "serve":
+	case "ignore-term":
+		signal.Ignore(syscall.SIGTERM)
+	case "exit":
+		code, _ := strconv.Atoi(os.Args[2])
+		fmt.Fprintln(os.Stderr, "last words")
+		os.Exit(code)
+	case "segv":
+		syscall.Kill(os.Getpid(), syscall.SIGSEGV)
+		select {}
+	case "never-bind":
+		select {}
+	case "flood":
+		n, _ := strconv.Atoi(os.Args[2])
+		flood(n)
+	case "allocate":
+		allocate()
+	case "sleep":
+		d, _ := time.ParseDuration(os.Args[2])
+		time.Sleep(d)
+		return
+	case "cat":
+		io.Copy(os.Stdout, os.Stdin)
+		fmt.Fprint(os.Stderr, "done")
+		return
+	}
+	if mode == "serve" {
+		done := make(chan os.Signal, 1)
+		signal.Notify(done, syscall.SIGTERM)
+		go func() {
+			<-done
+			fmt.Println("goodbye")
+			os.Exit(0)
+		}()
+	}
+	serve()
+}
+
+func serve() {
+	port := os.Getenv("PORT")
+	if port == "" {
+		port = "8080"
+	}
+	for path, f := range map[string]func(q func(string) string) (string, error){
+		"/ping":   func(func(string) string) (string, error) { return `{"status":"Healthy"}`, nil },
+		"/env":    func(q func(string) string) (string, error) { return strings.Join(os.Environ(), "\n"), nil },
+		"/read":   read,
+		"/list":   list,
+		"/write":  write,
+		"/dial":   dial,
+		"/udp":    udp,
+		"/lookup": lookup,
+		"/print":  printLine,
+		"/fork":   fork,
+		"/count":  count,
+		"/proc": func(func(string) string) (string, error) {
+			return fmt.Sprint(runtime.NumCPU(), os.Getuid(), os.Getgid()), nil
+		},
+		"/syscall": tryMount,
+	} {
+		http.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			out, err := f(r.URL.Query().Get)
+			if err != nil {
+				http.Error(w, err.Error(), 500)
+				return
+			}
+			io.WriteString(w, out)
+		})
+	}
+	http.HandleFunc("/invocations", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	http.HandleFunc("/exit", func(w http.ResponseWriter, r *http.Request) {
+		code, _ := strconv.Atoi(r.URL.Query().Get("code"))
+		os.Exit(code)
+	})
+	http.HandleFunc("/alloc", func(http.ResponseWriter, *http.Request) { allocate() })
+	fmt.Fprintln(os.Stderr, http.ListenAndServe(":"+port, nil))
+	os.Exit(3)
+}
+
+func read(q func(string) string) (string, error) {
+	b, err := os.ReadFile(q("path"))
+	return string(b), err
+}
+
+func list(q func(string) string) (string, error) {
+	entries, err := os.ReadDir(q("path"))
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return strings.Join(names, "\n"), err
+}
+
+// write puts so many bytes into a file and says how many arrived.
+func write(q func(string) string) (string, error) {
+	n, _ := strconv.ParseInt(q("bytes"), 10, 64)
+	f, err := os.Create(q("path"))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	block := bytes.Repeat([]byte("w"), 1<<20)
+	var done int64
+	for done < n {
+		k, err := f.Write(block[:min(int64(len(block)), n-done)])
+		done += int64(k)
+		if err != nil {
+			return "", fmt.Errorf("after %d: %w", done, err)
+		}
+	}
+	return fmt.Sprint(done), nil
+}
+
+// dial connects, sends a line and returns what comes back first.
+func dial(q func(string) string) (string, error) {
+	c, err := net.DialTimeout("tcp", q("addr"), 5*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	return exchange(c)
+}
+
+func udp(q func(string) string) (string, error) {
+	c, err := net.Dial("udp", q("addr"))
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	return exchange(c)
+}
+
+func exchange(c net.Conn) (string, error) {
+	c.SetDeadline(time.Now().Add(3 * time.Second))
+	if _, err := io.WriteString(c, "hello\n"); err != nil {
+		return "", err
+	}
+	b := make([]byte, 200)
+	n, err := c.Read(b)
+	return string(b[:n]), err
+}
+
+func lookup(q func(string) string) (string, error) {
+	addrs, err := net.LookupHost(q("name"))
+	return strings.Join(addrs, " "), err
+}
+
+func printLine(q func(string) string) (string, error) {
+	fmt.Println(q("text"))
+	fmt.Fprintln(os.Stderr, "err "+q("text"))
+	return "", nil
+}
+
+func flood(megabytes int) {
+	line := bytes.Repeat([]byte("0123456789"), 10)
+	line[99] = '\n'
+	block := bytes.Repeat(line, 1000)
+	for range megabytes * 10 {
+		os.Stdout.Write(block)
+	}
+	fmt.Println("flood over")
+}
+
+func allocate() {
+	var kept [][]byte
+	for {
+		b := make([]byte, 8<<20)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		kept = append(kept, b)
+		runtime.KeepAlive(kept)
+	}
+}
+
+// fork starts sleepers until no more start, and says how many did.
+func fork(q func(string) string) (string, error) {
+	n, _ := strconv.Atoi(q("n"))
+	started := 0
+	for range n {
+		_, err := syscall.ForkExec("/proc/self/exe", []string{"agent", "sleep", "60s"}, &syscall.ProcAttr{})
+		if err != nil {
+			return fmt.Sprintf("%d %v", started, err), nil
+		}
+		started++
+	}
+	return fmt.Sprintf("%d all", started), nil
+}
+
+func count(func(string) string) (string, error) {
+	entries, err := os.ReadDir("/proc")
+	n := 0
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err == nil {
+			n++
+		}
+	}
+	return strconv.Itoa(n), err
+}
+
+func tryMount(func(string) string) (string, error) {
+	if err := syscall.Mount("tmpfs", "/tmp", "tmpfs", 0, ""); err != nil {
+		return "mount: " + err.Error(), nil
+	}
+	return "mounted", nil
+}
