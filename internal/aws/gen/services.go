@@ -1,0 +1,58 @@
+package main
+
+// service is one generated package.
+type service struct {
+	Package string
+	Model   string   // folder in botocore: service and API version
+	Serve   []string // operations with types; of all others only the names
+}
+
+// services are the pinned lists of what is served. The order does not matter.
+var services = []service{
+	{
+		Package: "agentcorecontrol",
+		Model:   "bedrock-agentcore-control/2023-06-05",
+		Serve: []string{
+			"CreateAgentRuntime", "GetAgentRuntime", "UpdateAgentRuntime", "DeleteAgentRuntime",
+			"ListAgentRuntimes", "ListAgentRuntimeVersions",
+			"CreateAgentRuntimeEndpoint", "GetAgentRuntimeEndpoint", "UpdateAgentRuntimeEndpoint",
+			"DeleteAgentRuntimeEndpoint", "ListAgentRuntimeEndpoints",
+			"TagResource", "UntagResource", "ListTagsForResource",
+			"PutResourcePolicy", "GetResourcePolicy", "DeleteResourcePolicy",
+			"CreateWorkloadIdentity", "GetWorkloadIdentity", "UpdateWorkloadIdentity",
+			"DeleteWorkloadIdentity", "ListWorkloadIdentities",
+		},
+	},
+	{
+		Package: "agentcore",
+		Model:   "bedrock-agentcore/2024-02-28",
+		Serve: []string{
+			"InvokeAgentRuntime", "InvokeAgentRuntimeCommand", "StopRuntimeSession", "GetAgentCard",
+			"GetWorkloadAccessToken", "GetWorkloadAccessTokenForJWT", "GetWorkloadAccessTokenForUserId",
+			"CompleteResourceTokenAuth", "GetResourceApiKey", "GetResourceOauth2Token",
+		},
+	},
+}
+
+// relaxation is a place where Moorage departs from AWS's model on purpose.
+type relaxation struct {
+	Pattern   string // instead of the model's
+	Streaming bool   // a blob is handed on while it arrives
+	Why       string // goes into the generated file
+}
+
+// relaxed holds all departures, by package and shape.
+var relaxed = map[string]relaxation{
+	"agentcorecontrol.RuntimeContainerUri": {
+		Pattern: `\S+`,
+		Why:     "AWS takes images from its own registries only; here any registry's reference will do",
+	},
+	"agentcore.Body": {
+		Streaming: true,
+		Why:       "a payload of 100 MB is handed to the agent, not held in memory",
+	},
+	"agentcorecontrol.CertificateS3Uri": {
+		Pattern: `s3://.{1,1000}.{0,1000}.{0,43}`,
+		Why:     "the same language; Go's regular expressions repeat a thousand times at most",
+	},
+}

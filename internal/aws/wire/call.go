@@ -1,0 +1,77 @@
+package wire
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+)
+
+// Call is what is known of a request once its operation was found, before its body is read.
+type Call struct {
+	Service   string // signing name: "bedrock-agentcore"
+	Operation string // "CreateAgentRuntime"; a hand-written route's own name
+	RequestID string
+
+	request  *http.Request
+	response http.ResponseWriter
+	route    *route
+	labels   map[string]string
+}
+
+type callKey struct{}
+type requestIDKey struct{}
+
+// CallOf returns the call that ctx belongs to; its zero value outside of one.
+func CallOf(ctx context.Context) Call {
+	if c, ok := ctx.Value(callKey{}).(*Call); ok {
+		return *c
+	}
+	return Call{}
+}
+
+// OperationName returns the name of the operation being called, or "".
+func OperationName(ctx context.Context) string { return CallOf(ctx).Operation }
+
+// Label returns the unescaped text of a label in the path, such as Label("agentRuntimeArn").
+func (c Call) Label(name string) string { return c.labels[name] }
+
+// RequestHeader returns the headers as they were sent. They are the caller's: nothing in them is
+// trusted because it is there. The map must not be changed. It is nil outside a call.
+func (c Call) RequestHeader() http.Header {
+	if c.request == nil {
+		return nil
+	}
+	return c.request.Header
+}
+
+// ResponseHeader returns the headers that the answer will have, success or error, for what the model
+// has no member for, such as WWW-Authenticate. Setting one after the output was returned does nothing.
+func (c Call) ResponseHeader() http.Header {
+	if c.response == nil {
+		return http.Header{}
+	}
+	return c.response.Header()
+}
+
+// WithRequestID makes the service use id, a UUID, rather than mint one.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+// RequestID returns the id that x-amzn-RequestId gives the caller, or "" outside a call.
+func RequestID(ctx context.Context) string {
+	if id, ok := ctx.Value(requestIDKey{}).(string); ok {
+		return id
+	}
+	return ""
+}
+
+// ensureRequestID returns a context that has an id.
+func ensureRequestID(ctx context.Context) (context.Context, string) {
+	if id := RequestID(ctx); id != "" {
+		return ctx, id
+	}
+	id := uuid.NewString()
+	return WithRequestID(ctx, id), id
+}

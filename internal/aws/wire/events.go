@@ -1,0 +1,76 @@
+package wire
+
+import (
+	"bytes"
+	"net/http"
+	"reflect"
+
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+)
+
+// writeEvents sends an event stream: v is an iter.Seq2[Union, error]. An error ends the stream as an
+// exception event, which SDKs raise by its name.
+func (s *Service) writeEvents(w http.ResponseWriter, r *http.Request, union *Shape, v reflect.Value, status int) error {
+	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
+	w.WriteHeader(status)
+	out := eventWriter{service: s, w: w, flush: http.NewResponseController(w).Flush}
+	if err := out.flush(); err != nil || v.IsNil() {
+		return err
+	}
+	for event, failure := range v.Seq2() {
+		err, _ := failure.Interface().(error)
+		if err != nil {
+			return out.exception(r, union, err)
+		}
+		if err := out.event(union, event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventWriter frames events. Source: Smithy specification, Amazon event stream.
+type eventWriter struct {
+	service *Service
+	w       http.ResponseWriter
+	flush   func() error
+	encoder *eventstream.Encoder
+}
+
+func (e *eventWriter) event(union *Shape, v reflect.Value) error {
+	for i := range union.Members {
+		m := &union.Members[i]
+		if absent(m, v.Field(i)) {
+			continue
+		}
+		var payload bytes.Buffer
+		encodeJSON(&payload, e.service.model, e.service.model.shape(m.Shape), v.Field(i))
+		return e.send(payload.Bytes(), ":message-type", "event", ":event-type", m.Name, ":content-type", "application/json")
+	}
+	return nil // an empty union says nothing
+}
+
+// exception ends the stream. What the stream's own model does not have is sent as a plain error.
+func (e *eventWriter) exception(r *http.Request, union *Shape, err error) error {
+	call := CallOf(r.Context())
+	f := faultOf(e.service.model, call.route.op, err)
+	e.service.log(r.Context(), f, err)
+	if member := union.Exceptions[f.name]; member != "" {
+		return e.send(faultJSON(f, ""), ":message-type", "exception", ":exception-type", member, ":content-type", "application/json")
+	}
+	return e.send(nil, ":message-type", "error", ":error-code", f.name, ":error-message", f.message)
+}
+
+func (e *eventWriter) send(payload []byte, headers ...string) error {
+	if e.encoder == nil {
+		e.encoder = eventstream.NewEncoder()
+	}
+	message := eventstream.Message{Payload: payload}
+	for i := 0; i < len(headers); i += 2 {
+		message.Headers.Set(headers[i], eventstream.StringValue(headers[i+1]))
+	}
+	if err := e.encoder.Encode(e.w, message); err != nil {
+		return err
+	}
+	return e.flush()
+}

@@ -1,0 +1,110 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/moorage-dev/moorage"
+)
+
+// fault is an error as it goes over the wire.
+type fault struct {
+	name    string // the exception
+	status  int
+	message string
+	reason  string          // of a ValidationException
+	fields  []moorage.Field // of a ValidationException
+}
+
+func (f *fault) Error() string { return f.name + ": " + f.message }
+
+// ofCode is how a code is told where the service's model does not say otherwise: the status, and the
+// exceptions that mean it. The first that the operation declares is used, else the first that the
+// service has, else the first.
+type ofCode struct {
+	status     int
+	exceptions []string
+}
+
+// The one table from codes to exceptions. Statuses are AgentCore's; a model's own come first.
+var faults = map[moorage.Code]ofCode{
+	moorage.Invalid:         {400, []string{"ValidationException", "InvalidParameterException"}},
+	moorage.Unauthenticated: {401, []string{"UnauthorizedException"}},
+	moorage.Denied:          {403, []string{"AccessDeniedException"}},
+	moorage.NotFound:        {404, []string{"ResourceNotFoundException"}},
+	moorage.Conflict:        {409, []string{"ConflictException"}},
+	moorage.Busy:            {409, []string{"RetryableConflictException", "ConflictException"}},
+	moorage.Quota:           {402, []string{"ServiceQuotaExceededException", "LimitExceededException"}},
+	moorage.Throttled:       {429, []string{"ThrottlingException"}},
+	moorage.AgentFailed:     {424, []string{"RuntimeClientError"}},
+	moorage.Unsupported:     {400, []string{"UnsupportedOperationException"}}, // a 5xx would be retried
+	moorage.Unavailable:     {503, []string{"ServiceUnavailableException"}},
+	moorage.Internal:        {500, []string{"InternalServerException", "ServerException"}},
+}
+
+// WriteError answers r with err, in the protocol of the service that r is for. What is our own fault
+// is logged here, once; of an error without a code the caller learns only the request id.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	call := CallOf(r.Context())
+	if call.route == nil {
+		restJSON{}.writeFault(w, faultOf(nil, nil, err), call)
+		return
+	}
+	s := call.route.service
+	f := faultOf(s.model, call.route.op, err)
+	s.log(r.Context(), f, err)
+	s.model.Protocol.writeFault(w, f, call)
+}
+
+func (s *Service) log(ctx context.Context, f *fault, err error) {
+	if f.status >= 500 && ctx.Err() == nil {
+		s.options.Logger.ErrorContext(ctx, "request failed", "operation", OperationName(ctx),
+			"requestId", RequestID(ctx), "exception", f.name, "error", err)
+	}
+}
+
+// faultOf translates err. Model and op may be nil, where no operation was found.
+func faultOf(m *Model, op *OperationModel, err error) *fault {
+	var ready *fault
+	if errors.As(err, &ready) {
+		return ready
+	}
+	e := coded(err)
+	row := faults[e.Code]
+	f := &fault{name: exception(m, op, row), status: row.status, message: e.Message, reason: e.Reason, fields: e.Fields}
+	if m != nil && m.Faults[f.name] != 0 {
+		f.status = m.Faults[f.name]
+	}
+	if e.Code == moorage.Invalid && f.reason == "" {
+		f.reason = "FieldValidationFailed"
+	}
+	if f.message == "" {
+		f.message = string(e.Code)
+	}
+	return f
+}
+
+// coded returns the first Error in err's chain, or an Internal one that says nothing of err.
+func coded(err error) *moorage.Error {
+	var e *moorage.Error
+	if errors.As(err, &e) && faults[e.Code].status != 0 {
+		return e
+	}
+	return &moorage.Error{Code: moorage.Internal, Message: "an internal error occurred; the cause is in the server's log under this request's id"}
+}
+
+func exception(m *Model, op *OperationModel, row ofCode) string {
+	for _, name := range row.exceptions {
+		if op != nil && slices.Contains(op.Faults, name) {
+			return name
+		}
+	}
+	for _, name := range row.exceptions {
+		if m != nil && m.Faults[name] != 0 {
+			return name
+		}
+	}
+	return row.exceptions[0]
+}

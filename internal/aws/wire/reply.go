@@ -1,0 +1,138 @@
+package wire
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// reply writes the output of an operation.
+func (s *Service) reply(w http.ResponseWriter, r *http.Request, op *OperationModel, out reflect.Value) {
+	if op.Output == 0 {
+		w.WriteHeader(op.Status)
+		return
+	}
+	shape := s.model.shape(op.Output)
+	status := s.writeParts(w, shape, out, op.Status)
+	err := s.writeBody(w, r, shape, out, status)
+	if err != nil && r.Context().Err() == nil {
+		s.options.Logger.WarnContext(r.Context(), "reply was cut short", "operation", op.Name, "requestId", RequestID(r.Context()), "error", err)
+		panic(http.ErrAbortHandler) // the caller must not take half an answer for a whole one
+	}
+}
+
+// writeParts sets the headers and returns the status.
+func (s *Service) writeParts(w http.ResponseWriter, shape *Shape, out reflect.Value, status int) int {
+	for i := range shape.Members {
+		m, v := &shape.Members[i], out.Field(i)
+		if m.In == Body || absent(m, v) {
+			continue
+		}
+		if v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
+		switch m.In {
+		case Header:
+			w.Header().Set(m.key(), headerText(v))
+		case PrefixHeaders:
+			for it := v.MapRange(); it.Next(); {
+				w.Header().Set(m.key()+it.Key().String(), it.Value().String())
+			}
+		case StatusCode:
+			status = int(v.Int())
+		}
+	}
+	return status
+}
+
+// headerText is a member as a header. Line breaks in a value are replaced by net/http.
+func headerText(v reflect.Value) string {
+	switch v.Kind() {
+	case reflect.String:
+		return v.String()
+	case reflect.Slice:
+		items := make([]string, v.Len())
+		for i := range items {
+			items[i] = headerText(v.Index(i))
+		}
+		return strings.Join(items, ",")
+	}
+	if t, ok := v.Interface().(time.Time); ok {
+		return t.UTC().Format(http.TimeFormat)
+	}
+	return fmt.Sprint(v.Interface())
+}
+
+func (s *Service) writeBody(w http.ResponseWriter, r *http.Request, shape *Shape, out reflect.Value, status int) error {
+	if shape.Payload == 0 {
+		return s.model.Protocol.write(w, s.model, shape, out, status)
+	}
+	m, v := &shape.Members[shape.Payload-1], out.Field(shape.Payload-1)
+	payload := s.model.shape(m.Shape)
+	switch {
+	case payload.Events:
+		return s.writeEvents(w, r, payload, v, status)
+	case payload.Streaming:
+		return stream(w, v, status)
+	case payload.Type == Blob:
+		return writeBytes(w, v.Bytes(), status)
+	}
+	return s.model.Protocol.write(w, s.model, payload, v, status)
+}
+
+func writeBytes(w http.ResponseWriter, raw []byte, status int) error {
+	setDefault(w.Header(), "Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
+	w.WriteHeader(status)
+	_, err := w.Write(raw)
+	return err
+}
+
+func setDefault(h http.Header, name, value string) {
+	if h.Get(name) == "" {
+		h.Set(name, value)
+	}
+}
+
+// stream copies a body to the caller, flushing whatever each read brings, and closes it.
+// A nil body is an empty answer.
+func stream(w http.ResponseWriter, v reflect.Value, status int) error {
+	setDefault(w.Header(), "Content-Type", "application/octet-stream")
+	body, _ := v.Interface().(io.ReadCloser)
+	if body == nil {
+		w.WriteHeader(status)
+		return nil
+	}
+	defer body.Close()
+	w.WriteHeader(status)
+	return copyFlushing(w, body)
+}
+
+func copyFlushing(w http.ResponseWriter, body io.Reader) error {
+	flush := http.NewResponseController(w).Flush
+	if err := flush(); err != nil { // the caller sees the status before the first byte
+		return err
+	}
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := body.Read(buf)
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return err
+			}
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package wire
+
+import (
+	"net/url"
+	"strings"
+)
+
+// uriPattern is a path with labels, cut at its slashes. Source: Smithy specification, http trait.
+type uriPattern struct {
+	parts []uriPart
+	rest  bool // the last label takes what is left, slashes included
+}
+
+type uriPart struct {
+	text  string // a literal, or the label's name
+	label bool
+	arn   bool // a label for an ARN, which clients may send with its slashes unescaped
+}
+
+func parsePattern(uri string) uriPattern {
+	var p uriPattern
+	for _, s := range splitPath(uri) {
+		part := uriPart{text: s}
+		if strings.HasPrefix(s, "{") && strings.HasSuffix(s, "}") {
+			name := s[1 : len(s)-1]
+			if trimmed, greedy := strings.CutSuffix(name, "+"); greedy {
+				name, p.rest = trimmed, true
+			}
+			part = uriPart{text: name, label: true, arn: strings.HasSuffix(strings.ToLower(name), "arn")}
+		}
+		p.parts = append(p.parts, part)
+	}
+	return p
+}
+
+// splitPath cuts an escaped path at its slashes. One slash at the end counts for nothing: AWS's models
+// differ on it, operation by operation, and hand-written clients forget it.
+func splitPath(path string) []string {
+	return strings.Split(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
+}
+
+// fit says how well a path matches a pattern; higher wins. 0 is no match.
+type fit int
+
+const (
+	noFit    fit = 0
+	loose    fit = 1       // plus the literals matched: an ARN label took several segments
+	exactFit fit = 1 << 10 // plus the literals matched
+)
+
+// match compares a path's escaped segments with the pattern.
+func (p uriPattern) match(path []string) (fit, map[string]string) {
+	if p.rest {
+		return p.matchRest(path)
+	}
+	if len(path) == len(p.parts) {
+		return p.matchSpan(path, -1, exactFit)
+	}
+	if i := p.arnLabel(); i >= 0 && len(path) > len(p.parts) {
+		return p.matchSpan(path, i, loose)
+	}
+	return noFit, nil
+}
+
+func (p uriPattern) arnLabel() int {
+	for i, part := range p.parts {
+		if part.arn {
+			return i
+		}
+	}
+	return -1
+}
+
+// matchSpan matches with the label at index wide, if any, taking all surplus segments: what is
+// left of it is fixed, so that the split falls on the pattern's own ending.
+func (p uriPattern) matchSpan(path []string, wide int, kind fit) (fit, map[string]string) {
+	var labels map[string]string
+	score, at := kind, 0
+	for i, part := range p.parts {
+		take := 1
+		if i == wide {
+			take += len(path) - len(p.parts)
+		}
+		text := strings.Join(path[at:at+take], "/")
+		at += take
+		if !part.label {
+			if text != part.text {
+				return noFit, nil
+			}
+			score++
+			continue
+		}
+		value, err := url.PathUnescape(text)
+		if err != nil || value == "" || (i == wide && !strings.HasPrefix(value, "arn:")) {
+			return noFit, nil
+		}
+		if labels == nil {
+			labels = make(map[string]string, 2)
+		}
+		labels[part.text] = value
+	}
+	return score, labels
+}
+
+func (p uriPattern) matchRest(path []string) (fit, map[string]string) {
+	last := len(p.parts) - 1
+	if len(path) <= last {
+		return noFit, nil
+	}
+	whole := append(path[:last:last], strings.Join(path[last:], "/"))
+	return p.matchSpan(whole, -1, exactFit)
+}
+
