@@ -1,0 +1,35 @@
+# Everything that people and CI call. Each target sets up what it needs.
+
+BIN     := bin/moorage
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GO      := CGO_ENABLED=0 go
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.PHONY: build setup demo test test-slow bench soak fuzz generate clean
+
+build: ## builds bin/moorage, static
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/moorage
+
+setup: ## installs what the demo and the tests need and this machine lacks
+	scripts/setup.sh
+
+demo: setup build ## deploys two agents into sandboxes and talks to them
+	scripts/demo.sh
+
+test: setup build ## all tests that CI runs
+	scripts/test.sh
+
+test-slow: setup build ## long and heavy tests
+	MOORAGE_SLOW=1 scripts/test.sh
+
+bench: setup build ## the benchmark table
+	scripts/bench.sh
+
+soak: setup build ## 1,000 calls over 50 sessions while the server is killed five times
+	cd compat && go test -count=1 -timeout 30m -run TestSoak -v ./... -args -soak
+
+generate: ## regenerates the AWS wire types from the pinned service models
+	go generate ./internal/aws/...
+
+clean:
+	rm -rf bin .cache

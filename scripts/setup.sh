@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Installs what the demo and the tests need and this machine lacks: erofs-utils, a Python
+# environment with boto3, and the JavaScript SDK. Running it again does nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\033[2m· %s\033[0m\n' "$*"; }
+
+need() { # need COMMAND PACKAGE
+	command -v "$1" >/dev/null && return
+	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+		echo "$1 is missing: install the package $2" >&2
+		exit 1
+	fi
+	say "installing $2"
+	apt-get install -y -qq "$2" >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq "$2" >/dev/null; }
+}
+need go golang
+need python3 python3
+need mkfs.erofs erofs-utils
+
+# The clients that the tests use: pinned, so that a new release cannot break an old commit.
+venv=.cache/venv
+stamp=$(sha256sum compat/requirements.txt | cut -c1-16)
+if [ ! -e "$venv/.done-$stamp" ]; then
+	say "installing boto3 and the AgentCore Python SDK into $venv"
+	python3 -m venv "$venv"
+	"$venv/bin/pip" install -q -r compat/requirements.txt
+	touch "$venv/.done-$stamp"
+fi
+if [ "${MOORAGE_SETUP:-all}" = all ] && command -v npm >/dev/null; then
+	stamp=$(sha256sum compat/js/package-lock.json | cut -c1-16)
+	if [ ! -e "compat/js/node_modules/.done-$stamp" ]; then
+		say "installing the AWS SDK for JavaScript"
+		(cd compat/js && npm ci --silent)
+		touch "compat/js/node_modules/.done-$stamp"
+	fi
+fi

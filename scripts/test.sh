@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Every test that CI runs. Lists what was skipped, and why, at the end.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export CGO_ENABLED=0 MOORAGE_BIN="$PWD/bin/moorage" MOORAGE_PYTHON="$PWD/.cache/venv/bin/python"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+
+run() { # run DIR ARGS...
+	local dir=$1
+	shift
+	(cd "$dir" && go test -v -timeout 20m "$@") 2>&1 | tee -a "$log" |
+		{ grep -E '^(ok|FAIL|panic|\?)|^\s*--- FAIL|_test\.go:[0-9]+:' || true; } || status=1
+}
+
+unformatted=$(gofmt -l $(git ls-files '*.go'))
+[ -z "$unformatted" ] || { echo "gofmt would change: $unformatted"; status=1; }
+go vet ./... || status=1
+run . ./...
+for module in agent internal/aws/gen compat examples/hello-go; do
+	[ -f "$module/go.mod" ] && run "$module" ./...
+done
+
+echo
+echo "Skipped, and why:"
+grep -A1 -E '^\s*--- SKIP' "$log" | grep -v '^--$' | sed 's/^/  /' || echo "  nothing"
+passed=$(grep -cE '^\s*--- PASS' "$log")
+failed=$(grep -cE '^\s*--- FAIL' "$log")
+skipped=$(grep -cE '^\s*--- SKIP' "$log")
+echo
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] || status=1
+exit $status
