@@ -1,0 +1,118 @@
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/gvisor"
+)
+
+const (
+	command0   = "shim" // the hidden command: moorage shim DIR
+	socketName = "shim.sock"
+	logName    = "shim.log"
+	exeName    = "moorage"
+	readyFD    = 3 // the starter's end of a pipe: "ok", or what went wrong
+)
+
+// Enter runs the shim or the engine when this process was started as one, and then does not
+// return. Every program that opens a Client calls it first thing in main.
+func Enter() {
+	if gvisor.IsEngine(os.Args) {
+		gvisor.Main()
+	}
+	if len(os.Args) == 3 && os.Args[1] == command0 {
+		os.Exit(serveMain(os.Args[2]))
+	}
+}
+
+// drivers are the engines of a shim.
+type drivers struct {
+	gvisor sandbox.Driver
+}
+
+func openDrivers(dir, build string, log *slog.Logger) (d drivers, err error) {
+	d.gvisor, err = gvisor.New(gvisor.Options{Dir: dir, Build: build, Log: log})
+	return d, err
+}
+
+func (d drivers) create(ctx context.Context, spec sandbox.Spec) (hosted, error) {
+	box, err := d.gvisor.Create(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return box.(hosted), nil
+}
+
+func (d drivers) close() error {
+	return d.gvisor.Close()
+}
+
+// serveMain is the shim's main function; it returns the exit status.
+func serveMain(dir string) int {
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE) // a terminal's, meant for the server
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	ready := os.NewFile(readyFD, "ready")
+	l, s, err := listen(dir, log)
+	if err != nil {
+		log.Error("start the shim", "err", err)
+		fmt.Fprint(ready, err)
+		ready.Close()
+		return 1
+	}
+	io.WriteString(ready, "ok")
+	ready.Close()
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	go s.accept(l)
+	select {
+	case <-s.leave:
+	case <-terminated:
+	}
+	l.Close() // unlinks the socket: the next client starts another shim
+	if err := s.drivers.close(); err != nil {
+		log.Error("end the shim", "err", err)
+		return 1
+	}
+	return 0
+}
+
+// listen takes the directory and opens its socket.
+func listen(dir string, log *slog.Logger) (*net.UnixListener, *server, error) {
+	build := filepath.Base(dir)
+	d, err := openDrivers(dir, build, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The driver holds the directory's lock, so a socket that is there is a dead shim's.
+	os.Remove(filepath.Join(dir, socketName))
+	var l *net.UnixListener
+	err = inDir(dir, func(short string) (err error) {
+		l, err = net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(short, socketName), Net: "unix"})
+		return err
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, d.close())
+	}
+	return l, newServer(build, d, log), nil
+}
+
+// inDir calls f with a short path of a directory: a socket address holds 107 bytes, a directory's
+// name may be longer.
+func inDir(dir string, f func(short string) error) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return f(fmt.Sprintf("/proc/self/fd/%d", d.Fd()))
+}

@@ -1,0 +1,353 @@
+package shim
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// idleAfter is how long a shim with nothing to keep waits before it leaves: a server that
+	// restarts finds it still there.
+	idleAfter = 10 * time.Second
+
+	// exitKept is how long an exit that nobody acknowledges is remembered.
+	exitKept = 24 * time.Hour
+)
+
+// hosted is what a driver's sandboxes offer for descriptors to be passed on.
+type hosted interface {
+	sandbox.Sandbox
+	DialFile(ctx context.Context, port uint16) (*os.File, error)
+	ExecFiles(ctx context.Context, cmd sandbox.Command, stdio [3]*os.File) (sandbox.Process, error)
+}
+
+// record is a sandbox that the shim knows, alive or ended and not yet acknowledged.
+type record struct {
+	sandbox hosted
+	ended   chan struct{}
+}
+
+// server is the shim's side.
+type server struct {
+	build   string
+	drivers drivers
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	records map[string]*record // nil value: being created
+	clients int
+	idle    *time.Timer
+	leave   chan struct{} // closed when the shim shall end
+	leaving bool
+}
+
+func newServer(build string, d drivers, log *slog.Logger) *server {
+	s := &server{build: build, drivers: d, log: log, records: map[string]*record{}, leave: make(chan struct{})}
+	s.idle = time.AfterFunc(idleAfter, s.leaveIfIdle)
+	return s
+}
+
+// changed re-arms the idle clock. The caller holds mu.
+func (s *server) changed() { s.idle.Reset(idleAfter) }
+
+func (s *server) leaveIfIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clients == 0 && len(s.records) == 0 {
+		s.leaveLocked()
+	}
+}
+
+func (s *server) leaveLocked() {
+	if !s.leaving {
+		s.leaving = true
+		close(s.leave)
+	}
+}
+
+// accept serves connections until the listener is closed.
+func (s *server) accept(l *net.UnixListener) {
+	for {
+		c, err := l.AcceptUnix()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // out of descriptors, say: it passes
+			s.log.Error("accept a client", "err", err)
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		go s.serve(c)
+	}
+}
+
+func (s *server) serve(c *net.UnixConn) {
+	defer c.Close()
+	if err := sameUser(c); err != nil {
+		s.log.Warn("a client was refused", "err", err)
+		return
+	}
+	var req request
+	files, err := receive(c, &req)
+	if err != nil {
+		return
+	}
+	defer closeAll(files)
+	s.mu.Lock()
+	s.changed()
+	s.mu.Unlock()
+	if req.Protocol != protocol {
+		send(c, reply{Error: failureOf(moorage.Errorf(moorage.Unsupported, "this shim speaks version %d of its protocol, not %d", protocol, req.Protocol))})
+		return
+	}
+	if err := s.handle(c, req, files); err != nil {
+		send(c, reply{Error: failureOf(err)})
+	}
+}
+
+// sameUser refuses clients of other users. Inside a user namespace both sides see their own number.
+func sameUser(c *net.UnixConn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return err
+	}
+	if credErr != nil {
+		return credErr
+	}
+	if cred.Uid != uint32(os.Getuid()) {
+		return moorage.Errorf(moorage.Denied, "user %d is not the owner of this shim", cred.Uid)
+	}
+	return nil
+}
+
+func (s *server) handle(c *net.UnixConn, req request, files []*os.File) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	switch req.Op {
+	case opAttach:
+		return s.attach(c)
+	case opCreate:
+		return s.create(ctx, c, req.Spec)
+	case opList:
+		return send(c, reply{Infos: s.list()})
+	case opShutdown:
+		return s.shutdown(c)
+	}
+	r, err := s.record(req.ID)
+	if err != nil {
+		return err
+	}
+	switch req.Op {
+	case opLookup:
+		return send(c, reply{Infos: []sandbox.Info{r.sandbox.Info()}})
+	case opDial:
+		return s.dial(ctx, c, r, req.Port)
+	case opExec:
+		return s.exec(ctx, c, r, req.Command, files)
+	case opStats:
+		stats, err := r.sandbox.Stats(ctx)
+		if err != nil {
+			return err
+		}
+		return send(c, reply{Stats: &stats})
+	case opWait:
+		return s.wait(c, r)
+	case opStop:
+		return s.stop(ctx, c, r, req.Grace)
+	}
+	return moorage.Errorf(moorage.Unsupported, "this shim knows no request %q", req.Op)
+}
+
+// attach counts a client until its connection ends.
+func (s *server) attach(c *net.UnixConn) error {
+	s.mu.Lock()
+	s.clients++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.clients--
+		s.changed()
+	}()
+	if err := send(c, reply{Build: s.build}); err != nil {
+		return err
+	}
+	receive(c, new(request)) // nothing comes: this waits for the end
+	return nil
+}
+
+func (s *server) create(ctx context.Context, c *net.UnixConn, spec *sandbox.Spec) error {
+	if spec == nil {
+		return moorage.Errorf(moorage.Invalid, "the request has no spec")
+	}
+	if err := s.reserve(spec.ID); err != nil {
+		return err
+	}
+	box, err := s.drivers.create(ctx, *spec)
+	s.mu.Lock()
+	if err != nil {
+		delete(s.records, spec.ID)
+		s.mu.Unlock()
+		return err
+	}
+	r := &record{sandbox: box, ended: make(chan struct{})}
+	s.records[spec.ID] = r
+	s.mu.Unlock()
+	go s.watch(spec.ID, r)
+	if err := send(c, reply{Infos: []sandbox.Info{box.Info()}}); err != nil {
+		// Whoever asked is gone and does not know the sandbox: nobody would ever stop it.
+		s.log.Warn("a sandbox that nobody waits for is stopped", "sandbox", spec.ID)
+		box.Stop(context.Background(), 0)
+		s.forget(spec.ID)
+	}
+	return nil
+}
+
+func (s *server) reserve(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leaving {
+		return moorage.Errorf(moorage.Unavailable, "the shim is shutting down")
+	}
+	if _, taken := s.records[id]; taken {
+		return moorage.Errorf(moorage.Conflict, "a sandbox with the id %s exists", id)
+	}
+	s.records[id] = nil
+	return nil
+}
+
+// watch marks the record ended, and forgets it when nobody acknowledges that for a day.
+func (s *server) watch(id string, r *record) {
+	exit, err := r.sandbox.Wait(context.Background())
+	s.log.Info("a sandbox ended", "sandbox", id, "cause", exit.Cause, "err", err)
+	close(r.ended)
+	time.AfterFunc(exitKept, func() { s.forget(id) })
+}
+
+func (s *server) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.records, id)
+	s.changed()
+}
+
+func (s *server) record(id string) (*record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.records[id]; r != nil {
+		return r, nil
+	}
+	return nil, moorage.Errorf(moorage.NotFound, "there is no sandbox %s", id)
+}
+
+// list returns the sandboxes that are alive.
+func (s *server) list() (infos []sandbox.Info) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.records {
+		if r == nil {
+			continue
+		}
+		select {
+		case <-r.ended:
+		default:
+			infos = append(infos, r.sandbox.Info())
+		}
+	}
+	return infos
+}
+
+func (s *server) dial(ctx context.Context, c *net.UnixConn, r *record, port uint16) error {
+	f, err := r.sandbox.DialFile(ctx, port)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return send(c, reply{}, f)
+}
+
+// exec runs a command until it ends; the client's going away kills it.
+func (s *server) exec(ctx context.Context, c *net.UnixConn, r *record, cmd *command, files []*os.File) error {
+	if cmd == nil || len(files) != 3 {
+		return moorage.Errorf(moorage.Invalid, "an exec needs a command and three files")
+	}
+	p, err := r.sandbox.ExecFiles(ctx, sandbox.Command{Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir}, [3]*os.File(files))
+	closeAll(files) // else the client would never see the end of its output
+	if err != nil {
+		return err
+	}
+	if err := send(c, reply{}); err != nil {
+		return p.Kill()
+	}
+	ended := make(chan struct{})
+	go func() {
+		receive(c, new(request)) // a kill, or the end of the client
+		select {
+		case <-ended: // its number may be another process by now
+		default:
+			p.Kill()
+		}
+	}()
+	exit, err := p.Wait()
+	close(ended)
+	if err != nil {
+		return err
+	}
+	return send(c, reply{Exit: &exit})
+}
+
+// wait answers when the sandbox ended. It gives up when the client does.
+func (s *server) wait(c *net.UnixConn, r *record) error {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		receive(c, new(request))
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-r.ended:
+	}
+	exit, err := r.sandbox.Wait(context.Background())
+	if err != nil {
+		return err
+	}
+	return send(c, reply{Exit: &exit})
+}
+
+// stop ends a sandbox and forgets it: whoever stops it has seen its exit, or does not care.
+func (s *server) stop(ctx context.Context, c *net.UnixConn, r *record, grace time.Duration) error {
+	if err := r.sandbox.Stop(ctx, grace); err != nil {
+		return err
+	}
+	<-r.ended
+	exit, err := r.sandbox.Wait(ctx)
+	if err != nil {
+		return err
+	}
+	s.forget(r.sandbox.Info().ID)
+	return send(c, reply{Exit: &exit})
+}
+
+// shutdown ends every sandbox, answers, and then the shim.
+func (s *server) shutdown(c *net.UnixConn) error {
+	err := s.drivers.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.leaveLocked()
+	return errors.Join(err, send(c, reply{}))
+}

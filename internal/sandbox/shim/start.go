@@ -1,0 +1,152 @@
+package shim
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const startTimeout = 20 * time.Second
+
+// buildID names a build by what is in it.
+func buildID(executable string) (string, error) {
+	f, err := os.Open(executable)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16], nil
+}
+
+// install pins a build: a copy that no upgrade touches, since the name says what is in it.
+func install(executable, engineDir string) error {
+	if err := os.MkdirAll(engineDir, 0o700); err != nil {
+		return err
+	}
+	pinned := filepath.Join(engineDir, exeName)
+	if _, err := os.Stat(pinned); err == nil {
+		return nil
+	}
+	fresh := fmt.Sprintf("%s.%d", pinned, os.Getpid())
+	defer os.Remove(fresh)
+	if err := linkOrCopy(executable, fresh); err != nil {
+		return fmt.Errorf("pin the engine's build: %w", err)
+	}
+	return os.Rename(fresh, pinned)
+}
+
+// linkOrCopy takes no copy where the file system can share one. Builds replace their output, they
+// do not write into it.
+func linkOrCopy(from, to string) error {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o700)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(dst, src)
+	return errors.Join(err, dst.Close())
+}
+
+// start runs a shim on an engine directory and returns once it listens, or says why it cannot.
+// A shim that runs there already is as good.
+func start(ctx context.Context, engineDir string) error {
+	unlock, err := lock(filepath.Join(engineDir, "start.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if c, err := connect(ctx, engineDir); err == nil {
+		return c.Close() // another client was faster
+	}
+	logFile, err := os.OpenFile(filepath.Join(engineDir, logName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	ready, theirs, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	cmd := detached(engineDir, logFile, theirs)
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		return fmt.Errorf("start the shim: %w", err)
+	}
+	go cmd.Wait() // ends with the shim, which outlives us or not; nobody waits for it
+	return awaitReady(ctx, ready)
+}
+
+// detached is the shim's process: a session of its own, nothing of our environment, no descriptor
+// but its log and the pipe.
+func detached(engineDir string, logFile, ready *os.File) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(engineDir, exeName), command0, engineDir)
+	cmd.Args[0] = exeName
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Stderr = logFile
+	cmd.ExtraFiles = []*os.File{ready}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if uid := os.Geteuid(); uid != 0 {
+		// gVisor wants to be root of something: of a namespace that holds this user alone.
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	return cmd
+}
+
+func awaitReady(ctx context.Context, ready *os.File) error {
+	deadline := time.Now().Add(startTimeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	ready.SetReadDeadline(deadline)
+	defer context.AfterFunc(ctx, func() { ready.SetReadDeadline(time.Unix(1, 0)) })()
+	said, err := io.ReadAll(ready)
+	switch {
+	case err != nil:
+		return errors.Join(ctx.Err(), fmt.Errorf("wait for the shim: %w", err))
+	case string(said) == "ok":
+		return nil
+	case len(said) == 0:
+		return errors.New("the shim ended as it started; its log says why")
+	}
+	return errors.New(strings.TrimSpace(string(said)))
+}
+
+// lock takes an exclusive lock on a file, waiting for whoever has it.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
