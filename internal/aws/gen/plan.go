@@ -142,6 +142,9 @@ func (a *api) acceptMember(s *shape, m member) error {
 	if m.TimestampFormat != "" {
 		return fmt.Errorf("a timestamp format on a member is not supported")
 	}
+	if location == "StatusCode" && slices.Contains(s.Required, m.LocationName) {
+		return fmt.Errorf("a required status code is not supported")
+	}
 	if target := a.model.Shapes[m.Shape]; location == "Query" && target.Type == "map" {
 		return fmt.Errorf("a map in the query is not supported")
 	}

@@ -131,7 +131,7 @@ func encodeStructure(buf *bytes.Buffer, m *Model, s *Shape, v reflect.Value) {
 	n := 0
 	for i := range s.Members {
 		member := &s.Members[i]
-		if member.In != Body || absent(member, v.Field(i)) {
+		if (member.In != Body && member.In != StatusCode) || absent(member, v.Field(i)) {
 			continue
 		}
 		comma(buf, n)

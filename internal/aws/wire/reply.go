@@ -25,10 +25,15 @@ func (s *Service) reply(w http.ResponseWriter, r *http.Request, op *OperationMod
 	}
 }
 
-// writeParts sets the headers and returns the status.
+// writeParts sets the headers and returns the status. It fills a member for the status, since the Go
+// SDK looks for it in the body.
 func (s *Service) writeParts(w http.ResponseWriter, shape *Shape, out reflect.Value, status int) int {
 	for i := range shape.Members {
 		m, v := &shape.Members[i], out.Field(i)
+		if m.In == StatusCode && v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+			v.Elem().SetInt(int64(status))
+		}
 		if m.In == Body || absent(m, v) {
 			continue
 		}
