@@ -252,6 +252,32 @@ func (g *Group) read(controller, file string) string {
 	return string(b)
 }
 
+// Kill kills every process of the group, those that left their parents included, and returns when
+// none is left. Without groups it does nothing.
+func (g *Group) Kill() error {
+	for _, dir := range g.places() {
+		if err := killAll(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func killAll(dir string) error {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		if err != nil || len(b) == 0 {
+			return nil
+		}
+		for _, word := range strings.Fields(string(b)) {
+			if pid, err := strconv.Atoi(word); err == nil && pid > 0 {
+				unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+	}
+	return fmt.Errorf("processes of control group %s do not die", dir)
+}
+
 // Remove deletes the group, which must hold no process any more. The kernel may take a moment to
 // let go of the last one, so Remove tries for up to two seconds.
 func (g *Group) Remove() error {

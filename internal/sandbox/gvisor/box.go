@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/cgroup"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor/gateway"
-	"github.com/moorage-dev/moorage/internal/sandbox/journal"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
@@ -44,8 +42,6 @@ type box struct {
 	pidfd       *os.File
 	group       *cgroup.Group
 	gateway     *gateway.Gateway // nil without egress
-	journal     *journal.Writer
-	output      sync.WaitGroup // copiers of stdout and stderr
 
 	stopping atomic.Bool
 	exit     sandbox.Exit  // set before done is closed

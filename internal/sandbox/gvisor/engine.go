@@ -29,6 +29,7 @@ func IsEngine(args []string) bool {
 // Only the commands that a running sandbox needs are linked: the rest of gVisor's command line
 // would more than double the binary.
 func Main() {
+	useCompiledFilters()
 	os.Args = withVisibleLimits(os.Args)
 	cli.Run(nil, map[util.SubCommand]string{
 		new(sentrycmd.Boot):   "internal",

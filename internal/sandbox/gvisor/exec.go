@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
@@ -97,7 +98,7 @@ func (p *process) Wait() (sandbox.Exit, error) {
 // Kill kills the command; one that ended already is no error.
 func (p *process) Kill() error {
 	err := p.box.signal(context.Background(), p.pid, unix.SIGKILL)
-	if err != nil && p.box.alive() == nil {
+	if err != nil && !p.box.ended() && !strings.Contains(err.Error(), "no such process") {
 		return err
 	}
 	return nil

@@ -32,42 +32,24 @@ func (s stdio) asOurs(f func() error) error {
 	return f()
 }
 
-// openOutput begins the journal and returns the files whose other ends it reads.
+// openOutput begins the journal and returns the files that lead into it.
 func (b *box) openOutput() (s stdio, err error) {
-	if b.journal, err = journal.Open(b.spec.LogDir, b.spec.Limits.JournalBytes); err != nil {
+	output, err := journal.Open(b.spec.LogDir, b.spec.Limits.JournalBytes)
+	if err != nil {
 		return s, err
 	}
-	b.later(b.closeOutput)
+	b.later(output.Drain)
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
 	if s.in, err = os.Open(os.DevNull); err != nil {
 		return s, err
 	}
-	if s.out, err = b.pump(journal.Stdout); err != nil {
-		s.close()
+	if s.out, err = output.Pipe(journal.Stdout); err != nil {
 		return s, err
 	}
-	if s.err, err = b.pump(journal.Stderr); err != nil {
-		s.close()
-	}
+	s.err, err = output.Pipe(journal.Stderr)
 	return s, err
-}
-
-// pump copies one stream into the journal until every writer closed it.
-func (b *box) pump(stream string) (*os.File, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	b.output.Go(func() {
-		defer r.Close()
-		if err := b.journal.Copy(stream, r); err != nil {
-			b.driver.opts.Log.Error("copy a sandbox's output", "sandbox", b.info.ID, "stream", stream, "err", err)
-		}
-	})
-	return w, nil
-}
-
-// closeOutput waits for what the agent wrote before it ended. The engine must be gone.
-func (b *box) closeOutput() error {
-	b.output.Wait()
-	return b.journal.Close()
 }

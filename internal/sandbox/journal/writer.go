@@ -35,6 +35,8 @@ type Writer struct {
 	budget  float64 // bytes that may be written without waiting
 	refill  time.Time
 	failed  bool // the disk refused the last write
+
+	pipes sync.WaitGroup
 }
 
 // Open begins or goes on with the journal in dir, which is made if absent. maxBytes bounds what
@@ -209,6 +211,27 @@ func (w *Writer) spend(n float64, now time.Time) time.Duration {
 		return 0
 	}
 	return time.Duration(-w.budget / floodRate * float64(time.Second))
+}
+
+// Pipe returns a file whose every line lands in the journal, until all copies of it are closed.
+// The caller hands it to a process and closes its own.
+func (w *Writer) Pipe(stream string) (*os.File, error) {
+	r, file, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	w.pipes.Go(func() {
+		defer r.Close()
+		w.Copy(stream, r)
+	})
+	return file, nil
+}
+
+// Drain waits until every pipe ended, and closes the journal. A process that lives on with a copy
+// of a pipe holds it up; kill first.
+func (w *Writer) Drain() error {
+	w.pipes.Wait()
+	return w.Close()
 }
 
 // Close ends the writing. Lines of a Copy that is still running are dropped from now on.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor"
+	"github.com/moorage-dev/moorage/internal/sandbox/process"
 )
 
 const (
@@ -37,16 +38,25 @@ func Enter() {
 
 // drivers are the engines of a shim.
 type drivers struct {
-	gvisor sandbox.Driver
+	gvisor  *gvisor.Driver
+	process *process.Driver
 }
 
-func openDrivers(dir, build string, log *slog.Logger) (d drivers, err error) {
-	d.gvisor, err = gvisor.New(gvisor.Options{Dir: dir, Build: build, Log: log})
-	return d, err
+func openDrivers(dir, build string, log *slog.Logger) (drivers, error) {
+	g, err := gvisor.New(gvisor.Options{Dir: dir, Build: build, Log: log})
+	if err != nil {
+		return drivers{}, err
+	}
+	return drivers{g, process.New(process.Options{Instance: "process-" + build, Log: log})}, nil
 }
 
+// create runs what asks for the host's own root as a plain process, and everything else isolated.
 func (d drivers) create(ctx context.Context, spec sandbox.Spec) (hosted, error) {
-	box, err := d.gvisor.Create(ctx, spec)
+	var driver sandbox.Driver = d.gvisor
+	if spec.Root.Host != "" {
+		driver = d.process
+	}
+	box, err := driver.Create(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +64,7 @@ func (d drivers) create(ctx context.Context, spec sandbox.Spec) (hosted, error) 
 }
 
 func (d drivers) close() error {
-	return d.gvisor.Close()
+	return errors.Join(d.gvisor.Close(), d.process.Close())
 }
 
 // serveMain is the shim's main function; it returns the exit status.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 func main() {
@@ -31,10 +32,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "last words")
 		os.Exit(code)
 	case "segv":
-		syscall.Kill(os.Getpid(), syscall.SIGSEGV)
-		select {}
+		segv()
 	case "never-bind":
-		select {}
+		time.Sleep(time.Hour)
 	case "flood":
 		n, _ := strconv.Atoi(os.Args[2])
 		flood(n)
@@ -43,6 +43,9 @@ func main() {
 	case "sleep":
 		d, _ := time.ParseDuration(os.Args[2])
 		time.Sleep(d)
+		return
+	case "env":
+		fmt.Println(strings.Join(os.Environ(), "\n"))
 		return
 	case "cat":
 		io.Copy(os.Stdout, os.Stdin)
@@ -100,6 +103,14 @@ func serve() {
 	http.HandleFunc("/alloc", func(http.ResponseWriter, *http.Request) { allocate() })
 	fmt.Fprintln(os.Stderr, http.ListenAndServe(":"+port, nil))
 	os.Exit(3)
+}
+
+// segv dies of a fault as a program without Go's handler would.
+func segv() {
+	var defaultAction [4]uintptr
+	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(syscall.SIGSEGV), uintptr(unsafe.Pointer(&defaultAction)), 0, 8, 0, 0)
+	var nowhere *int
+	*nowhere = 1
 }
 
 func read(q func(string) string) (string, error) {
