@@ -34,6 +34,10 @@ type Error struct {
 	Fields  []Field // for Invalid: the members that broke a rule
 	Reason  string  // for Invalid: the contract's machine-readable reason; empty means FieldValidationFailed
 	Err     error
+
+	// Exception is the name that AWS's clients branch on, where Code alone does not say it: that a
+	// signature is wrong or a token expired, say. Each protocol writes it its own way.
+	Exception string
 }
 
 // Field names one member of a request and the rule that it broke.
