@@ -150,13 +150,20 @@ func (p *policy) learn(k learnedKey, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.learned) >= maxLearned {
-		for old, until := range p.learned {
-			if until.Before(now) || len(p.learned) >= maxLearned {
-				delete(p.learned, old)
-			}
-		}
+		p.forgetSome()
 	}
 	p.learned[k] = now.Add(learnedFor)
+}
+
+// forgetSome makes room by dropping a quarter, whichever: a sandbox that asked for so many names
+// asks again.
+func (p *policy) forgetSome() {
+	for k := range p.learned {
+		delete(p.learned, k)
+		if len(p.learned) <= maxLearned*3/4 {
+			return
+		}
+	}
 }
 
 // knows reports whether an address was handed out for a name that one of the rules permits with the port.
