@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -82,7 +83,7 @@ func (s *Service) writeBody(w http.ResponseWriter, r *http.Request, shape *Shape
 	case payload.Events:
 		return s.writeEvents(w, r, payload, v, status)
 	case payload.Streaming:
-		return stream(w, v, status)
+		return stream(r.Context(), w, v, status)
 	case payload.Type == Blob:
 		return writeBytes(w, v.Bytes(), status)
 	}
@@ -103,9 +104,9 @@ func setDefault(h http.Header, name, value string) {
 	}
 }
 
-// stream copies a body to the caller, flushing whatever each read brings, and closes it.
-// A nil body is an empty answer.
-func stream(w http.ResponseWriter, v reflect.Value, status int) error {
+// stream copies a body to the caller, flushing whatever each read brings, and closes it: at its end, or
+// as soon as the caller is gone. A nil body is an empty answer.
+func stream(ctx context.Context, w http.ResponseWriter, v reflect.Value, status int) error {
 	setDefault(w.Header(), "Content-Type", "application/octet-stream")
 	body, _ := v.Interface().(io.ReadCloser)
 	if body == nil {
@@ -113,6 +114,7 @@ func stream(w http.ResponseWriter, v reflect.Value, status int) error {
 		return nil
 	}
 	defer body.Close()
+	defer context.AfterFunc(ctx, func() { body.Close() })() // wakes a Read that waits for the agent
 	w.WriteHeader(status)
 	return copyFlushing(w, body)
 }

@@ -110,4 +110,3 @@ func (p uriPattern) matchRest(path []string) (fit, map[string]string) {
 	whole := append(path[:last:last], strings.Join(path[last:], "/"))
 	return p.matchSpan(whole, -1, exactFit)
 }
-

@@ -63,7 +63,7 @@ func NewService(m *Model, o Options) *Service {
 }
 
 // Handle serves op by fn. The input that fn gets satisfies every constraint of the model.
-// It panics when op belongs to another model, or is served already.
+// A nil output is an empty one. It panics when op belongs to another model, or is served already.
 func Handle[In, Out any](s *Service, op Operation[In, Out], fn func(context.Context, *In) (*Out, error)) {
 	rt := s.routes[op.Name]
 	if rt == nil || s.model != op.Model || rt.serve != nil {
@@ -82,6 +82,9 @@ func Handle[In, Out any](s *Service, op Operation[In, Out], fn func(context.Cont
 		if err != nil {
 			WriteError(w, r, err)
 			return
+		}
+		if out == nil {
+			out = new(Out)
 		}
 		s.reply(w, r, rt.op, reflect.ValueOf(out).Elem())
 	})
