@@ -45,6 +45,22 @@ func (c Call) RequestHeader() http.Header {
 	return c.request.Header
 }
 
+// Query returns the first value of a query parameter that the model may not have, or "".
+func (c Call) Query(name string) string {
+	if c.request == nil {
+		return ""
+	}
+	return c.request.URL.Query().Get(name)
+}
+
+// ContentLength is the size of the body in bytes; -1 when it is not known.
+func (c Call) ContentLength() int64 {
+	if c.request == nil {
+		return -1
+	}
+	return c.request.ContentLength
+}
+
 // ResponseHeader returns the headers that the answer will have, success or error, for what the model
 // has no member for, such as WWW-Authenticate. Setting one after the output was returned does nothing.
 func (c Call) ResponseHeader() http.Header {

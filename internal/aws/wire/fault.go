@@ -44,6 +44,23 @@ var faults = map[moorage.Code]ofCode{
 	moorage.Internal:        {500, []string{"InternalServerException", "ServerException"}},
 }
 
+// common holds the statuses of exceptions that every service has and no model lists.
+// Source: AWS, "Common errors"; S3's names from its API reference.
+var common = map[string]int{
+	"IncompleteSignatureException":        403,
+	"InvalidSignatureException":           403,
+	"MissingAuthenticationTokenException": 403,
+	"UnrecognizedClientException":         403,
+	"ExpiredTokenException":               403,
+	"AccessDenied":                        403,
+	"SignatureDoesNotMatch":               403,
+	"InvalidAccessKeyId":                  403,
+	"RequestTimeTooSkewed":                403,
+	"ExpiredToken":                        400,
+	"XAmzContentSHA256Mismatch":           400,
+	"AuthorizationHeaderMalformed":        400,
+}
+
 // WriteError answers r with err, in the protocol of the service that r is for. What is our own fault
 // is logged here, once; of an error without a code the caller learns only the request id.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
@@ -73,11 +90,18 @@ func faultOf(m *Model, op *OperationModel, err error) *fault {
 	}
 	e := coded(err)
 	row := faults[e.Code]
-	f := &fault{name: exception(m, op, row), status: row.status, message: e.Message, reason: e.Reason, fields: e.Fields}
-	if m != nil && m.Faults[f.name] != 0 {
-		f.status = m.Faults[f.name]
+	f := &fault{name: e.Exception, message: e.Message, reason: e.Reason, fields: e.Fields}
+	if f.name == "" {
+		f.name = exception(m, op, row)
 	}
-	if e.Code == moorage.Invalid && f.reason == "" {
+	f.status = row.status
+	switch {
+	case m != nil && m.Faults[f.name] != 0:
+		f.status = m.Faults[f.name]
+	case common[f.name] != 0:
+		f.status = common[f.name]
+	}
+	if f.name == "ValidationException" && f.reason == "" {
 		f.reason = "FieldValidationFailed"
 	}
 	if f.message == "" {

@@ -60,6 +60,7 @@ func TestReply_errors(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", moorage.Errorf(moorage.NotFound, "no cat")), 404, "ResourceNotFoundException", "no cat"},
 		{moorage.Errorf(moorage.Unavailable, "disk full"), 503, "ServiceUnavailableException", "disk full"},
 		{moorage.Errorf(moorage.Denied, ""), 403, "AccessDeniedException", "denied"},
+		{&moorage.Error{Code: moorage.Unauthenticated, Message: "no", Exception: "InvalidSignatureException"}, 403, "InvalidSignatureException", "no"},
 		{errors.New("password is hunter2"), 500, "InternalServerException", "an internal error occurred; the cause is in the server's log under this request's id"},
 		{moorage.Errorf("no such code", "x"), 500, "InternalServerException", "an internal error occurred; the cause is in the server's log under this request's id"},
 	} {

@@ -184,7 +184,9 @@ func (services Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) dispatch(w http.ResponseWriter, r *http.Request) {
-	rt := CallOf(r.Context()).route
+	call := r.Context().Value(callKey{}).(*Call)
+	call.request = r // as the layers left it
+	rt := call.route
 	if rt.serve == nil {
 		WriteError(w, r, &moorage.Error{
 			Code: moorage.Unsupported, Op: rt.op.Name,
