@@ -1,0 +1,163 @@
+// Package cli holds Moorage's commands.
+//
+// Every command but serve, down, doctor and configure is a client: it finds a server, speaks AWS's
+// own wire protocol to it (through AWS's own SDK), and for what that protocol lacks the /v1
+// extension of the same server, signed alike. A server is found by address (--endpoint,
+// MOORAGE_ENDPOINT) with the AWS_* credentials of the environment, else by directory (--dir,
+// MOORAGE_DIR, ~/.moorage), where a running server leaves client.json.
+//
+// What scripts may rely on: results go to stdout and everything else to stderr; --json prints one
+// object; the exit code is 0, 1 for a failure or 2 for a command that was called wrongly, and exec
+// passes on the code of the command that it ran. Secrets are printed by env and nowhere else.
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Hooks is what the commands need of the rest of the program.
+type Hooks struct {
+	// Serve runs the server until ctx ends. It calls o.Ready once it accepts requests.
+	Serve func(ctx context.Context, o ServeOptions) error
+	// Down ends the server of a directory, its sessions and its shims, and says what it ended.
+	Down func(ctx context.Context, dir string) ([]string, error)
+}
+
+// ServeOptions is what the serve command was told.
+type ServeOptions struct {
+	Dir         string // absolute
+	Listen      string // host:port
+	PublicURL   string // what callbacks and challenges print; empty is the listener's own address
+	TLSCert     string // both are files in PEM, or both are empty
+	TLSKey      string
+	BehindProxy bool   // a proxy in front ends TLS, so a public listener without it is meant
+	Isolation   string // auto, gvisor or process
+	MaxSessions int    // live sessions at once; 0 is as many as memory allows
+	MemoryLimit int64  // bytes per session; 0 is the driver's default
+	CPULimit    int64  // thousandths of a CPU per session; 0 is the driver's default
+	Log         *slog.Logger
+	Ready       func(url string)
+}
+
+// Exit codes of the program.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// app is what the commands of one run share.
+type app struct {
+	hooks    Hooks
+	ui       *ui
+	dir      string // --dir
+	endpoint string // --endpoint
+	json     bool   // --json
+}
+
+// Main runs the command that args name (without the program's own name) and returns the exit code.
+func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, h Hooks) int {
+	root := Root(h)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	return report(newUI(stdin, stdout, stderr), cmd, err)
+}
+
+// Root is the command tree.
+func Root(h Hooks) *cobra.Command {
+	a := &app{hooks: h}
+	root := &cobra.Command{
+		Use:   "moorage",
+		Short: "Run AI agents in production, on machines of your own",
+		Long: `Moorage runs AI agents: it deploys them, gives every session a sandbox of its own,
+and speaks the wire protocol of Amazon Bedrock AgentCore, so that the AWS SDKs and
+agents written for it work unchanged.`,
+		Example: `  moorage serve                                  # in one terminal
+  moorage deploy ./hello --entrypoint agent.py   # in another
+  moorage invoke --name hello "What can you do?"
+  moorage logs --name hello --follow`,
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		Args:                       knownCommand,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			a.ui = newUI(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			a.ui.quiet = a.json
+		},
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.dir, "dir", "", "directory of the server's data (default $MOORAGE_DIR, else ~/.moorage)")
+	flags.StringVar(&a.endpoint, "endpoint", "", "address of a server, with the AWS_* credentials of the environment (default $MOORAGE_ENDPOINT)")
+	flags.BoolVar(&a.json, "json", false, "print one JSON object for programs")
+	a.addCommands(root)
+	return root
+}
+
+func (a *app) addCommands(root *cobra.Command) {
+	groups := []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"agents", "Agents:", []*cobra.Command{a.configureCmd(), a.deployCmd(), a.invokeCmd(), a.devCmd(), a.statusCmd(), a.logsCmd(), a.destroyCmd()}},
+		{"sessions", "Sessions and versions:", []*cobra.Command{a.sessionsCmd(), a.execCmd(), a.versionsCmd(), a.endpointsCmd()}},
+		{"server", "The server:", []*cobra.Command{a.serveCmd(), a.downCmd(), a.envCmd(), a.doctorCmd()}},
+	}
+	for _, g := range groups {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(a.versionCmd())
+}
+
+// knownCommand refuses words that are no command of cmd, and names the ones that come close.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := usagef("%q is not a command of %s", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return advise(err, "did you mean %s?", strings.Join(near, " or "))
+	}
+	return err
+}
+
+// arguments turns cobra's complaint about positional arguments into a usage error.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+}
+
+// report prints what went wrong, if anything did, and returns the exit code.
+func report(u *ui, cmd *cobra.Command, err error) int {
+	var status exitStatus
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &status):
+		return int(status)
+	}
+	u.problem(err)
+	if errors.As(err, new(usageError)) {
+		u.note("see: %s --help", cmd.CommandPath())
+		return exitUsage
+	}
+	return exitFailure
+}

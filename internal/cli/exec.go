@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+	"github.com/spf13/cobra"
+)
+
+// exitTimedOut is the code of a command that ran out of time, as timeout(1) has it.
+const exitTimedOut = 124
+
+func (a *app) execCmd() *cobra.Command {
+	var name, session, qualifier string
+	timeout := duration(5 * time.Minute)
+	cmd := &cobra.Command{
+		Use:   "exec [flags] -- COMMAND...",
+		Short: "Run a command in a session's sandbox",
+		Long: `Exec runs a command with bash beside the agent, in the sandbox of a session, streams its
+output and ends with its exit code (124 when it ran out of time). One word is
+taken as a line of bash; several are one command with its arguments.
+
+Without --session it is the runtime's only live session, or a new one where none is.`,
+		Example: `  moorage exec -- ls -la /var/task
+  moorage exec --name hello --session s4x2 -- 'ps aux | head'`,
+		Args: arguments(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.exec(cmd.Context(), name, session, qualifier, time.Duration(timeout), args)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&name, "name", "n", "", "name, id or ARN of the runtime (default: moorage.yaml's, or the only one)")
+	flags.StringVarP(&session, "session", "s", "", "session to run it in")
+	flags.StringVar(&qualifier, "qualifier", "", "endpoint of the session (default DEFAULT)")
+	flags.Var(&timeout, "timeout", "end the command after so long, up to 1h")
+	_ = cmd.RegisterFlagCompletionFunc("name", a.completeNames) // these fail only for a flag that is not there
+	_ = cmd.RegisterFlagCompletionFunc("session", a.completeSessions)
+	return cmd
+}
+
+func (a *app) exec(ctx context.Context, name, session, qualifier string, timeout time.Duration, args []string) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	rt, err := c.runtime(ctx, name)
+	if err != nil {
+		return err
+	}
+	if session, err = a.execSession(ctx, c, rt, session); err != nil {
+		return err
+	}
+	out, err := c.data.InvokeAgentRuntimeCommand(ctx, &bedrockagentcore.InvokeAgentRuntimeCommandInput{
+		AgentRuntimeArn: rt.AgentRuntimeArn, RuntimeSessionId: optional(session), Qualifier: optional(qualifier),
+		Body: &types.InvokeAgentRuntimeCommandRequestBody{Command: aws.String(commandLine(args)), Timeout: aws.Int32(int32(timeout.Seconds()))},
+	})
+	if err != nil {
+		return a.adviseInvoke(err, aws.ToString(rt.AgentRuntimeName))
+	}
+	return a.ui.command(out.GetStream())
+}
+
+// execSession is the session to run a command in: the one that was named, else the only live one of
+// the runtime. Where none is live it is a new one: its first call opens it.
+func (a *app) execSession(ctx context.Context, c *client, rt control.AgentRuntime, word string) (string, error) {
+	if word != "" {
+		return c.callerSession(ctx, word)
+	}
+	live, _, err := c.sessions(ctx, aws.ToString(rt.AgentRuntimeId), false)
+	switch {
+	case err != nil:
+		return "", err
+	case len(live) == 0:
+		id := newSessionID()
+		a.ui.note("new session %s", id)
+		return id, nil
+	case len(live) > 1:
+		return "", usageError{advise(fmt.Errorf("%s has %d live sessions", aws.ToString(rt.AgentRuntimeName), len(live)), "say which: --session %s", sessionIDs(live))}
+	}
+	a.ui.note("session %s", live[0].ID)
+	return live[0].SessionID, nil
+}
+
+// commandLine is one word as it is, a line of bash, and several quoted.
+func commandLine(args []string) string {
+	if len(args) == 1 {
+		return args[0]
+	}
+	words := make([]string, len(args))
+	for i, arg := range args {
+		words[i] = shellWord(arg)
+	}
+	return strings.Join(words, " ")
+}
+
+// command prints a command's output as it comes and ends with its exit code.
+func (u *ui) command(stream *bedrockagentcore.InvokeAgentRuntimeCommandEventStream) error {
+	defer stream.Close()
+	for event := range stream.Events() {
+		chunk, ok := event.(*types.InvokeAgentRuntimeCommandStreamOutputMemberChunk)
+		if !ok {
+			continue
+		}
+		if d := chunk.Value.ContentDelta; d != nil {
+			if _, err := io.WriteString(u.out, aws.ToString(d.Stdout)); err != nil {
+				return err
+			}
+			if _, err := io.WriteString(u.err, aws.ToString(d.Stderr)); err != nil {
+				return err
+			}
+		}
+		if stop := chunk.Value.ContentStop; stop != nil {
+			return u.commandEnd(stop)
+		}
+	}
+	if err := stream.Err(); err != nil {
+		return err
+	}
+	return fmt.Errorf("the output broke off before the command ended")
+}
+
+func (u *ui) commandEnd(stop *types.ContentStopEvent) error {
+	code := aws.ToInt32(stop.ExitCode)
+	switch {
+	case stop.Status == types.CommandExecutionStatusTimedOut:
+		u.note("the command ran out of time; see --timeout")
+		return exitStatus(exitTimedOut)
+	case code < 0:
+		return advise(fmt.Errorf("the platform could not run the command"), "see: moorage sessions list --all")
+	case code > 0:
+		return exitStatus(code)
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+var isolations = []string{"auto", "gvisor", "process"}
+
+func (a *app) serveCmd() *cobra.Command {
+	var o ServeOptions
+	var memory, cpu, logFormat, logLevel string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Serve runs the whole product: the API, the registry, the console and the sandboxes.
+The first start makes a root key and an access key in its directory. SIGTERM
+stops the server and leaves live sessions running; the next start finds them
+again. ` + "`moorage down`" + ` ends everything.
+
+A listener outside this machine needs TLS, here or by a proxy in front.`,
+		Example: `  moorage serve
+  moorage serve --dir /var/lib/moorage --listen 0.0.0.0:9400 --tls-cert cert.pem --tls-key key.pem
+  moorage serve --listen 0.0.0.0:9400 --behind-proxy --public-url https://agents.example.com`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if o.MemoryLimit, err = parseSize(memory); err != nil {
+				return err
+			}
+			if o.CPULimit, err = parseCPU(cpu); err != nil {
+				return err
+			}
+			if o.Log, err = newLog(a.ui.err, logFormat, logLevel); err != nil {
+				return err
+			}
+			return a.serve(cmd.Context(), o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.Listen, "listen", "127.0.0.1:9400", "address to listen at")
+	flags.StringVar(&o.PublicURL, "public-url", "", "address that clients know the server by")
+	flags.StringVar(&o.TLSCert, "tls-cert", "", "certificate, PEM")
+	flags.StringVar(&o.TLSKey, "tls-key", "", "its private key, PEM")
+	flags.BoolVar(&o.BehindProxy, "behind-proxy", false, "a proxy in front ends TLS")
+	flags.StringVar(&o.Isolation, "isolation", "auto", "auto, gvisor, or process (no isolation: development only)")
+	flags.IntVar(&o.MaxSessions, "max-sessions", 0, "live sessions at once (default: as many as memory allows)")
+	flags.StringVar(&memory, "memory-limit", "", "memory of one session, such as 512M or 4G (default 8G)")
+	flags.StringVar(&cpu, "cpu-limit", "", "CPUs of one session, such as 0.5 (default 2)")
+	flags.StringVar(&logFormat, "log-format", "text", "text or json")
+	flags.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	_ = cmd.RegisterFlagCompletionFunc("isolation", cobra.FixedCompletions(isolations, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (a *app) serve(ctx context.Context, o ServeOptions) (err error) {
+	if o.Dir, err = a.dataDir(); err != nil {
+		return err
+	}
+	if err := o.Check(); err != nil {
+		return err
+	}
+	o.Ready = func(url string) { a.ready(url, o.Dir) }
+	return a.hooks.Serve(ctx, o)
+}
+
+func (a *app) ready(url, dir string) {
+	if a.json {
+		_ = a.ui.object(map[string]string{"url": url, "dir": dir}) // a closed stdout must not end the server
+		return
+	}
+	use := "moorage env"
+	if a.dir != "" {
+		use += " --dir " + shellWord(dir)
+	}
+	a.ui.printf("Moorage is ready at %s\n", a.ui.outStyle.bold(url))
+	a.ui.printf("  data      %s\n  clients   eval \"$(%s)\"\n  stop      Ctrl-C leaves sessions running; `moorage down` ends them\n", short(dir), use)
+}
+
+// Check reports the first rule that the options break, as a usage error.
+func (o ServeOptions) Check() error {
+	host, port, err := net.SplitHostPort(o.Listen)
+	if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
+		return usagef("--listen %q is not an address such as 127.0.0.1:9400", o.Listen)
+	}
+	switch {
+	case (o.TLSCert == "") != (o.TLSKey == ""):
+		return usagef("--tls-cert and --tls-key belong together")
+	case !slices.Contains(isolations, o.Isolation):
+		return usagef("--isolation is one of %s, not %q", strings.Join(isolations, ", "), o.Isolation)
+	case o.MaxSessions < 0:
+		return usagef("--max-sessions cannot be negative")
+	case !isLoopback(host) && o.TLSCert == "" && !o.BehindProxy:
+		return advise(usagef("%s can be reached from outside this machine, and without TLS everybody on the way reads along", o.Listen),
+			"use --tls-cert and --tls-key, or --behind-proxy where a proxy in front ends TLS")
+	}
+	if u, err := url.Parse(o.PublicURL); o.PublicURL != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {
+		return usagef("--public-url %q is not an address such as https://agents.example.com", o.PublicURL)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// parseSize reads 512M, 4G or a number of bytes.
+func parseSize(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	number, unit := strings.TrimSuffix(strings.ToUpper(s), "B"), int64(1)
+	number = strings.TrimSuffix(number, "I")
+	for i, suffix := range []string{"K", "M", "G", "T"} {
+		if rest, ok := strings.CutSuffix(number, suffix); ok {
+			number, unit = rest, int64(1024)<<(10*i)
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 32)
+	if err != nil && unit == 1 {
+		n, err = strconv.ParseInt(number, 10, 64)
+	}
+	if err != nil || n <= 0 {
+		return 0, usagef("%q is not a size such as 512M or 4G", s)
+	}
+	return n * unit, nil
+}
+
+// parseCPU reads a number of CPUs as thousandths of one.
+func parseCPU(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil || n < 0.01 || n > 1024 {
+		return 0, usagef("%q is not a number of CPUs such as 0.5 or 2", s)
+	}
+	return int64(n * 1000), nil
+}
+
+func newLog(w io.Writer, format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usagef("--log-level is debug, info, warn or error, not %q", level)
+	}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})), nil
+	}
+	return nil, usagef("--log-format is text or json, not %q", format)
+}
+
+func (a *app) downCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "down",
+		Short:   "End the server, every session and every sandbox",
+		Long:    `Down ends the server of a directory with all its sessions and sandboxes. What is deployed stays and is there again at the next start.`,
+		Example: "  moorage down\n  moorage down --dir /var/lib/moorage",
+		Args:    arguments(cobra.NoArgs),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.down(cmd.Context()) },
+	}
+}
+
+func (a *app) down(ctx context.Context) error {
+	dir, err := a.dataDir()
+	if err != nil {
+		return err
+	}
+	if a.hooks.Down == nil {
+		return errors.New("this program cannot end servers")
+	}
+	ended, err := a.hooks.Down(ctx, dir)
+	if err != nil {
+		return fmt.Errorf("end what runs in %s: %w", short(dir), err)
+	}
+	if a.json {
+		return a.ui.object(map[string][]string{"ended": append([]string{}, ended...)})
+	}
+	for _, what := range ended {
+		a.ui.printf("ended %s\n", what)
+	}
+	if len(ended) == 0 {
+		a.ui.note("nothing of %s was running", short(dir))
+	}
+	return nil
+}
