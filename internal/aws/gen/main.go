@@ -30,17 +30,17 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *out, *check); err != nil {
+	wheel, err := fetch(ctx)
+	if err == nil {
+		err = run(wheel, *out, *check)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out string, check bool) error {
-	wheel, err := fetch(ctx)
-	if err != nil {
-		return err
-	}
+func run(wheel []byte, out string, check bool) error {
 	for _, s := range services {
 		source, err := generate(wheel, s)
 		if err != nil {
