@@ -1,0 +1,11 @@
+module github.com/moorage-dev/moorage/hostile
+
+go 1.26.3
+
+require (
+	github.com/moorage-dev/moorage v0.0.0
+	golang.org/x/net v0.52.0
+	golang.org/x/sys v0.48.0
+)
+
+replace github.com/moorage-dev/moorage => ..
