@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"io"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -15,6 +16,7 @@ type Call struct {
 
 	request  *http.Request
 	response http.ResponseWriter
+	body     io.Reader // the server's own, whatever a layer put in its place
 	route    *route
 	labels   map[string]string
 }

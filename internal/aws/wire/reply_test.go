@@ -176,6 +176,37 @@ func TestStream_bothWaysAtOnce(t *testing.T) {
 	}
 }
 
+// A body that the handler leaves unread, or reads in part, must not break the connection's next request.
+func TestStream_unreadBodyLeavesTheConnectionWhole(t *testing.T) {
+	var log bytes.Buffer
+	svc := wire.NewService(zoo, wire.Options{})
+	wire.Handle(svc, speak, func(_ context.Context, in *speakInput) (*speakOutput, error) {
+		if in.AnimalArn == "rude" {
+			return nil, moorage.Errorf(moorage.Denied, "no")
+		}
+		in.Words.Read(make([]byte, 2))
+		return &speakOutput{Words: io.NopCloser(strings.NewReader("done"))}, nil
+	})
+	server := httptest.NewUnstartedServer(svc)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(&log, nil), slog.LevelError)
+	server.Start()
+	for i := range 20 {
+		animal := [...]string{"rude", "cat"}[i%2]
+		resp, err := http.Post(server.URL+"/animals/"+animal+"/speak", "", io.MultiReader(strings.NewReader("0123"), strings.NewReader("4567")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	server.Close()
+	if log.Len() > 0 {
+		t.Error(log.String())
+	}
+}
+
 func TestEvents(t *testing.T) {
 	cat := "cat"
 	for _, c := range []struct {

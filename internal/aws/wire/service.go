@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -70,9 +71,6 @@ func Handle[In, Out any](s *Service, op Operation[In, Out], fn func(context.Cont
 		panic(fmt.Sprintf("wire: %s cannot be added to %s", op.Name, s.model.Name))
 	}
 	rt.serve = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.streamsIn(rt.op) { // else net/http drops what is unread of the body once the reply begins
-			http.NewResponseController(w).EnableFullDuplex() // fails where the protocol always is
-		}
 		in := new(In)
 		if err := s.bind(rt.op, r, reflect.ValueOf(in).Elem()); err != nil {
 			WriteError(w, r, err)
@@ -86,6 +84,9 @@ func Handle[In, Out any](s *Service, op Operation[In, Out], fn func(context.Cont
 		if out == nil {
 			out = new(Out)
 		}
+		if s.streamsIn(rt.op) {
+			defer duplex(w, r)()
+		}
 		s.reply(w, r, rt.op, reflect.ValueOf(out).Elem())
 	})
 }
@@ -93,6 +94,15 @@ func Handle[In, Out any](s *Service, op Operation[In, Out], fn func(context.Cont
 func (s *Service) streamsIn(op *OperationModel) bool {
 	in := s.model.shape(op.Input)
 	return in.Payload != 0 && s.model.shape(in.Members[in.Payload-1].Shape).Streaming
+}
+
+// duplex lets an agent answer before it has read all: net/http drops the rest of a body otherwise, once
+// the reply begins. What nobody read has to be gone before the handler returns, or net/http's reader
+// of the next request trips over its reader of this one; it gives up after as many bytes itself.
+func duplex(w http.ResponseWriter, r *http.Request) (done func()) {
+	http.NewResponseController(w).EnableFullDuplex() // an error means that the protocol always is
+	body := r.Context().Value(callKey{}).(*Call).body
+	return func() { io.CopyN(io.Discard, body, 256<<10) }
 }
 
 // Route serves a place that the model does not have, such as a WebSocket beside an operation. The
@@ -173,7 +183,7 @@ func (services Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			found, labels, best = rt, l, f
 		}
 	}
-	call := &Call{RequestID: id, request: r, response: w, route: found, labels: labels}
+	call := &Call{RequestID: id, request: r, body: r.Body, response: w, route: found, labels: labels}
 	if found == nil {
 		call.route = &route{service: services[0]}
 		WriteError(w, r.WithContext(context.WithValue(ctx, callKey{}, call)), unknownOperation(r))
