@@ -32,6 +32,7 @@ func throughGateway(link *os.File) *boot.CreateLinksAndRoutesArgs {
 		QDisc:                config.QDiscFIFO,
 		LinkAddress:          net.HardwareAddr(gateway.SandboxMAC),
 		RXChecksumOffload:    true,
+		TXChecksumOffload:    true,
 		Addresses:            []boot.IPWithPrefix{{Address: ipv4(gateway.SandboxAddr.As4()), PrefixLen: gateway.Subnet.Bits()}},
 		Routes:               []boot.Route{{Destination: net.IPNet{IP: ipv4(gateway.Subnet.Addr().As4()), Mask: net.CIDRMask(gateway.Subnet.Bits(), 32)}}},
 	}}

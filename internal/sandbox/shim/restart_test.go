@@ -87,7 +87,7 @@ func wait(t *testing.T, box sandbox.Sandbox) sandbox.Exit {
 }
 
 // shimPID finds the shim of an engine directory.
-func shimPID(t *testing.T, engineDir string) int {
+func shimPID(t testing.TB, engineDir string) int {
 	t.Helper()
 	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range paths {

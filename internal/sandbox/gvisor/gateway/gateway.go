@@ -26,7 +26,6 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/link/fdbased"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -61,7 +60,7 @@ const (
 // Gateway serves one sandbox until it is closed.
 type Gateway struct {
 	stack  *stack.Stack
-	fd     *os.File
+	link   *link
 	policy *policy
 
 	sent, received atomic.Int64
@@ -86,42 +85,49 @@ func Open(n sandbox.Network) (g *Gateway, link *os.File, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer ours.Close()
+	l, err := newLink(ours)
+	if err != nil {
+		return nil, nil, errors.Join(err, theirs.Close())
+	}
+	g = &Gateway{
+		link: l, policy: rules, open: map[io.Closer]struct{}{},
+		conns: make(chan struct{}, maxConns), flows: make(chan struct{}, maxFlows), queries: make(chan struct{}, maxDNS),
+	}
+	if err := g.start(); err != nil {
+		return nil, nil, errors.Join(err, l.close(), theirs.Close())
+	}
+	return g, theirs, nil
+}
+
+// socketPair makes the two ends of a link: a packet per message, in order, none lost on the way.
+func socketPair() (ours, theirs *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, err
 	}
-	ours, link := os.NewFile(uintptr(fds[0]), "gateway's end of a link"), os.NewFile(uintptr(fds[1]), "sandbox's end of a link")
 	for _, fd := range fds {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, linkBuffer) != nil {
 			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, linkBuffer) // as much as an ordinary user gets
 		}
 	}
-	g = &Gateway{
-		fd: ours, policy: rules, open: map[io.Closer]struct{}{},
-		conns: make(chan struct{}, maxConns), flows: make(chan struct{}, maxFlows), queries: make(chan struct{}, maxDNS),
-	}
-	if err := g.start(fds[0]); err != nil {
-		return nil, nil, errors.Join(err, ours.Close(), link.Close())
-	}
-	return g, link, nil
+	return os.NewFile(uintptr(fds[0]), "gateway's end of a link"), os.NewFile(uintptr(fds[1]), "sandbox's end of a link"), nil
 }
 
-func (g *Gateway) start(fd int) error {
-	endpoint, err := fdbased.New(&fdbased.Options{
-		FDs: []int{fd}, MTU: MTU, EthernetHeader: true, Address: gatewayMAC,
-		PacketDispatchMode: fdbased.RecvMMsg, ProcessorsPerChannel: 1,
-	})
-	if err != nil {
-		return fmt.Errorf("open the sandbox's link: %w", err)
-	}
+func (g *Gateway) start() error {
 	g.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
 	})
-	if err := g.configure(endpoint); err != nil {
+	if err := g.configure(g.link.endpoint()); err != nil {
 		g.stack.Destroy()
 		return fmt.Errorf("set up the gateway: %s", err)
 	}
+	g.link.start()
 	return nil
 }
 
@@ -170,7 +176,7 @@ func (g *Gateway) Close() error {
 	g.policy.close()
 	g.stack.Destroy()
 	g.served.Wait()
-	return g.fd.Close()
+	return g.link.close()
 }
 
 // hold registers something that Close must close. It reports false, and closes it, when Close has

@@ -54,7 +54,7 @@ func newStack(t *testing.T, link *os.File) *stack.Stack {
 	})
 	ep, err := fdbased.New(&fdbased.Options{
 		FDs: []int{int(link.Fd())}, MTU: MTU, EthernetHeader: true, Address: SandboxMAC,
-		PacketDispatchMode: fdbased.RecvMMsg, ProcessorsPerChannel: 1,
+		PacketDispatchMode: fdbased.RecvMMsg, ProcessorsPerChannel: 1, RXChecksumOffload: true,
 	})
 	if err != nil {
 		t.Fatal(err)
