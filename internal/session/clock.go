@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
 )
 
 // pingMisses is how many health checks in a row an idle agent may leave unanswered.
@@ -147,4 +148,28 @@ func (m *Manager) List() []moorage.Session {
 		out = append(out, s.info)
 	}
 	return out
+}
+
+// Stats returns what a live session has used so far; zero when it does not live or cannot say.
+func (m *Manager) Stats(ctx context.Context, id string) sandbox.Stats {
+	m.mu.Lock()
+	s := m.byID[id]
+	m.mu.Unlock()
+	if s == nil || !s.isReady() {
+		return sandbox.Stats{}
+	}
+	stats, err := s.agent.Sandbox.Stats(ctx)
+	if err != nil {
+		m.Log.Debug("session stats", "session", id, "err", err)
+	}
+	return stats
+}
+
+func (s *live) isReady() bool {
+	select {
+	case <-s.ready:
+		return s.agent != nil
+	default:
+		return false
+	}
 }

@@ -253,8 +253,10 @@ func labels(s moorage.Session) map[string]string {
 // watch waits until the session must end, ends it, and clears up.
 func (m *Manager) watch(s *live) {
 	died := make(chan sandbox.Exit, 1)
+	ctx, stop := context.WithCancel(s.ctx)
+	defer stop()
 	m.work.Go(func() {
-		if exit, err := s.agent.Sandbox.Wait(s.ctx); err == nil {
+		if exit, err := s.agent.Sandbox.Wait(ctx); err == nil {
 			died <- exit
 		}
 	})

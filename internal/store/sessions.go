@@ -49,3 +49,9 @@ func (tx *Tx) ForgetSessions(t time.Time) ([]string, error) {
 	return all(tx, func(r row) (id string, err error) { return id, r.Scan(&id) },
 		"DELETE FROM sessions WHERE ended_at > 0 AND ended_at < ? RETURNING id", nanos(t))
 }
+
+// LatestSession returns the newest session that a caller named so, alive or ended, or NotFound.
+func (tx *Tx) LatestSession(callerID string) (moorage.Session, error) {
+	r := tx.sql.QueryRowContext(tx.ctx, "SELECT "+sessionColumns+" FROM sessions WHERE caller_id = ? ORDER BY created_at DESC LIMIT 1", callerID)
+	return one(r, scanSession, fmt.Sprintf("no session is called %q", callerID))
+}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -23,12 +24,13 @@ import (
 
 // Starter starts agents on one driver. Its fields are set before the first Start.
 type Starter struct {
-	Driver   sandbox.Driver
-	LogDir   string         // journals of sandboxes live in LogDir/ID
-	Limits   sandbox.Limits // of each sandbox
-	Region   string         // as agents see it in AWS_REGION
-	Patience time.Duration  // from start to the first healthy answer; default 30 s
-	Log      *slog.Logger
+	Driver    sandbox.Driver
+	Isolation sandbox.Isolation // None runs agents as plain processes
+	LogDir    string            // journals of sandboxes live in LogDir/ID
+	Limits    sandbox.Limits    // of each sandbox
+	Region    string            // as agents see it in AWS_REGION
+	Patience  time.Duration     // from start to the first healthy answer; default 30 s
+	Log       *slog.Logger
 }
 
 // Start creates a sandbox for v and returns when its agent answers. On failure nothing is left
@@ -61,7 +63,7 @@ func (s *Starter) Adopt(box sandbox.Sandbox, v moorage.Version) *Agent {
 func (s *Starter) spec(v moorage.Version, id string, labels map[string]string, mounts []sandbox.Mount) sandbox.Spec {
 	p := v.Program
 	root := sandbox.Root{EROFS: p.Root}
-	if s.Driver.Isolation() == sandbox.None {
+	if s.Isolation == sandbox.None {
 		root = sandbox.Root{Host: p.Root}
 	}
 	return sandbox.Spec{
@@ -122,6 +124,13 @@ func (s *Starter) awaitReady(ctx context.Context, a *Agent) error {
 			return ctx.Err()
 		case <-time.After(pause):
 		}
+	}
+}
+
+// RemoveJournal forgets what a sandbox printed. Call it when the sandbox is gone for good.
+func (s *Starter) RemoveJournal(id string) {
+	if err := os.RemoveAll(filepath.Join(s.LogDir, id)); err != nil {
+		s.Log.Warn("remove journal", "sandbox", id, "err", err)
 	}
 }
 
