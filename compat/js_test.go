@@ -1,0 +1,25 @@
+package compat
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+func TestJavaScriptSDK(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("node is not installed")
+	}
+	if _, err := os.Stat("js/node_modules/@aws-sdk"); err != nil {
+		t.Skip("the AWS SDK for JavaScript is not installed: run make setup")
+	}
+	s := shared(t)
+	cmd := exec.CommandContext(t.Context(), node, "--test", "js/core.test.mjs")
+	cmd.Env = append(s.environment(), "COMPAT="+s.compatContext(t))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}

@@ -1,0 +1,169 @@
+package compat
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestRestart_killedServerLosesNothing(t *testing.T) {
+	s := shared(t)
+	a := s.deployed(t, probe)
+	session := newSession(t)
+	before := a.state(t, session)
+	for range 2 {
+		s.kill()
+		if err := s.start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := a.state(t, session); after.Boot != before.Boot || after.Count != before.Count+1 {
+		t.Errorf("the session went from %+v to %+v", before, after)
+	}
+	known, err := s.sessions(t.Context(), session)
+	if err != nil || len(known) != 1 || known[0].State == "stopped" {
+		t.Errorf("the record says %+v (%v)", known, err)
+	}
+	if err := a.stopSession(t.Context(), session); err != nil {
+		t.Errorf("stop a recovered session: %v", err)
+	}
+}
+
+func TestRestart_stoppedServerLeavesSessionsToTheShim(t *testing.T) {
+	s := shared(t)
+	a := s.deployed(t, probe)
+	session := newSession(t)
+	before := a.state(t, session)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	if after := a.state(t, session); after.Boot != before.Boot || after.Count != before.Count+1 {
+		t.Errorf("the session went from %+v to %+v", before, after)
+	}
+}
+
+// A deployment that the crash cut off is taken up by the next server.
+func TestRestart_killedServerFinishesItsBuilds(t *testing.T) {
+	s := shared(t)
+	d := inline("cut_off", serve+"http.server.ThreadingHTTPServer(('0.0.0.0', 8080), Agent).serve_forever()\n")
+	a, err := s.create(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.kill()
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.call(t.Context(), newSession(t), nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRestart_killedShimEndsItsSessionsWithAReason(t *testing.T) {
+	s := shared(t)
+	a := s.deployed(t, probe)
+	session := newSession(t)
+	before := a.state(t, session)
+	shims := s.shims()
+	if len(shims) == 0 {
+		t.Fatal("no shim runs")
+	}
+	for _, p := range shims {
+		if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 15*time.Second, "the session is recorded as ended", func() bool { return s.ended(t, session) })
+	known, err := s.sessions(t.Context(), session)
+	if err != nil || len(known) != 1 || !strings.Contains(known[0].EndReason, "shim") {
+		t.Errorf("the record does not say that the shim died: %+v (%v)", known, err)
+	}
+	if after := a.state(t, session); after.Boot == before.Boot || after.Count != 1 {
+		t.Errorf("the session came back as %+v, was %+v", after, before)
+	}
+}
+
+func TestRestart_upgradeKeepsLiveSessionsOnTheirEngine(t *testing.T) {
+	s := shared(t)
+	a := s.deployed(t, probe)
+	session := newSession(t)
+	before := a.state(t, session)
+	old := s.shims()
+
+	upgraded := filepath.Join(filepath.Dir(s.dir), "moorage-next")
+	if err := anotherBuild(s.bin, upgraded); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.bin = upgraded
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	if after := a.state(t, session); after.Boot != before.Boot || after.Count != before.Count+1 {
+		t.Errorf("the session went from %+v to %+v", before, after)
+	}
+	fresh := newSession(t) + "-new"
+	a.state(t, fresh)
+	if now := s.shims(); len(now) != len(old)+1 {
+		t.Errorf("the engines were %v and are %v; want one more", old, now)
+	}
+	for _, x := range []string{session, fresh} {
+		if err := a.stopSession(t.Context(), x); err != nil {
+			t.Errorf("stop %s: %v", x, err)
+		}
+	}
+}
+
+// anotherBuild copies a program with one byte more: the same code under another build id.
+func anotherBuild(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o700)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err == nil {
+		_, err = out.Write([]byte{0})
+	}
+	if closed := out.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+func TestDown_endsEverySessionAndShim(t *testing.T) {
+	s := own(t)
+	a := s.deployed(t, probe)
+	a.state(t, newSession(t)+"-1")
+	a.state(t, newSession(t)+"-2")
+	if left, err := s.traces().left(); err != nil || len(left) == 0 {
+		t.Fatalf("with two live sessions the search finds nothing (%v): it could not find what down leaves", err)
+	}
+	// own's clean-up runs down, and fails the test for whatever is left.
+}
+
+// Where the server is dead already, down still ends the shims that it left.
+func TestDown_afterTheServerCrashed(t *testing.T) {
+	s := own(t)
+	a := s.deployed(t, probe)
+	a.state(t, newSession(t))
+	s.kill()
+	if len(s.shims()) == 0 {
+		t.Fatal("the shim ended with its server")
+	}
+}

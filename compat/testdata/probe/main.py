@@ -1,0 +1,183 @@
+"""An agent that does what a test asks for, and says what it saw. Standard library only.
+
+POST /invocations with {"op": "..."}; anything that is not JSON comes back as it was sent.
+"""
+
+import base64
+import http.client
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+BOOT = uuid.uuid4().hex  # tells one sandbox's memory from another's
+lock = threading.Lock()
+count = 0
+busy_since = None
+released = threading.Event()
+disconnected = threading.Event()
+
+
+def state(_):
+    return {"count": count, "boot": BOOT, "pid": os.getpid(), "version": os.environ.get("PROBE_VERSION", ""), "region": os.environ.get("AWS_REGION")}
+
+
+def write(request):
+    with open(request["path"], "w") as f:
+        f.write(request["text"])
+    return state(request)
+
+
+def read(request):
+    try:
+        with open(request["path"]) as f:
+            return {"text": f.read(), "boot": BOOT}
+    except FileNotFoundError:
+        return {"text": None, "boot": BOOT}
+
+
+def environment(_):
+    return {"env": dict(os.environ), "cwd": os.getcwd(), "dockerenv": os.path.exists("/.dockerenv"), "python": sys.version}
+
+
+def busy(request):
+    global busy_since
+    busy_since = time.time() if request["busy"] else None
+    return state(request)
+
+
+def release(_):
+    released.set()
+    return {"released": True}
+
+
+def saw_disconnect(request):
+    return {"disconnected": disconnected.wait(request.get("timeout", 20))}
+
+
+def fetch(request):
+    call = urllib.request.Request(request["url"], method=request.get("method", "GET"), headers=request.get("headers", {}))
+    try:
+        with urllib.request.urlopen(call, timeout=5) as answer:
+            return {"status": answer.status, "body": answer.read().decode()}
+    except urllib.error.HTTPError as e:
+        return {"status": e.code, "body": e.read().decode()}
+    except (OSError, http.client.HTTPException) as e:
+        return {"status": 0, "body": repr(e)}
+
+
+def connect(request):
+    try:
+        socket.create_connection((request["host"], request["port"]), timeout=3).close()
+        return {"connected": True}
+    except OSError as e:
+        return {"connected": False, "error": repr(e)}
+
+
+def leave(request):
+    print(request.get("words", "leaving"), file=sys.stderr, flush=True)
+    os._exit(request["code"])
+
+
+def ignore_sigterm(request):
+    signals["ignore"] = True
+    return state(request)
+
+
+OPERATIONS = {f.__name__: f for f in (state, write, read, environment, busy, release, saw_disconnect, fetch, connect, leave, ignore_sigterm)}
+signals = {"ignore": False}
+
+
+def on_sigterm(*_):
+    if not signals["ignore"]:
+        os._exit(0)
+
+
+class Probe(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        if self.path != "/ping":
+            return self.answer(404, b"{}")
+        status = {"status": "Healthy"} if busy_since is None else {"status": "HealthyBusy", "time_of_last_update": int(busy_since)}
+        self.answer(200, json.dumps(status).encode())
+
+    def do_POST(self):
+        global count
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        content_type = self.headers.get("Content-Type")
+        if content_type and "json" not in content_type:
+            return self.answer(200, body, content_type)
+        with lock:
+            count += 1
+        request = json.loads(body or b"{}")
+        op = request.get("op", "state")
+        if op == "echo":
+            return self.reply({"headers": self.headers.items(), "path": self.path, "body": base64.b64encode(body).decode(), "count": count})
+        if op == "status":
+            print(request.get("words", "about to refuse"), file=sys.stderr, flush=True)
+            return self.answer(request["code"], b'{"secret": "for the owner only"}')
+        if op in ("stream", "hang"):
+            return self.stream(op == "hang")
+        self.reply(OPERATIONS[op](request))
+
+    def stream(self, hang):
+        """Three events; the second and third leave only after another call released them. A hang
+        goes on until its reader is gone."""
+        released.clear()
+        disconnected.clear()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            self.event({"n": 1, "at": time.time()})
+            while hang:
+                self.event({"n": 0})
+                time.sleep(0.05)
+            if not released.wait(30):
+                return self.event({"error": "nobody read the first event"})
+            self.event({"n": 2, "at": time.time()})
+            self.event({"n": 3, "at": time.time()})
+            self.chunk(b"")
+        except OSError:
+            disconnected.set()
+            self.close_connection = True
+
+    def event(self, document):
+        self.chunk(f"data: {json.dumps(document)}\n\n".encode())
+
+    def chunk(self, data):
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.wfile.flush()
+
+    def reply(self, document):
+        self.answer(200, json.dumps(document).encode())
+
+    def answer(self, status, data, content_type="application/json"):
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("X-Agent-Secret", "for the owner only")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args):
+        pass
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, on_sigterm)
+    # A marker in session storage makes the next start of the session fail, which no trial start sees.
+    if os.path.exists("/mnt/data/refuse-to-start"):
+        print("Traceback: the storage is cursed", file=sys.stderr, flush=True)
+        sys.exit(7)
+    print(f"probe {BOOT} listens", flush=True)
+    ThreadingHTTPServer(("0.0.0.0", 8080), Probe).serve_forever()
