@@ -85,11 +85,10 @@ agents written for it work unchanged.`,
   moorage deploy ./hello --entrypoint agent.py   # in another
   moorage invoke --name hello "What can you do?"
   moorage logs --name hello --follow`,
-		SilenceUsage:               true,
-		SilenceErrors:              true,
-		SuggestionsMinimumDistance: 2,
-		Args:                       knownCommand,
-		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
 			a.ui = newUI(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			a.ui.quiet = a.json
@@ -128,6 +127,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	cmd.SuggestionsMinimumDistance = 2 // letters that may differ
 	err := usagef("%q is not a command of %s", args[0], cmd.CommandPath())
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		return advise(err, "did you mean %s?", strings.Join(near, " or "))

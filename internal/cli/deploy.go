@@ -230,7 +230,7 @@ func (d *deployer) await(ctx context.Context, r *deployment) error {
 			return err
 		}
 		for _, s := range b.Steps[min(d.reported, len(b.Steps)):] {
-			d.progress.report(s.Name, time.Duration(s.TookMs)*time.Millisecond)
+			d.progress.report(s.Name, milliseconds(s.TookMs))
 			d.reported++
 		}
 		if r.Status = b.Status; !inProgress(b.Status) {
@@ -249,15 +249,25 @@ func failedBuild(r *deployment) error {
 		return nil
 	}
 	err := fmt.Errorf("version %s of %s did not start: %s", r.AgentRuntimeVersion, r.AgentRuntimeName, firstOf(r.FailureReason, r.Status))
-	var todo strings.Builder
-	if len(r.LastWords) > 0 && !strings.Contains(r.FailureReason, r.LastWords[len(r.LastWords)-1]) {
-		todo.WriteString("its last words:\n  " + strings.Join(r.LastWords, "\n  ") + "\n")
+	var todo []string
+	if words := lastWords(r.FailureReason, r.LastWords); len(words) > 0 {
+		todo = append(todo, "its last words:\n  "+strings.Join(words, "\n  "))
 	}
 	if r.Status == "UPDATE_FAILED" {
-		todo.WriteString("the version before it still answers calls\n")
+		todo = append(todo, "the version before it still answers calls")
 	}
-	todo.WriteString("all it printed: moorage logs --name " + r.AgentRuntimeName)
-	return advise(err, "%s", todo.String())
+	return advise(err, "%s", strings.Join(append(todo, "when it is mended, deploy again"), "\n"))
+}
+
+// lastWords is what an agent printed last, unless the reason quotes it already.
+func lastWords(reason string, words []string) []string {
+	for len(words) > 0 && strings.TrimSpace(words[len(words)-1]) == "" {
+		words = words[:len(words)-1]
+	}
+	if len(words) > 0 && strings.Contains(reason, words[len(words)-1]) {
+		return nil
+	}
+	return words
 }
 
 func (d *deployer) announce(r *deployment) {

@@ -20,7 +20,9 @@ named, by --name or by the moorage.yaml of this directory.`,
 		Args:    arguments(cobra.NoArgs),
 	}
 	name := a.nameFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.destroy(cmd.Context(), firstOf(*name, configuredName())) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return a.destroy(cmd.Context(), firstOf(*name, configuredName()))
+	}
 	return cmd
 }
 

@@ -119,8 +119,8 @@ func (c *client) get(ctx context.Context, id, version string) (*bedrockagentcore
 type build struct {
 	Status string `json:"status"`
 	Steps  []struct {
-		Name   string `json:"name"`
-		TookMs int64  `json:"tookMs"`
+		Name   string  `json:"name"`
+		TookMs float64 `json:"tookMs"`
 	} `json:"steps"`
 	FailureReason string   `json:"failureReason,omitempty"`
 	LastWords     []string `json:"lastWords,omitempty"`

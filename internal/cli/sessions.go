@@ -27,12 +27,10 @@ type sessionInfo struct {
 	StartMs      float64   `json:"startMs"`
 	MemoryBytes  int64     `json:"memoryBytes"`
 	CPUMs        float64   `json:"cpuMs"`
-	Version      any       `json:"version"`
+	Version      string    `json:"version"`
 	EndReason    string    `json:"endReason,omitempty"`
 	EndedAt      time.Time `json:"endedAt,omitzero"`
 }
-
-func (s sessionInfo) live() bool { return s.State != "stopped" }
 
 // runtimeName is the name in the session's runtime ARN: arn:…:runtime/NAME-SUFFIX.
 func (s sessionInfo) runtimeName() string {
@@ -201,11 +199,7 @@ func (a *app) listSessions(ctx context.Context, name string, all bool) error {
 func sessionTable(list []sessionInfo, u *ui, now time.Time) table {
 	t := table{head: []string{"ID", "RUNTIME", "VERSION", "STATE", "LAST ACTIVE", "MEMORY", "CPU", "SESSION"}, paint: map[int]func(string) string{3: u.outStyle.state}}
 	for _, s := range list {
-		version := "-"
-		if s.Version != nil {
-			version = fmt.Sprint(s.Version)
-		}
-		t.add(s.ID, s.runtimeName(), version, s.State, ago(s.LastActiveAt, now), size(s.MemoryBytes), seconds(time.Duration(s.CPUMs)*time.Millisecond), s.SessionID)
+		t.add(s.ID, s.runtimeName(), s.Version, s.State, ago(s.LastActiveAt, now), size(s.MemoryBytes), seconds(milliseconds(s.CPUMs)), s.SessionID)
 	}
 	return t
 }
@@ -238,12 +232,12 @@ type field struct{ label, value string }
 
 func (s sessionInfo) fields(now time.Time) []field {
 	out := []field{
-		{"id", s.ID}, {"session", s.SessionID}, {"runtime", s.runtimeName()}, {"endpoint", s.Endpoint}, {"version", fmt.Sprint(s.Version)},
+		{"id", s.ID}, {"session", s.SessionID}, {"runtime", s.runtimeName()}, {"endpoint", s.Endpoint}, {"version", s.Version},
 		{"state", s.State}, {"owner", s.Owner},
 		{"created", s.CreatedAt.Local().Format(time.DateTime) + " (" + ago(s.CreatedAt, now) + ")"},
 		{"last active", ago(s.LastActiveAt, now)},
-		{"started", fmt.Sprintf("%s, in %s", s.StartedBy, seconds(time.Duration(s.StartMs)*time.Millisecond))},
-		{"memory", size(s.MemoryBytes)}, {"cpu", seconds(time.Duration(s.CPUMs) * time.Millisecond)},
+		{"started", fmt.Sprintf("%s, in %s", s.StartedBy, seconds(milliseconds(s.StartMs)))},
+		{"memory", size(s.MemoryBytes)}, {"cpu", seconds(milliseconds(s.CPUMs))},
 	}
 	if !s.EndedAt.IsZero() {
 		out = append(out, field{"ended", ago(s.EndedAt, now)})

@@ -167,8 +167,8 @@ func (s *runtimeStatus) fields(u *ui, now time.Time) []field {
 	if s.FailureReason != "" {
 		out = append(out, field{"failure", u.outStyle.red(s.FailureReason)})
 	}
-	if len(s.LastWords) > 0 && !strings.Contains(s.FailureReason, s.LastWords[len(s.LastWords)-1]) {
-		out = append(out, field{"last words", strings.Join(s.LastWords, "\n")})
+	if words := lastWords(s.FailureReason, s.LastWords); len(words) > 0 {
+		out = append(out, field{"last words", strings.Join(words, "\n")})
 	}
 	return out
 }

@@ -153,6 +153,9 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 }
 
+// milliseconds turns what the API counts in milliseconds into a duration.
+func milliseconds(n float64) time.Duration { return time.Duration(n * float64(time.Millisecond)) }
+
 // ago says how long before now t was.
 func ago(t, now time.Time) string {
 	if t.IsZero() {
