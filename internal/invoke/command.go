@@ -3,6 +3,7 @@ package invoke
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 	"unicode/utf8"
 
@@ -13,130 +14,137 @@ import (
 // Limits of a command. Source: AgentCore developer guide, InvokeAgentRuntimeCommand.
 const (
 	maxCommandOutput = 100_000_000 // bytes of stdout and stderr together
-	maxDelta         = 48 << 10    // bytes per event; JSON may double some, and an event has 64 KiB
+	maxDelta         = 48 << 10    // bytes per event; JSON may lengthen some, and an event has 64 KiB
 	defaultTimeout   = 300 * time.Second
 )
 
-// CommandEvents receives what a command does, in order; its methods are not called concurrently.
-// An error from one ends the command.
-type CommandEvents struct {
-	Started func(sessionID string) error
-	Stdout  func(text string) error
-	Stderr  func(text string) error
+// Command is a shell command that is about to run beside a session's agent.
+type Command struct {
+	SessionID string
+
+	conn    *connection
+	text    string
+	timeout time.Duration
 }
 
-// CommandResult says how a command ended. Code is -1 when the platform could not run it.
+// CommandEvent is one thing that a command did: it wrote to one of its streams, or, last, it ended.
+type CommandEvent struct {
+	Stdout, Stderr string
+	Result         *CommandResult
+}
+
+// CommandResult says how a command ended.
 type CommandResult struct {
 	Code     int
 	TimedOut bool
 }
 
-// Command runs a shell command in the session's sandbox, beside the agent, starting the session
-// when there is none. Timeout 0 is 300 s.
-func (s *Service) Command(ctx context.Context, a Address, command string, timeout time.Duration, events CommandEvents) (CommandResult, error) {
+// Command prepares a shell command in the session's sandbox, starting the session when there is
+// none. Timeout 0 is 300 s. Range over Run exactly once: that releases the session.
+func (s *Service) Command(ctx context.Context, a Address, command string, timeout time.Duration) (*Command, error) {
 	conn, err := s.open(ctx, a)
 	if err != nil {
-		return CommandResult{}, err
-	}
-	defer conn.lease.Release()
-	ctx, cancel := conn.context(ctx)
-	defer cancel(nil)
-	if err := events.Started(conn.sessionID); err != nil {
-		return CommandResult{}, err
+		return nil, err
 	}
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
-	ctx, stop := context.WithTimeoutCause(ctx, timeout, errCommandTimeout)
-	defer stop()
-	return conn.run(ctx, command, events)
+	return &Command{conn.sessionID, conn, command, timeout}, nil
 }
 
 var errCommandTimeout = errors.New("the command ran out of its time")
 
-func (c *connection) run(ctx context.Context, command string, events CommandEvents) (CommandResult, error) {
-	out := newFunnel(ctx, events)
-	p, err := c.lease.Agent.Sandbox.Exec(ctx, sandbox.Command{
-		Args: []string{"/bin/bash", "-c", command}, Stdout: out.stream(events.Stdout), Stderr: out.stream(events.Stderr),
+// Run runs the command and yields what it does. Breaking off kills it.
+func (c *Command) Run(ctx context.Context) iter.Seq2[CommandEvent, error] {
+	return func(yield func(CommandEvent, error) bool) {
+		defer c.conn.lease.Release()
+		ctx, cancel := c.conn.context(ctx)
+		defer cancel(nil)
+		ctx, stop := context.WithTimeoutCause(ctx, c.timeout, errCommandTimeout)
+		defer stop()
+
+		events := make(chan CommandEvent)
+		ended := make(chan struct{})
+		var result CommandResult
+		var failure error
+		go func() {
+			defer close(ended)
+			result, failure = c.execute(ctx, events)
+		}()
+		for {
+			select {
+			case e := <-events:
+				if !yield(e, nil) {
+					cancel(nil)
+					<-ended
+					return
+				}
+			case <-ended:
+				if failure != nil {
+					yield(CommandEvent{}, failure)
+					return
+				}
+				yield(CommandEvent{Result: &result}, nil)
+				return
+			}
+		}
+	}
+}
+
+// execute runs the command to its end, sending its output to events.
+func (c *Command) execute(ctx context.Context, events chan<- CommandEvent) (CommandResult, error) {
+	left := &allowance{bytes: maxCommandOutput}
+	p, err := c.conn.lease.Agent.Sandbox.Exec(ctx, sandbox.Command{
+		Args:   []string{"/bin/bash", "-c", c.text},
+		Stdout: &splitter{ctx: ctx, left: left, send: func(text string) CommandEvent { return CommandEvent{Stdout: text} }, events: events},
+		Stderr: &splitter{ctx: ctx, left: left, send: func(text string) CommandEvent { return CommandEvent{Stderr: text} }, events: events},
 	})
 	if err != nil {
-		return CommandResult{Code: -1}, err
+		return CommandResult{}, err
 	}
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() {
-		select {
-		case <-ctx.Done():
-			p.Kill()
-		case <-ended:
-		}
-	}()
+	kill := context.AfterFunc(ctx, func() { p.Kill() })
+	defer kill()
 	exit, err := p.Wait()
-	if context.Cause(ctx) == errCommandTimeout {
+	switch cause := context.Cause(ctx); {
+	case cause == errCommandTimeout:
 		return CommandResult{Code: exit.Code, TimedOut: true}, nil
+	case cause != nil:
+		return CommandResult{}, cause
+	case left.spent.Load():
+		return CommandResult{}, moorage.Errorf(moorage.Invalid, "the command wrote more than %d bytes; redirect its output to a file", maxCommandOutput)
 	}
-	if cause := context.Cause(ctx); cause != nil {
-		return CommandResult{Code: -1}, cause
-	}
-	if err = errors.Join(err, out.err()); err != nil {
-		return CommandResult{Code: -1}, err
-	}
-	return CommandResult{Code: exit.Code}, nil
+	return CommandResult{Code: exit.Code}, err
 }
 
-// funnel brings two concurrent streams of output into one order of events.
-type funnel struct {
-	ctx   context.Context
-	turn  chan struct{} // holds one token: whoever has it may send
-	left  int
-	first error
+// splitter sends what a command writes as events no larger than maxDelta, cut between characters.
+type splitter struct {
+	ctx    context.Context
+	left   *allowance
+	send   func(string) CommandEvent
+	events chan<- CommandEvent
+	rest   []byte // the beginning of a character whose end is still to come
 }
 
-func newFunnel(ctx context.Context, _ CommandEvents) *funnel {
-	f := &funnel{ctx: ctx, turn: make(chan struct{}, 1), left: maxCommandOutput}
-	f.turn <- struct{}{}
-	return f
-}
-
-func (f *funnel) err() error {
-	<-f.turn
-	defer func() { f.turn <- struct{}{} }()
-	return f.first
-}
-
-// stream returns a writer that sends text in events no larger than maxDelta, cut between characters.
-func (f *funnel) stream(send func(string) error) *funnelWriter {
-	return &funnelWriter{f: f, send: send}
-}
-
-type funnelWriter struct {
-	f    *funnel
-	send func(string) error
-	rest []byte // the beginning of a character whose end is still to come
-}
-
-func (w *funnelWriter) Write(p []byte) (int, error) {
-	<-w.f.turn
-	defer func() { w.f.turn <- struct{}{} }()
-	data := append(w.rest, p...)
-	w.rest = nil
-	for len(data) > 0 && w.f.first == nil {
+func (s *splitter) Write(p []byte) (int, error) {
+	data := append(s.rest, p...)
+	s.rest = nil
+	for len(data) > 0 {
 		n := cut(data)
 		if n == 0 {
-			w.rest = append([]byte(nil), data...)
+			s.rest = append([]byte(nil), data...)
 			break
 		}
-		w.f.first = w.deliver(data[:n])
+		if !s.left.take(n) {
+			return 0, errors.New("too much output")
+		}
+		select {
+		case s.events <- s.send(string(data[:n])):
+		case <-s.ctx.Done():
+			return 0, s.ctx.Err()
+		}
 		data = data[n:]
 	}
-	return len(p), w.f.first
-}
-
-func (w *funnelWriter) deliver(data []byte) error {
-	if w.f.left -= len(data); w.f.left < 0 {
-		return moorage.Errorf(moorage.Invalid, "the command wrote more than %d bytes; redirect its output to a file", maxCommandOutput)
-	}
-	return w.send(string(data))
+	return len(p), nil
 }
 
 // cut returns how many bytes to send next, so that no character is split between two events.

@@ -30,7 +30,7 @@ type Handler struct {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	bucket, key, err := splitPath(r.URL.EscapedPath())
 	if err != nil {
-		writeError(w, r, err)
+		WriteError(w, r, err)
 		return
 	}
 	operation := h.bucketOperation
@@ -41,7 +41,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		operation = h.objectOperation
 	}
 	if err := operation(w, r, bucket, key); err != nil {
-		writeError(w, r, err)
+		WriteError(w, r, err)
 	}
 }
 
@@ -286,8 +286,8 @@ var exceptions = map[moorage.Code]struct {
 	moorage.Internal:        {"InternalError", 500},
 }
 
-// writeError answers in S3's error form.
-func writeError(w http.ResponseWriter, r *http.Request, err error) {
+// WriteError answers in S3's error form.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e, known := exceptions[moorage.CodeOf(err)]
 	message := "the server failed; its log has the cause under this request id"
 	var coded *moorage.Error

@@ -1,0 +1,33 @@
+// Command moorage is the whole product: server, shim, sandbox engine and commands.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/moorage-dev/moorage/internal/cli"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/shim"
+	"github.com/moorage-dev/moorage/internal/server"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	shim.Enter() // does not return when this process is a shim or an engine
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, cli.Hooks{Serve: serve, Down: server.Down})
+	stop()
+	os.Exit(code)
+}
+
+func serve(ctx context.Context, o cli.ServeOptions) error {
+	return server.Run(ctx, server.Options{
+		Dir: o.Dir, Listen: o.Listen, PublicURL: o.PublicURL, TLSCert: o.TLSCert, TLSKey: o.TLSKey, BehindProxy: o.BehindProxy,
+		Isolation: o.Isolation, MaxSessions: o.MaxSessions, Limits: sandbox.Limits{MemoryBytes: o.MemoryLimit, MilliCPU: o.CPULimit},
+		Version: version, Log: o.Log, Ready: o.Ready,
+	})
+}

@@ -1,0 +1,161 @@
+// Package agentcore is the data plane's face: it binds the API of Amazon Bedrock AgentCore
+// (2024-02-28) to the invoke room, and adds the places that the service model lacks (WebSocket,
+// CORS). Types and constraints are generated; see api.gen.go.
+package agentcore
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/aws/wire"
+	"github.com/moorage-dev/moorage/internal/invoke"
+)
+
+type handlers struct{ invoke *invoke.Service }
+
+// callerKey is where the server puts who calls.
+type callerKey struct{}
+
+// WithCaller returns a context whose calls are made by c.
+func WithCaller(ctx context.Context, c moorage.Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// owner returns to whom the session of a call belongs: the caller, and the user that it speaks for.
+func owner(ctx context.Context, user string) string {
+	c, _ := ctx.Value(callerKey{}).(moorage.Caller)
+	if user == "" {
+		return c.Owner()
+	}
+	return c.Owner() + " for " + user
+}
+
+// Serve adds the operations that Moorage offers to svc.
+func Serve(svc *wire.Service, s *invoke.Service) {
+	h := handlers{s}
+	wire.Handle(svc, InvokeAgentRuntime, h.call)
+	wire.Handle(svc, InvokeAgentRuntimeCommand, h.command)
+	wire.Handle(svc, StopRuntimeSession, h.stop)
+	svc.Route("InvokeAgentRuntimeWithWebSocketStream", "GET", "/runtimes/{agentRuntimeArn}/ws", http.HandlerFunc(h.webSocket))
+}
+
+func (h handlers) call(ctx context.Context, in *InvokeAgentRuntimeInput) (*InvokeAgentRuntimeOutput, error) {
+	call := wire.CallOf(ctx)
+	answer, err := h.invoke.Invoke(ctx, invoke.Call{
+		Address: invoke.Address{
+			Runtime: in.AgentRuntimeArn, Account: value(in.AccountId), Qualifier: value(in.Qualifier),
+			SessionID: value(in.RuntimeSessionId), Owner: owner(ctx, value(in.RuntimeUserId)),
+		},
+		RequestID: call.RequestID, Header: call.RequestHeader(), Body: in.Payload, Length: call.ContentLength(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	get := func(name string) *string {
+		if v := answer.Header.Get(name); v != "" {
+			return &v
+		}
+		return nil
+	}
+	out := &InvokeAgentRuntimeOutput{
+		RuntimeSessionId: &answer.SessionID, ContentType: answer.Header.Get("Content-Type"), Response: answer.Body,
+		McpSessionId: get("Mcp-Session-Id"), McpProtocolVersion: get("Mcp-Protocol-Version"),
+		TraceId: get("X-Amzn-Trace-Id"), TraceParent: get("Traceparent"), TraceState: get("Tracestate"), Baggage: get("Baggage"),
+	}
+	if out.ContentType == "" {
+		out.ContentType = "application/octet-stream"
+	}
+	return out, nil
+}
+
+func (h handlers) command(ctx context.Context, in *InvokeAgentRuntimeCommandInput) (*InvokeAgentRuntimeCommandOutput, error) {
+	command, err := h.invoke.Command(ctx, invoke.Address{
+		Runtime: in.AgentRuntimeArn, Account: value(in.AccountId), Qualifier: value(in.Qualifier),
+		SessionID: value(in.RuntimeSessionId), Owner: owner(ctx, ""),
+	}, in.Body.Command, time.Duration(value(in.Body.Timeout))*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &InvokeAgentRuntimeCommandOutput{
+		RuntimeSessionId: &command.SessionID, ContentType: "application/vnd.amazon.eventstream",
+		Stream: func(yield func(InvokeAgentRuntimeCommandStreamOutput, error) bool) {
+			if !yield(chunk(ResponseChunk{ContentStart: &ContentStartEvent{}}), nil) {
+				return
+			}
+			for e, err := range command.Run(ctx) {
+				if !yield(chunk(event(e)), err) {
+					return
+				}
+			}
+		},
+	}, nil
+}
+
+func chunk(c ResponseChunk) InvokeAgentRuntimeCommandStreamOutput {
+	return InvokeAgentRuntimeCommandStreamOutput{Chunk: &c}
+}
+
+func event(e invoke.CommandEvent) ResponseChunk {
+	switch {
+	case e.Result != nil && e.Result.TimedOut:
+		return ResponseChunk{ContentStop: &ContentStopEvent{ExitCode: int32(e.Result.Code), Status: CommandExecutionStatusTimedOut}}
+	case e.Result != nil:
+		return ResponseChunk{ContentStop: &ContentStopEvent{ExitCode: int32(e.Result.Code), Status: CommandExecutionStatusCompleted}}
+	case e.Stderr != "":
+		return ResponseChunk{ContentDelta: &ContentDeltaEvent{Stderr: &e.Stderr}}
+	}
+	return ResponseChunk{ContentDelta: &ContentDeltaEvent{Stdout: &e.Stdout}}
+}
+
+func (h handlers) stop(ctx context.Context, in *StopRuntimeSessionInput) (*StopRuntimeSessionOutput, error) {
+	err := h.invoke.Stop(ctx, invoke.Address{
+		Runtime: in.AgentRuntimeArn, Account: wire.CallOf(ctx).Query("accountId"), Qualifier: value(in.Qualifier),
+		SessionID: in.RuntimeSessionId, Owner: owner(ctx, wire.CallOf(ctx).RequestHeader().Get(invoke.HeaderUser)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &StopRuntimeSessionOutput{RuntimeSessionId: &in.RuntimeSessionId}, nil
+}
+
+// webSocket takes the session's id and the agent's custom headers from the query as well, since
+// browsers cannot set headers.
+func (h handlers) webSocket(w http.ResponseWriter, r *http.Request) {
+	call := wire.CallOf(r.Context())
+	header := r.Header.Clone()
+	query := r.URL.Query()
+	for name, values := range query {
+		if isPlatformHeader(name) && header.Get(name) == "" {
+			header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	err := h.invoke.WebSocket(w, r, invoke.Call{
+		Address: invoke.Address{
+			Runtime: call.Label("agentRuntimeArn"), Account: query.Get("accountId"), Qualifier: query.Get("qualifier"),
+			SessionID: header.Get(invoke.HeaderSession), Owner: owner(r.Context(), header.Get(invoke.HeaderUser)),
+		},
+		RequestID: call.RequestID, Header: header,
+	})
+	if err != nil {
+		wire.WriteError(w, r, err)
+	}
+}
+
+// isPlatformHeader reports whether a query parameter stands for a header.
+func isPlatformHeader(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	return name == http.CanonicalHeaderKey(invoke.HeaderSession) || len(name) > len(customPrefix) && name[:len(customPrefix)] == customPrefix
+}
+
+var customPrefix = http.CanonicalHeaderKey("X-Amzn-Bedrock-AgentCore-Runtime-Custom-")
+
+// value returns what p points at, or the zero value.
+func value[T any](p *T) T {
+	var zero T
+	if p == nil {
+		return zero
+	}
+	return *p
+}

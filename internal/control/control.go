@@ -1,0 +1,240 @@
+// Package control deploys: it turns what an owner asks for into versions that sessions can start from.
+//
+// A use-case ([Service.Create], [Service.Update], …) checks the rules, writes rows in one transaction
+// and returns; what the rows promise is then done by a reconcile loop ([Service.Run]) that is driven
+// by those rows and not by memory, so that a crash at any moment loses nothing:
+//
+//	CREATING or UPDATING ── build the artifact, trial start ──▶ READY, and endpoints move to it
+//	                                   └──────────────────────▶ CREATE_FAILED or UPDATE_FAILED, with the agent's last words
+//	DELETING ── stop sessions, wipe storage, remove rows ─────▶ gone
+//
+// The state that calls need (runtime, endpoint, version) is mirrored in memory, so that resolving a
+// call touches no disk; the mirror is refreshed after each commit and never written elsewhere.
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/session"
+	"github.com/moorage-dev/moorage/internal/store"
+	"github.com/moorage-dev/moorage/internal/warm"
+)
+
+// Quotas of the cloud service, kept as defaults.
+const (
+	maxRuntimes  = 1000
+	maxVersions  = 1000
+	maxEndpoints = 10
+)
+
+// Service is the control plane. Its exported fields are set before Load.
+type Service struct {
+	Store    *store.DB
+	Builder  *Builder
+	Warm     *warm.Starter
+	Sessions *session.Manager
+	Region   string
+	Account  string
+	Log      *slog.Logger
+
+	mu    sync.RWMutex
+	view  map[string]*mirror // by runtime id
+	wake  chan struct{}
+	steps steps
+}
+
+// mirror is one runtime with all that calls to it need.
+type mirror struct {
+	runtime   moorage.Runtime
+	endpoints map[string]moorage.Endpoint
+	versions  map[int]moorage.Version
+}
+
+// Load reads every runtime into memory. Call it once before any other method.
+func (s *Service) Load(ctx context.Context) error {
+	s.view, s.wake = map[string]*mirror{}, make(chan struct{}, 1)
+	var runtimes []moorage.Runtime
+	err := s.Store.View(ctx, func(tx *store.Tx) (err error) {
+		runtimes, err = tx.Runtimes("", -1)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, rt := range runtimes {
+		if err := s.refresh(ctx, rt.ID); err != nil {
+			return err
+		}
+	}
+	s.kick()
+	return nil
+}
+
+// refresh brings the mirror of one runtime up to what is on disk.
+func (s *Service) refresh(ctx context.Context, id string) error {
+	m := &mirror{endpoints: map[string]moorage.Endpoint{}, versions: map[int]moorage.Version{}}
+	err := s.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if m.runtime, err = tx.Runtime(id); err != nil {
+			return err
+		}
+		endpoints, err := tx.Endpoints(id, "", -1)
+		if err != nil {
+			return err
+		}
+		for _, e := range endpoints {
+			m.endpoints[e.Name] = e
+		}
+		versions, err := tx.Versions(id, 0, -1)
+		for _, v := range versions {
+			m.versions[v.Number] = v
+		}
+		return err
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if moorage.CodeOf(err) == moorage.NotFound {
+		delete(s.view, id)
+		return nil
+	}
+	if err == nil {
+		s.view[id] = m
+	}
+	return err
+}
+
+// change runs fn as one transaction on runtime id and refreshes the mirror when it is on disk.
+func (s *Service) change(ctx context.Context, id string, fn func(*store.Tx) error) error {
+	if err := s.Store.Update(ctx, fn); err != nil {
+		return err
+	}
+	// The change is made, whatever happens to the request that asked for it.
+	return s.refresh(context.WithoutCancel(ctx), id)
+}
+
+// kick wakes the reconcile loop.
+func (s *Service) kick() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Resolve finds the version that an endpoint of a runtime points at, in memory. The message for an
+// unknown one is the cloud service's own.
+func (s *Service) Resolve(runtimeID, qualifier string) (moorage.Target, error) {
+	if qualifier == "" {
+		qualifier = moorage.DefaultEndpoint
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	m := s.view[runtimeID]
+	if m == nil {
+		return moorage.Target{}, s.noEndpoint(runtimeID, qualifier)
+	}
+	e, ok := m.endpoints[qualifier]
+	if !ok {
+		return moorage.Target{}, s.noEndpoint(runtimeID, qualifier)
+	}
+	v, ok := m.versions[e.Live]
+	if !ok || m.runtime.Status == moorage.Deleting {
+		return moorage.Target{}, notReady(m.runtime, e)
+	}
+	return moorage.Target{Runtime: m.runtime, Endpoint: e, Version: v}, nil
+}
+
+func (s *Service) noEndpoint(runtimeID, qualifier string) error {
+	arn := moorage.RuntimeARN(s.Region, s.Account, runtimeID)
+	return moorage.Errorf(moorage.NotFound, "No endpoint or agent found with qualifier '%s' for agent '%s'", qualifier, arn)
+}
+
+func notReady(rt moorage.Runtime, e moorage.Endpoint) error {
+	why := ""
+	if e.FailureReason != "" {
+		why = ": " + e.FailureReason
+	}
+	return moorage.Errorf(moorage.Conflict, "endpoint %s of %s is %s and has no version to run%s", e.Name, rt.ID, e.Status, why)
+}
+
+// once makes a use-case idempotent by client token: the same token with the same parameters gives
+// the first answer again, with others it is refused. Without a token fn simply runs.
+func once[P, R any](tx *store.Tx, operation, token string, params P, now time.Time, fn func() (R, error)) (R, error) {
+	var answer R
+	if token == "" {
+		return fn()
+	}
+	doc, err := json.Marshal(params)
+	if err != nil {
+		return answer, err
+	}
+	sum := sha256.Sum256(doc)
+	digest := hex.EncodeToString(sum[:])
+	seen, response, err := tx.Idempotent(operation, token)
+	if err != nil {
+		return answer, err
+	}
+	if response != "" {
+		if seen != digest {
+			return answer, &moorage.Error{Code: moorage.Invalid, Reason: "IdempotentParameterMismatchException",
+				Message: "the client token was used before with other parameters; use a new token for a new request"}
+		}
+		return answer, json.Unmarshal([]byte(response), &answer)
+	}
+	if answer, err = fn(); err != nil {
+		return answer, err
+	}
+	doc, err = json.Marshal(answer)
+	if err != nil {
+		return answer, err
+	}
+	return answer, tx.PutIdempotent(operation, token, digest, string(doc), now)
+}
+
+// Step is one part of a build and how long it took.
+type Step struct {
+	Name string        `json:"name"`
+	Took time.Duration `json:"took"`
+}
+
+// steps remembers what the builds of this server's life did, for whoever waits for them.
+type steps struct {
+	mu    sync.Mutex
+	byKey map[string][]Step
+}
+
+func stepsKey(runtimeID string, number int) string { return fmt.Sprintf("%s/%d", runtimeID, number) }
+
+func (st *steps) add(key string, step Step) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.byKey == nil {
+		st.byKey = map[string][]Step{}
+	}
+	st.byKey[key] = append(st.byKey[key], step)
+}
+
+// Steps returns what the build of a version did so far.
+func (s *Service) Steps(runtimeID string, number int) []Step {
+	s.steps.mu.Lock()
+	defer s.steps.mu.Unlock()
+	return append([]Step(nil), s.steps.byKey[stepsKey(runtimeID, number)]...)
+}
+
+// Runtimes returns every runtime with its endpoints, from memory.
+func (s *Service) Runtimes() map[string]map[string]moorage.Endpoint {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := map[string]map[string]moorage.Endpoint{}
+	for id, m := range s.view {
+		out[id] = maps.Clone(m.endpoints)
+	}
+	return out
+}

@@ -1,0 +1,301 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/store"
+	"github.com/moorage-dev/moorage/internal/warm"
+)
+
+// builders is how many versions are built at once.
+const builders = 2
+
+// Run does what the rows promise until ctx ends: builds versions that are not ready, removes what is
+// being deleted. Work that was cut off by a crash begins again.
+func (s *Service) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	slots := make(chan struct{}, builders)
+	running := map[string]bool{}
+	done := make(chan string, builders)
+	for {
+		for _, job := range s.jobs(ctx) {
+			if running[job.key] {
+				continue
+			}
+			running[job.key] = true
+			work.Go(func() {
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				if err := job.do(ctx); err != nil && ctx.Err() == nil {
+					s.Log.Error("reconcile", "what", job.key, "err", err)
+				}
+				select {
+				case done <- job.key:
+				case <-ctx.Done():
+				}
+			})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case key := <-done:
+			delete(running, key)
+		case <-s.wake:
+		case <-time.After(time.Minute): // whatever failed is tried again
+		}
+	}
+}
+
+type job struct {
+	key string
+	do  func(context.Context) error
+}
+
+// jobs reads from the rows what has to be done.
+func (s *Service) jobs(ctx context.Context) (out []job) {
+	err := s.Store.View(ctx, func(tx *store.Tx) error {
+		versions, err := tx.UnfinishedVersions()
+		if err != nil {
+			return err
+		}
+		for _, v := range versions {
+			out = append(out, job{"build " + stepsKey(v.RuntimeID, v.Number), func(ctx context.Context) error { return s.build(ctx, v) }})
+		}
+		runtimes, err := tx.Runtimes("", -1)
+		for _, rt := range runtimes {
+			if rt.Status == moorage.Deleting {
+				out = append(out, job{"delete " + rt.ID, func(ctx context.Context) error { return s.remove(ctx, rt) }})
+			}
+		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		s.Log.Error("read what has to be done", "err", err)
+	}
+	return out
+}
+
+// build makes a version's artifact, tries it, and records how that went.
+func (s *Service) build(ctx context.Context, v moorage.Version) error {
+	progress := func(step Step) { s.steps.add(stepsKey(v.RuntimeID, v.Number), step) }
+	program, err := s.Builder.Build(ctx, v, progress)
+	if err == nil {
+		v.Program = program
+		began := time.Now()
+		if err = s.try(ctx, v); err == nil {
+			progress(Step{"trial start", time.Since(began)})
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // the next server builds it
+	}
+	return s.settle(ctx, v, err)
+}
+
+// labelTrial marks the sandbox of a trial start.
+const labelTrial = "trial"
+
+// try starts the version once and throws the sandbox away: a version whose agent does not answer
+// is never READY.
+func (s *Service) try(ctx context.Context, v moorage.Version) error {
+	id := sandbox.NewID()
+	defer s.Warm.RemoveJournal(id)
+	agent, err := s.Warm.Start(ctx, v, id, map[string]string{labelTrial: stepsKey(v.RuntimeID, v.Number)}, nil)
+	if err != nil {
+		return err
+	}
+	agent.Close()
+	return agent.Sandbox.Stop(context.WithoutCancel(ctx), 0)
+}
+
+// settle records the outcome of a build and moves the endpoints that waited for it.
+func (s *Service) settle(ctx context.Context, v moorage.Version, failure error) error {
+	failed, now := moorage.CreateFailed, time.Now().UTC()
+	if v.Status == moorage.Updating {
+		failed = moorage.UpdateFailed
+	}
+	v.Status, v.FailureReason, v.UpdatedAt = moorage.Ready, "", now
+	if failure != nil {
+		v.Status, v.FailureReason = failed, s.explain(v, failure)
+		if f := (*warm.Failure)(nil); errors.As(failure, &f) {
+			v.LastWords = f.LastWords
+		}
+	}
+	return s.change(ctx, v.RuntimeID, func(tx *store.Tx) error {
+		rt, err := tx.Runtime(v.RuntimeID)
+		if err != nil {
+			return err
+		}
+		if err := tx.PutVersion(v); err != nil {
+			return err
+		}
+		if rt.Latest == v.Number && rt.Status != moorage.Deleting {
+			rt.Status, rt.FailureReason, rt.UpdatedAt = v.Status, v.FailureReason, now
+			if err := tx.PutRuntime(rt); err != nil {
+				return err
+			}
+		}
+		return s.settleEndpoints(tx, v, failed, now)
+	})
+}
+
+func (s *Service) settleEndpoints(tx *store.Tx, v moorage.Version, failed moorage.Status, now time.Time) error {
+	endpoints, err := tx.Endpoints(v.RuntimeID, "", -1)
+	if err != nil {
+		return err
+	}
+	for _, e := range endpoints {
+		if e.Target != v.Number || e.Live == v.Number {
+			continue
+		}
+		e.UpdatedAt = now
+		if v.Status == moorage.Ready {
+			e.Live, e.Status, e.FailureReason = v.Number, moorage.Ready, ""
+		} else {
+			e.Status, e.FailureReason = failed, v.FailureReason // Live stays: the old version still serves
+		}
+		if err := tx.PutEndpoint(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// explain words a failure for the owner; what is our own fault goes to the log.
+func (s *Service) explain(v moorage.Version, err error) string {
+	var coded *moorage.Error
+	if errors.As(err, &coded) && coded.Code != moorage.Internal {
+		return coded.Message
+	}
+	s.Log.Error("build", "runtime", v.RuntimeID, "version", v.Number, "err", err)
+	return "the platform failed to build this version; the operator finds the cause in the server's log"
+}
+
+// remove ends a runtime's sessions, wipes its storage and forgets it.
+func (s *Service) remove(ctx context.Context, rt moorage.Runtime) error {
+	err := s.endSessions(ctx, "stopped because its agent runtime was deleted", func(x moorage.Session) bool { return x.RuntimeID == rt.ID })
+	if err != nil {
+		return err
+	}
+	if err := s.Sessions.Storage.RemoveRuntime(rt.ID); err != nil {
+		return err
+	}
+	if err := s.removeJournals(ctx, rt.ID); err != nil {
+		return err
+	}
+	if err := s.change(ctx, rt.ID, func(tx *store.Tx) error { return tx.DeleteRuntime(rt) }); err != nil {
+		return err
+	}
+	s.Log.Info("runtime deleted", "runtime", rt.ID)
+	return s.Builder.Sweep(ctx, s.Store)
+}
+
+// removeJournals removes what a runtime's sessions printed.
+func (s *Service) removeJournals(ctx context.Context, runtimeID string) error {
+	var ended []moorage.Session
+	err := s.Store.View(ctx, func(tx *store.Tx) (err error) {
+		ended, err = tx.EndedSessions(runtimeID, -1)
+		return err
+	})
+	for _, x := range ended {
+		s.Warm.RemoveJournal(x.SandboxID)
+	}
+	return err
+}
+
+// Destroy deletes a runtime, waits until nothing of it is left, and lists what was removed.
+func (s *Service) Destroy(ctx context.Context, id string) ([]string, error) {
+	made, err := s.Get(ctx, id, 0)
+	if err != nil {
+		return nil, err
+	}
+	removed, objects, err := s.inventory(ctx, made.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.Delete(ctx, id, 0); err != nil {
+		return nil, err
+	}
+	if err := s.awaitGone(ctx, id); err != nil {
+		return nil, err
+	}
+	for _, o := range objects {
+		if err := s.Builder.Objects.Delete(o.Bucket, o.Key); err != nil && moorage.CodeOf(err) != moorage.NotFound {
+			return removed, err
+		}
+		removed = append(removed, fmt.Sprintf("code s3://%s/%s", o.Bucket, o.Key))
+	}
+	return removed, nil
+}
+
+// inventory names what a runtime consists of, and finds the uploaded code that only it uses.
+func (s *Service) inventory(ctx context.Context, rt moorage.Runtime) (parts []string, objects []moorage.CodeZip, err error) {
+	sessions := 0
+	for _, x := range s.Sessions.List() {
+		if x.RuntimeID == rt.ID {
+			sessions++
+		}
+	}
+	parts = append(parts, "runtime "+rt.ID)
+	err = s.Store.View(ctx, func(tx *store.Tx) error {
+		endpoints, err := tx.Endpoints(rt.ID, "", -1)
+		if err != nil {
+			return err
+		}
+		for _, e := range endpoints {
+			parts = append(parts, "endpoint "+e.Name)
+		}
+		versions, err := tx.Versions(rt.ID, 0, -1)
+		seen := map[string]bool{}
+		for _, v := range versions {
+			parts = append(parts, "version "+v.Label())
+			if c := v.Config.Code; c != nil && !seen[c.Bucket+"/"+c.Key] && !s.usedElsewhere(rt.ID, *c) {
+				seen[c.Bucket+"/"+c.Key] = true
+				objects = append(objects, *c)
+			}
+		}
+		return err
+	})
+	if sessions > 0 {
+		parts = append(parts, fmt.Sprintf("%d live sessions", sessions))
+	}
+	return parts, objects, err
+}
+
+func (s *Service) usedElsewhere(id string, c moorage.CodeZip) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for other, m := range s.view {
+		for _, v := range m.versions {
+			if code := v.Config.Code; other != id && code != nil && code.Bucket == c.Bucket && code.Key == c.Key {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *Service) awaitGone(ctx context.Context, id string) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s.mu.RLock()
+		_, there := s.view[id]
+		s.mu.RUnlock()
+		if !there {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package control
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+)
+
+// invalid makes the error for one member of a request.
+func invalid(member, format string, args ...any) error {
+	message := fmt.Sprintf(format, args...)
+	return &moorage.Error{Code: moorage.Invalid, Message: message, Fields: []moorage.Field{{Name: member, Message: message}}}
+}
+
+// check holds a configuration against the rules that the service model cannot express.
+// Source: AgentCore developer guide and observed answers, listed in the contract.
+func (s *Service) check(c moorage.Config) error {
+	for _, rule := range []func(moorage.Config) error{s.checkRole, checkProtocol, checkLifecycle, checkHeaders, checkEnvironment} {
+		if err := rule(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var roleARN = regexp.MustCompile(`^arn:aws(?:-[^:]+)?:iam::([0-9]{12})?:role/.+$`)
+
+// checkRole accepts any well-formed role of our account. Toolkits look for these very words.
+func (s *Service) checkRole(c moorage.Config) error {
+	m := roleARN.FindStringSubmatch(c.RoleARN)
+	if m == nil || m[1] != s.Account {
+		return invalid("roleArn", "Role validation failed for '%s'. Please verify that the role exists in account %s and its trust policy allows assumption by this service", c.RoleARN, s.Account)
+	}
+	return nil
+}
+
+func checkProtocol(c moorage.Config) error {
+	if p := c.Protocol.Port; p != 0 && (p < 8000 || p > 12000 || p == 8443) {
+		return invalid("protocolConfiguration.port", "the port must be between 8000 and 12000 and not 8443; %d is not", p)
+	}
+	if p := c.Protocol.Path; p != "" && !strings.HasPrefix(p, "/") {
+		return invalid("protocolConfiguration.path", "the path must begin with '/'; %q does not", p)
+	}
+	return nil
+}
+
+// Bounds of a lifecycle. Source: AgentCore developer guide, lifecycle settings.
+const (
+	minLifecycle = time.Minute
+	maxLifecycle = 8 * time.Hour
+)
+
+func checkLifecycle(c moorage.Config) error {
+	for member, d := range map[string]time.Duration{
+		"lifecycleConfiguration.idleRuntimeSessionTimeout": c.Lifecycle.Idle,
+		"lifecycleConfiguration.maxLifetime":               c.Lifecycle.Max,
+	} {
+		if d < minLifecycle || d > maxLifecycle {
+			return invalid(member, "must be between %d and %d seconds", int(minLifecycle.Seconds()), int(maxLifecycle.Seconds()))
+		}
+	}
+	if c.Lifecycle.Idle > c.Lifecycle.Max {
+		return invalid("lifecycleConfiguration", "idleRuntimeSessionTimeout must be less than or equal to maxLifetime")
+	}
+	return nil
+}
+
+// customPrefix marks the platform's headers that an owner may pass to the agent.
+const customPrefix = "x-amzn-bedrock-agentcore-runtime-custom-"
+
+func checkHeaders(c moorage.Config) error {
+	seen := map[string]bool{}
+	for i, h := range c.Headers {
+		member := fmt.Sprintf("requestHeaderConfiguration.requestHeaderAllowlist.%d", i+1)
+		name := strings.ToLower(h)
+		if seen[name] {
+			return invalid(member, "the header %s is listed twice", h)
+		}
+		seen[name] = true
+		if name == "authorization" {
+			return invalid(member, "the Authorization header can be passed on only with a customJWTAuthorizer")
+		}
+		if restricted(name) {
+			return invalid(member, "the header %s is restricted and cannot be passed to the agent", h)
+		}
+	}
+	return nil
+}
+
+// restricted reports whether a header, in lower case, belongs to the transport or the platform.
+func restricted(name string) bool {
+	if strings.HasPrefix(name, customPrefix) {
+		return false
+	}
+	for _, prefix := range []string{"x-amz-", "x-amzn-", "sec-", "proxy-", "access-control-", "x-forwarded-", "cf-", "cloudfront-", ":"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return restrictedHeaders[name]
+}
+
+// maxEnvironment is the limit on all names and values together, in bytes.
+const maxEnvironment = 4096
+
+func checkEnvironment(c moorage.Config) error {
+	total := 0
+	for k, v := range c.Environment {
+		total += len(k) + len(v)
+		if strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") {
+			return invalid("environmentVariables", "the variable %q holds a character that the environment cannot", k)
+		}
+	}
+	if total > maxEnvironment {
+		return invalid("environmentVariables", "names and values have %d bytes together; the limit is %d", total, maxEnvironment)
+	}
+	return nil
+}
+
+// restrictedHeaders are those that the allow-list may not name beside the prefixes in restricted.
+// Source: AgentCore developer guide, "Pass custom headers to Amazon Bedrock AgentCore Runtime".
+var restrictedHeaders = set(
+	"accept", "accept-charset", "accept-encoding", "accept-language", "accept-ranges", "age", "allow", "alt-svc", "cache-control",
+	"clear-site-data", "connection", "content-encoding", "content-language", "content-length", "content-location", "content-range",
+	"content-security-policy", "content-type", "cookie", "cross-origin-embedder-policy", "cross-origin-opener-policy",
+	"cross-origin-resource-policy", "date", "device-memory", "dnt", "downlink", "dpr", "early-data", "ect", "etag", "expect", "expires",
+	"forwarded", "from", "host", "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "keep-alive",
+	"last-modified", "link", "location", "max-forwards", "origin", "permissions-policy", "pragma", "range", "referer", "referrer-policy",
+	"refresh", "retry-after", "rtt", "save-data", "server", "server-timing", "set-cookie", "strict-transport-security", "te", "trailer",
+	"transfer-encoding", "true-client-ip", "upgrade", "upgrade-insecure-requests", "user-agent", "vary", "via", "viewport-width",
+	"warning", "width", "www-authenticate", "x-content-type-options", "x-csrf-token", "x-frame-options", "x-real-ip", "x-requested-with",
+	"x-xss-protection",
+)
+
+func set(names ...string) map[string]bool {
+	m := map[string]bool{}
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}

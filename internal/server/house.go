@@ -1,0 +1,145 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/control"
+	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/image"
+	"github.com/moorage-dev/moorage/internal/invoke"
+	"github.com/moorage-dev/moorage/internal/object"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/shim"
+	"github.com/moorage-dev/moorage/internal/session"
+	"github.com/moorage-dev/moorage/internal/store"
+	"github.com/moorage-dev/moorage/internal/warm"
+)
+
+// house is the open rooms of one directory.
+type house struct {
+	Options
+	account   string
+	isolation sandbox.Isolation
+	store     *store.DB
+	shim      *shim.Client
+	images    *image.Store
+	objects   *object.Store
+	warm      *warm.Starter
+	sessions  *session.Manager
+	control   *control.Service
+	invoke    *invoke.Service
+	keys      keyring
+	verify    *identity.Verifier
+}
+
+// build opens every room, lowest rank first, and takes up where an earlier server left off.
+func build(ctx context.Context, o Options) (h *house, err error) {
+	h = &house{Options: o}
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	for _, open := range []func(context.Context) error{h.openStore, h.openEngine, h.openImages, h.openSessions, h.openControl, h.resume} {
+		if err := open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+func (h *house) path(name string) string { return filepath.Join(h.Dir, name) }
+
+func (h *house) openStore(ctx context.Context) (err error) {
+	if h.store, err = store.Open(ctx, h.Dir); err != nil {
+		return err
+	}
+	if h.account, err = openAccount(ctx, h.store); err != nil {
+		return err
+	}
+	if h.keys, err = loadKeys(ctx, h.store); err != nil {
+		return err
+	}
+	h.verify = h.verifier()
+	return os.MkdirAll(h.path("tmp"), 0o700)
+}
+
+// openEngine chooses the isolation and connects to the shim.
+func (h *house) openEngine(ctx context.Context) (err error) {
+	if h.isolation, err = chooseIsolation(h.Isolation); err != nil {
+		return err
+	}
+	h.shim, err = shim.Open(ctx, shim.Options{Dir: h.Dir, Executable: h.Executable, Log: h.Log})
+	if err == nil && h.isolation == sandbox.None {
+		h.Log.Warn("sessions are NOT isolated: they run as plain processes of this machine")
+	}
+	return err
+}
+
+func (h *house) openImages(context.Context) (err error) {
+	h.objects = &object.Store{Dir: h.path("objects")}
+	h.images, err = image.Open(image.Options{Dir: h.path("images"), Log: h.Log, RegistryHost: h.registryHost()})
+	return err
+}
+
+func (h *house) openSessions(context.Context) error {
+	h.warm = &warm.Starter{
+		Driver: h.shim, Isolation: h.isolation, LogDir: h.path("logs"), Limits: h.Limits, Region: h.Region, Log: h.Log,
+	}
+	h.sessions = &session.Manager{
+		Store: h.store, Warm: h.warm, Storage: &session.Storage{Dir: h.path("storage")}, Limit: h.MaxSessions, Log: h.Log,
+	}
+	return os.MkdirAll(h.path("logs"), 0o700)
+}
+
+func (h *house) openControl(ctx context.Context) error {
+	builder := &control.Builder{
+		Images: h.images, Objects: h.objects, Driver: h.shim, Isolation: h.isolation, Dir: h.path("builds"), Log: h.Log,
+	}
+	h.control = &control.Service{
+		Store: h.store, Builder: builder, Warm: h.warm, Sessions: h.sessions, Region: h.Region, Account: h.account, Log: h.Log,
+	}
+	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, Log: h.Log}
+	return h.control.Load(ctx)
+}
+
+// resume adopts live sessions and clears away what builds of an earlier server left.
+func (h *house) resume(ctx context.Context) error {
+	if err := h.control.Builder.Clear(ctx); err != nil {
+		return err
+	}
+	return h.sessions.Recover(ctx)
+}
+
+// close lets go of the rooms in reverse. Sandboxes live on in their shim.
+func (h *house) close() {
+	var errs []error
+	if h.sessions != nil {
+		h.sessions.Close()
+	}
+	if h.shim != nil {
+		errs = append(errs, h.shim.Close())
+	}
+	if h.store != nil {
+		errs = append(errs, h.store.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		h.Log.Error("close", "err", err)
+	}
+}
+
+// chooseIsolation turns the option into what sessions get. Auto is gVisor: a machine that cannot
+// run it is told so, rather than given less without asking.
+func chooseIsolation(option string) (sandbox.Isolation, error) {
+	switch option {
+	case "", "auto", "gvisor":
+		return sandbox.Kernel, nil
+	case "process":
+		return sandbox.None, nil
+	}
+	return 0, moorage.Errorf(moorage.Invalid, "--isolation is one of auto, gvisor and process; %q is none of them", option)
+}

@@ -1,0 +1,134 @@
+package server
+
+import (
+	"crypto/subtle"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/moorage-dev/moorage/internal/aws/agentcore"
+	"github.com/moorage-dev/moorage/internal/aws/agentcorecontrol"
+	"github.com/moorage-dev/moorage/internal/aws/s3"
+	"github.com/moorage-dev/moorage/internal/aws/wire"
+	"github.com/moorage-dev/moorage/internal/v1"
+)
+
+// handler dispatches one port to all faces: fixed paths first, then by the service that a request
+// was signed for.
+func (h *house) handler() http.Handler {
+	registry := h.basicAuth(h.images.Registry())
+	own := h.signed(h.v1().Routes(), wire.WriteError)
+	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region}, s3.WriteError)
+	core := h.agentCore()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.EscapedPath()
+		switch {
+		case path == "/healthz":
+			w.Header().Set("Content-Type", "application/json")
+			w.Write([]byte("{\"status\":\"ok\"}\n"))
+		case path == "/v2" || strings.HasPrefix(path, "/v2/"):
+			registry.ServeHTTP(w, r)
+		case strings.HasPrefix(path, "/v1/"):
+			own.ServeHTTP(w, withRequestID(w, r))
+		case signedFor(r) == "s3":
+			objects.ServeHTTP(w, withRequestID(w, r))
+		default:
+			cors(core).ServeHTTP(w, r)
+		}
+	})
+}
+
+// agentCore serves both planes: they share the signing name and do not share paths.
+func (h *house) agentCore() http.Handler {
+	options := wire.Options{Logger: h.Log}
+	plane := wire.NewService(agentcorecontrol.Model, options)
+	agentcorecontrol.Serve(plane, h.control)
+	data := wire.NewService(agentcore.Model, options)
+	agentcore.Serve(data, h.invoke)
+	for _, svc := range []*wire.Service{plane, data} {
+		svc.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
+	}
+	return wire.Router{plane, data}
+}
+
+func (h *house) v1() *v1.Handler {
+	return &v1.Handler{
+		Info: v1.Info{
+			Version: h.Version, Account: h.account, Region: h.Region, Driver: h.shim.Name(), Isolation: h.isolation.String(),
+			Endpoint: h.PublicURL, Dir: h.Dir,
+		},
+		Store: h.store, Sessions: h.sessions, Control: h.control, Driver: h.shim, LogDir: h.path("logs"), Log: h.Log, Error: wire.WriteError,
+	}
+}
+
+func withRequestID(w http.ResponseWriter, r *http.Request) *http.Request {
+	id := uuid.NewString()
+	w.Header().Set("x-amzn-RequestId", id)
+	return r.WithContext(wire.WithRequestID(r.Context(), id))
+}
+
+// signedFor reads the service from a request's signature without verifying it; "" when unsigned.
+func signedFor(r *http.Request) string {
+	credential := ""
+	if _, rest, ok := strings.Cut(r.Header.Get("Authorization"), "Credential="); ok {
+		credential, _, _ = strings.Cut(rest, ",")
+	} else if strings.Contains(r.URL.RawQuery, "X-Amz-Credential=") {
+		credential = r.URL.Query().Get("X-Amz-Credential")
+	}
+	if scope := strings.Split(credential, "/"); len(scope) == 5 {
+		return scope[3]
+	}
+	return ""
+}
+
+// basicAuth guards the registry with the access keys: docker login -u KEY -p SECRET.
+func (h *house) basicAuth(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		key, err := h.keys.find(r.Context(), user)
+		if subtle.ConstantTimeCompare([]byte(password), []byte(key.Secret)) == 1 && err == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="Moorage registry: log in with an access key and its secret"`)
+		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		w.Write([]byte(`{"errors":[{"code":"UNAUTHORIZED","message":"log in with an access key as user and its secret as password"}]}` + "\n"))
+	})
+}
+
+// registryHost is the name under which clients push images here.
+func (h *house) registryHost() string {
+	u, err := url.Parse(h.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// exposed are the answer's headers that a browser's script may read.
+const exposed = "x-amzn-RequestId, x-amzn-ErrorType, X-Amzn-Bedrock-AgentCore-Runtime-Session-Id, WWW-Authenticate, Mcp-Session-Id"
+
+// cors lets pages of other origins call the data plane. Nothing is allowed by it: a call still
+// needs credentials, and cookies are none.
+func cors(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Origin") == "" || !strings.HasPrefix(r.URL.Path, "/runtimes/") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Expose-Headers", exposed)
+		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+		w.Header().Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
+		w.Header().Set("Access-Control-Max-Age", "7200")
+		w.WriteHeader(http.StatusNoContent)
+	})
+}

@@ -1,0 +1,224 @@
+// Package server wires the rooms together into one process: the whole product.
+//
+// It is the only place that knows every room. [Run] opens a directory, takes up where an earlier
+// server left off, serves until its context ends, and leaves live sessions to their shim.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/store"
+)
+
+// Options of a server. Dir is required; everything else has a default.
+type Options struct {
+	Dir         string
+	Listen      string // default 127.0.0.1:9400
+	PublicURL   string // what clients are told to call; default from Listen
+	TLSCert     string // with TLSKey: PEM files
+	TLSKey      string
+	BehindProxy bool   // plain HTTP outside loopback is meant: a proxy in front speaks TLS
+	Isolation   string // auto (default), gvisor or process
+	Region      string // default us-east-1
+	MaxSessions int    // default 5,000
+	Limits      sandbox.Limits
+	Executable  string // this binary, for the shim; default os.Executable
+	Version     string
+	Log         *slog.Logger
+	Ready       func(url string) // called once, when requests are answered
+}
+
+func (o *Options) defaults() error {
+	if o.Dir == "" {
+		return moorage.Errorf(moorage.Invalid, "no directory given")
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return err
+	}
+	o.Dir = dir
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1:9400"
+	}
+	if o.Region == "" {
+		o.Region = "us-east-1"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Executable == "" {
+		o.Executable, err = os.Executable()
+	}
+	if o.Ready == nil {
+		o.Ready = func(string) {}
+	}
+	return err
+}
+
+// checkListen refuses to send keys and payloads in the clear outside this machine.
+func (o *Options) checkListen() error {
+	if (o.TLSCert == "") != (o.TLSKey == "") {
+		return moorage.Errorf(moorage.Invalid, "--tls-cert and --tls-key go together")
+	}
+	if o.TLSCert != "" || o.BehindProxy {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return moorage.Errorf(moorage.Invalid, "--listen %q is not HOST:PORT", o.Listen)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return moorage.Errorf(moorage.Invalid, "listening on %s without TLS would show keys and payloads to the network: give --tls-cert and --tls-key, or --behind-proxy if a proxy in front speaks TLS", o.Listen)
+}
+
+// Run serves until ctx ends. It returns nil after a clean stop.
+func Run(ctx context.Context, o Options) error {
+	if err := o.defaults(); err != nil {
+		return err
+	}
+	if err := o.checkListen(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return err
+	}
+	unlock, err := lock(filepath.Join(o.Dir, "server.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	listener, err := listen(o)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if o.PublicURL == "" {
+		o.PublicURL = scheme(o) + "://" + listener.Addr().String()
+	}
+	h, err := build(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	return h.serve(ctx, listener)
+}
+
+func scheme(o Options) string {
+	if o.TLSCert != "" {
+		return "https"
+	}
+	return "http"
+}
+
+func listen(o Options) (net.Listener, error) {
+	l, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, moorage.Errorf(moorage.Unavailable, "listen on %s: %w (is another server running there?)", o.Listen, err)
+	}
+	if o.TLSCert == "" {
+		return l, nil
+	}
+	cert, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
+	if err != nil {
+		l.Close()
+		return nil, moorage.Errorf(moorage.Invalid, "TLS certificate: %w", err)
+	}
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}), nil
+}
+
+// shutdownGrace is how long calls in progress have to finish after SIGTERM.
+const shutdownGrace = 10 * time.Second
+
+// serve answers requests until ctx ends, then lets calls in progress finish.
+func (h *house) serve(ctx context.Context, l net.Listener) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer stop()
+	work.Go(func() { h.control.Run(background) })
+
+	srv := &http.Server{
+		Handler:           h.handler(),
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(h.Log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	work.Go(func() { failed <- srv.Serve(l) })
+	if err := h.announce(ctx); err != nil {
+		return errors.Join(err, srv.Close())
+	}
+	h.Ready(h.PublicURL)
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(background, shutdownGrace)
+	defer cancel()
+	if err := srv.Shutdown(grace); err != nil {
+		srv.Close() // streams that go on are cut
+	}
+	return nil
+}
+
+// Client is what the commands on this machine read to find and call the server: DIR/client.json.
+type Client struct {
+	Endpoint        string `json:"endpoint"`
+	Region          string `json:"region"`
+	Account         string `json:"account"`
+	AccessKeyID     string `json:"accessKeyId"`
+	SecretAccessKey string `json:"secretAccessKey"`
+	PID             int    `json:"pid"`
+}
+
+// announce writes client.json, readable by its owner only.
+func (h *house) announce(ctx context.Context) error {
+	key, err := h.firstKey(ctx)
+	if err != nil {
+		return err
+	}
+	doc, err := json.MarshalIndent(Client{h.PublicURL, h.Region, h.account, key.ID, key.Secret, os.Getpid()}, "", "  ")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(h.Dir, "client.json")
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, append(doc, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write client.json: %w", err)
+	}
+	return os.Rename(tmp, path)
+}
+
+func (h *house) firstKey(ctx context.Context) (key store.AccessKey, err error) {
+	err = h.store.View(ctx, func(tx *store.Tx) error {
+		keys, err := tx.AccessKeys()
+		for _, k := range keys {
+			if k.Active {
+				key = k
+				return nil
+			}
+		}
+		if err == nil {
+			err = moorage.Errorf(moorage.Internal, "no active access key")
+		}
+		return err
+	})
+	return key, err
+}

@@ -1,0 +1,241 @@
+// Package v1 is Moorage's own API under /v1: what operators need and the cloud service's API lacks.
+//
+//	GET    /v1/info                                  this server
+//	GET    /v1/sessions?runtime=ID&all=true          sessions that live; all=true adds those that ended
+//	GET    /v1/sessions/{id}                         one session, alive or ended
+//	POST   /v1/sessions/{id}/stop
+//	GET    /v1/sessions/{id}/logs?tail=N&follow=true one JSON object per line
+//	GET    /v1/runtimes/{id}/logs?tail=N&follow=true the same for all sessions of a runtime
+//	GET    /v1/runtimes/{id}/versions/{n}/build      how the build of a version goes
+//	DELETE /v1/runtimes/{id}                         remove it and wait; says what was removed
+//
+// Requests reach it authenticated. Errors have the form of AWS's JSON services.
+package v1
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/control"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/session"
+	"github.com/moorage-dev/moorage/internal/store"
+)
+
+// Info describes the server to its clients.
+type Info struct {
+	Version   string `json:"version"`
+	Account   string `json:"account"`
+	Region    string `json:"region"`
+	Driver    string `json:"driver"`
+	Isolation string `json:"isolation"` // none, kernel or vm
+	Endpoint  string `json:"endpoint"`
+	Dir       string `json:"dir"`
+}
+
+// Handler serves /v1. Its fields are set before the first request.
+type Handler struct {
+	Info     Info
+	Store    *store.DB
+	Sessions *session.Manager
+	Control  *control.Service
+	Driver   sandbox.Driver
+	LogDir   string // journals, one directory per sandbox
+	Log      *slog.Logger
+	// Error answers with a coded error in the form of AWS's JSON services.
+	Error func(http.ResponseWriter, *http.Request, error)
+
+	mux *http.ServeMux
+}
+
+// Routes readies the handler.
+func (h *Handler) Routes() http.Handler {
+	h.mux = http.NewServeMux()
+	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
+		"GET /v1/info":                             h.info,
+		"GET /v1/sessions":                         h.listSessions,
+		"GET /v1/sessions/{id}":                    h.showSession,
+		"POST /v1/sessions/{id}/stop":              h.stopSession,
+		"GET /v1/sessions/{id}/logs":               h.sessionLogs,
+		"GET /v1/runtimes/{id}/logs":               h.runtimeLogs,
+		"GET /v1/runtimes/{id}/versions/{n}/build": h.showBuild,
+		"DELETE /v1/runtimes/{id}":                 h.destroy,
+	} {
+		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := serve(w, r); err != nil {
+				h.Error(w, r, err)
+			}
+		})
+	}
+	h.mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		h.Error(w, r, moorage.Errorf(moorage.NotFound, "%s %s is not part of the API under /v1", r.Method, r.URL.Path))
+	})
+	return h.mux
+}
+
+func (h *Handler) info(w http.ResponseWriter, _ *http.Request) error { return writeJSON(w, h.Info) }
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(v)
+}
+
+// Session is a session as operators see it.
+type Session struct {
+	ID           string     `json:"id"`
+	SessionID    string     `json:"sessionId"` // the caller's
+	RuntimeARN   string     `json:"runtimeArn"`
+	Endpoint     string     `json:"endpoint"`
+	Owner        string     `json:"owner"`
+	Version      string     `json:"version"`
+	State        string     `json:"state"`
+	CreatedAt    time.Time  `json:"createdAt"`
+	LastActiveAt time.Time  `json:"lastActiveAt"`
+	StartedBy    string     `json:"startedBy,omitempty"`
+	StartMs      float64    `json:"startMs"`
+	MemoryBytes  int64      `json:"memoryBytes"`
+	CPUMs        float64    `json:"cpuMs"`
+	EndedAt      *time.Time `json:"endedAt,omitempty"`
+	EndReason    string     `json:"endReason,omitempty"`
+}
+
+func (h *Handler) view(s moorage.Session, stats sandbox.Stats) Session {
+	out := Session{
+		ID: s.ID, SessionID: s.CallerID, RuntimeARN: moorage.RuntimeARN(h.Info.Region, h.Info.Account, s.RuntimeID).String(),
+		Endpoint: s.Endpoint, Owner: s.Owner, Version: strconv.Itoa(s.Version), State: string(s.State),
+		CreatedAt: s.CreatedAt, LastActiveAt: s.LastActiveAt, StartedBy: s.StartedBy, StartMs: milliseconds(s.StartTook),
+		MemoryBytes: stats.MemoryBytes, CPUMs: milliseconds(stats.CPU), EndReason: s.EndReason,
+	}
+	if !s.EndedAt.IsZero() {
+		out.EndedAt = &s.EndedAt
+	}
+	return out
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// endedShown is how many ended sessions a list holds at most.
+const endedShown = 1000
+
+func (h *Handler) listSessions(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	runtime := q.Get("runtime")
+	out := []Session{}
+	for _, s := range h.live(runtime) {
+		out = append(out, h.view(s, h.Sessions.Stats(r.Context(), s.ID)))
+	}
+	if all, _ := strconv.ParseBool(q.Get("all")); all {
+		var ended []moorage.Session
+		err := h.Store.View(r.Context(), func(tx *store.Tx) (err error) {
+			ended, err = tx.EndedSessions(runtime, endedShown)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, s := range ended {
+			out = append(out, h.view(s, sandbox.Stats{}))
+		}
+	}
+	return writeJSON(w, map[string]any{"sessions": out})
+}
+
+func (h *Handler) showSession(w http.ResponseWriter, r *http.Request) error {
+	s, err := h.session(r)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, h.view(s, h.Sessions.Stats(r.Context(), s.ID)))
+}
+
+// session finds the session that a path names: by internal id, or by the caller's id where only
+// one session has it.
+func (h *Handler) session(r *http.Request) (moorage.Session, error) {
+	id := r.PathValue("id")
+	var match []moorage.Session
+	for _, s := range h.Sessions.List() {
+		if s.ID == id {
+			return s, nil
+		}
+		if s.CallerID == id {
+			match = append(match, s)
+		}
+	}
+	if len(match) == 1 {
+		return match[0], nil
+	}
+	if len(match) > 1 {
+		return moorage.Session{}, moorage.Errorf(moorage.Conflict, "%d sessions are called %q; name one by its internal id: %s, …", len(match), id, match[0].ID)
+	}
+	var found moorage.Session
+	err := h.Store.View(r.Context(), func(tx *store.Tx) (err error) {
+		if found, err = tx.Session(id); moorage.CodeOf(err) == moorage.NotFound {
+			found, err = tx.LatestSession(id)
+		}
+		return err
+	})
+	return found, err
+}
+
+func (h *Handler) stopSession(w http.ResponseWriter, r *http.Request) error {
+	s, err := h.session(r)
+	if err != nil {
+		return err
+	}
+	if err := h.Sessions.StopID(r.Context(), s.ID, "stopped by an operator"); err != nil {
+		return err
+	}
+	return writeJSON(w, struct{}{})
+}
+
+// Build says how the build of a version goes.
+type Build struct {
+	Status        moorage.Status `json:"status"`
+	Steps         []Step         `json:"steps"`
+	FailureReason string         `json:"failureReason,omitempty"`
+	LastWords     []string       `json:"lastWords,omitempty"`
+}
+
+// Step is one finished part of a build.
+type Step struct {
+	Name   string  `json:"name"`
+	TookMs float64 `json:"tookMs"`
+}
+
+func (h *Handler) showBuild(w http.ResponseWriter, r *http.Request) error {
+	n, err := strconv.Atoi(r.PathValue("n"))
+	if err != nil || n < 1 {
+		return moorage.Errorf(moorage.Invalid, "%q is not a version number", r.PathValue("n"))
+	}
+	made, err := h.Control.Get(r.Context(), r.PathValue("id"), n)
+	if err != nil {
+		return err
+	}
+	v := made.Version
+	out := Build{Status: v.Status, Steps: []Step{}, FailureReason: v.FailureReason, LastWords: v.LastWords}
+	for _, s := range h.Control.Steps(v.RuntimeID, v.Number) {
+		out.Steps = append(out.Steps, Step{s.Name, milliseconds(s.Took)})
+	}
+	return writeJSON(w, out)
+}
+
+func (h *Handler) destroy(w http.ResponseWriter, r *http.Request) error {
+	removed, err := h.Control.Destroy(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, map[string]any{"removed": removed})
+}
+
+func (h *Handler) live(runtime string) (out []moorage.Session) {
+	for _, s := range h.Sessions.List() {
+		if runtime == "" || s.RuntimeID == runtime {
+			out = append(out, s)
+		}
+	}
+	return out
+}
