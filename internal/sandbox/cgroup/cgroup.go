@@ -85,7 +85,7 @@ func (t *Tree) newV1(id string, limits Limits) *Group {
 		if _, err := os.Stat(filepath.Join(t.root, controller, "cgroup.procs")); err != nil {
 			continue
 		}
-		if err := os.MkdirAll(dir, 0o755); err == nil {
+		if makeDir(dir) == nil {
 			g.dirs[controller] = dir
 		}
 	}
@@ -99,7 +99,7 @@ func (t *Tree) newV1(id string, limits Limits) *Group {
 func (t *Tree) newV2(id string, limits Limits) *Group {
 	g := &Group{dirs: map[string]string{}, v2: true}
 	dir := filepath.Join(t.root, t.parent, id)
-	if err := os.MkdirAll(dir, 0o755); err == nil {
+	if makeDir(dir) == nil {
 		t.delegate()
 		for _, controller := range []string{Memory, CPU, PIDs} {
 			g.dirs[controller] = dir
@@ -111,6 +111,17 @@ func (t *Tree) newV2(id string, limits Limits) *Group {
 	// The whole sandbox dies of one process: half an engine is no use to anybody.
 	g.write(Memory, "memory.oom.group", "1")
 	return g
+}
+
+// makeDir makes a group and those above it. Another instance may be removing an empty one above at
+// this moment.
+func makeDir(dir string) (err error) {
+	for range 3 {
+		if err = os.MkdirAll(dir, 0o755); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // delegate switches the controllers on along the way down. A controller that the machine keeps
@@ -302,26 +313,47 @@ func remove(dir string) error {
 	}
 }
 
-// Sweep removes the groups of an instance that hold no process any more, and the instance's own
-// when none is left. It is for what a killed engine left behind.
+// abandoned is how old an empty group of another instance must be to be taken for left behind: one
+// that is being created is empty for a moment, too.
+const abandoned = 10 * time.Minute
+
+// Sweep removes the groups of an instance that hold no process any more, and those that instances
+// which nobody opens again left long ago. It is for what a killed engine left behind.
 func (t *Tree) Sweep() {
-	roots := []string{t.root}
-	if !t.v2 {
-		roots = nil
-		for _, controller := range []string{Memory, CPU, PIDs, "cpuacct"} {
-			roots = append(roots, filepath.Join(t.root, controller))
-		}
-	}
-	for _, root := range roots {
-		parent := filepath.Join(root, t.parent)
-		entries, _ := os.ReadDir(parent)
-		for _, e := range entries {
-			if e.IsDir() {
-				unix.Rmdir(filepath.Join(parent, e.Name())) // fails where a process lives: as it should
+	for _, root := range t.roots() {
+		own := filepath.Join(root, t.parent)
+		sweep(own, 0)
+		others, _ := filepath.Glob(filepath.Join(filepath.Dir(own), "*"))
+		for _, other := range others {
+			if other != own {
+				sweep(other, abandoned)
 			}
 		}
-		if unix.Rmdir(parent) == nil {
-			unix.Rmdir(filepath.Dir(parent))
+		unix.Rmdir(filepath.Dir(own))
+	}
+}
+
+func (t *Tree) roots() []string {
+	if t.v2 {
+		return []string{t.root}
+	}
+	var roots []string
+	for _, controller := range []string{Memory, CPU, PIDs, "cpuacct"} {
+		roots = append(roots, filepath.Join(t.root, controller))
+	}
+	return roots
+}
+
+// sweep removes the groups below parent that are old enough, and then parent. The kernel refuses
+// to remove a group that holds a process: as it should.
+func sweep(parent string, age time.Duration) {
+	entries, _ := os.ReadDir(parent)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && e.IsDir() && time.Since(info.ModTime()) >= age {
+			unix.Rmdir(filepath.Join(parent, e.Name()))
 		}
+	}
+	if info, err := os.Stat(parent); err == nil && time.Since(info.ModTime()) >= age {
+		unix.Rmdir(parent)
 	}
 }

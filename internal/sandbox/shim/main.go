@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor"
@@ -23,6 +24,8 @@ const (
 	logName    = "shim.log"
 	exeName    = "moorage"
 	readyFD    = 3 // the starter's end of a pipe: "ok", or what went wrong
+
+	directoryCheck = 2 * time.Second
 )
 
 // Enter runs the shim or the engine when this process was started as one, and then does not
@@ -87,6 +90,8 @@ func serveMain(dir string) int {
 	select {
 	case <-s.leave:
 	case <-terminated:
+	case <-removed(dir):
+		log.Warn("the engine's directory was removed: every sandbox in it ends")
 	}
 	l.Close() // unlinks the socket: the next client starts another shim
 	if err := s.drivers.close(); err != nil {
@@ -94,6 +99,21 @@ func serveMain(dir string) int {
 		return 1
 	}
 	return 0
+}
+
+// removed closes the channel when the directory is no more. Nobody could ask this shim for anything
+// again, and nobody would end it. The goroutine lives as long as the process.
+func removed(dir string) <-chan struct{} {
+	gone := make(chan struct{})
+	go func() {
+		for range time.Tick(directoryCheck) {
+			if _, err := os.Stat(dir); os.IsNotExist(err) {
+				close(gone)
+				return
+			}
+		}
+	}()
+	return gone
 }
 
 // listen takes the directory and opens its socket.

@@ -288,6 +288,24 @@ func TestShim_inheritsNothing(t *testing.T) {
 	}
 }
 
+func TestShim_endsWithItsDirectory(t *testing.T) {
+	dir := t.TempDir()
+	c := openIn(t, dir)
+	asked := spec(t)
+	awaitAgent(t, create(t, c, asked))
+	pid := shimPID(t, c.current)
+	if err := os.RemoveAll(filepath.Join(dir, "engines")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the shim ended", func() bool { return unix.Kill(pid, 0) == unix.ESRCH || isZombie(pid) })
+	if left := processesOf(asked.ID); len(left) > 0 {
+		t.Errorf("its engines are left: %v", left)
+	}
+	if groups, _ := filepath.Glob("/sys/fs/cgroup/*/moorage/*/" + asked.ID); len(groups) > 0 {
+		t.Errorf("its control groups are left: %v", groups)
+	}
+}
+
 func TestShim_refusesOtherUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to become another user")
