@@ -43,7 +43,9 @@ func (s *Store) CreateUpload(bucket, key, contentType string) (id string, err er
 	return id, writeFile(filepath.Join(dir, "key.json"), doc)
 }
 
-func (s *Store) uploadDir(bucket, id string) string { return filepath.Join(s.Dir, bucket, ".upload-"+id) }
+func (s *Store) uploadDir(bucket, id string) string {
+	return filepath.Join(s.Dir, bucket, ".upload-"+id)
+}
 
 // upload checks that an upload exists and is for key.
 func (s *Store) upload(bucket, key, id string) (dir string, info Info, err error) {

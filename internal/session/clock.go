@@ -42,6 +42,9 @@ func (m *Manager) expired(s *live, now time.Time) error {
 	if !now.Before(s.info.CreatedAt.Add(s.version.Config.Lifecycle.Max)) {
 		return moorage.Errorf(moorage.NotFound, "the session reached its maximum lifetime of %s", s.version.Config.Lifecycle.Max)
 	}
+	if excess := m.Storage.excess(s.key, s.version); excess != "" {
+		return moorage.Errorf(moorage.Quota, "%s", excess)
+	}
 	health, err := s.agent.Ping(s.ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()

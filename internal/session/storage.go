@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
@@ -54,6 +55,48 @@ func (st *Storage) keepOnly(dir, version string) error {
 		}
 	}
 	return err
+}
+
+// Limits of one session's storage. Source: AgentCore developer guide, persistent filesystems.
+const (
+	storageBytes = 1 << 30
+	storageFiles = 200_000
+)
+
+// excess says by how much a session's storage is over its limits, or "" when it is not. The limit is
+// a check from time to time and not a wall: a session may be over it for as long as a check takes to come.
+func (st *Storage) excess(key Key, v moorage.Version) string {
+	if v.Config.Storage == "" {
+		return ""
+	}
+	var bytes, files int64
+	filepath.WalkDir(st.path(key), func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // removed meanwhile
+		}
+		if files++; files > storageFiles {
+			return fs.SkipAll
+		}
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
+			bytes += min(info.Size(), allocated(info)) // a sparse file counts for what it takes
+		}
+		return nil
+	})
+	switch {
+	case files > storageFiles:
+		return fmt.Sprintf("its session storage holds more than %d files", storageFiles)
+	case bytes > storageBytes:
+		return fmt.Sprintf("its session storage holds %d MiB; the limit is %d MiB", bytes>>20, storageBytes>>20)
+	}
+	return ""
+}
+
+// allocated is how many bytes a file takes on disk.
+func allocated(info fs.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512
+	}
+	return info.Size()
 }
 
 // RemoveRuntime wipes the storage of all of a runtime's sessions.
