@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// memory measures live idle sessions beside as many bare processes.
+func (b *bench) memory(ctx context.Context) error {
+	for _, k := range []kind{goAgent, pythonAgent} {
+		if err := b.memoryOf(ctx, k, b.samples(10)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) memoryOf(ctx context.Context, k kind, n int) error {
+	bare, err := b.bareMemory(ctx, k, n)
+	if err != nil {
+		return err
+	}
+	conn, err := b.server.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	on := newLine(conn)
+	if _, err := b.server.deploy(ctx, k); err != nil {
+		return err
+	}
+	shimBefore, err := b.shimMemory()
+	if err != nil {
+		return err
+	}
+	before, err := b.server.sandboxes(ctx, "")
+	if err != nil {
+		return err
+	}
+	var arn string
+	var sessions []string
+	for range n {
+		a, session, request, err := b.session(ctx, k)
+		if err != nil {
+			return err
+		}
+		if _, err := on.call(request); err != nil {
+			return err
+		}
+		arn, sessions = a, append(sessions, session)
+	}
+	boxes, err := b.server.sandboxes(ctx, "")
+	if err != nil {
+		return err
+	}
+	if len(boxes) != len(before)+n {
+		return fmt.Errorf("%d sandboxes for %d sessions", len(boxes)-len(before), n)
+	}
+	var total int64
+	for _, box := range boxes {
+		used, err := familyMemory(box.Info().ID)
+		if err != nil {
+			return err
+		}
+		total += used
+	}
+	shimAfter, err := b.shimMemory()
+	if err != nil {
+		return err
+	}
+	each := (float64(total)/float64(len(boxes)) + float64(shimAfter-shimBefore)/float64(n)) / 1e6
+	r := row{
+		What: "memory of a live idle session over the agent's own", Agent: k.label, Root: erofs, Unit: "MB", Samples: n,
+		Value: each - bare, Beside: bare, Against: "the bare process",
+		Detail: fmt.Sprintf("a session %.1f MB in all, of it %.1f in the shim", each, float64(shimAfter-shimBefore)/float64(n)/1e6),
+	}
+	r.Goal, r.Met = goal("≤ 20 MB", r.Value <= 20)
+	b.add(r)
+	for _, session := range sessions {
+		if err := b.stopSession(ctx, on, arn, session); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bareMemory is the share of one of n processes of the host, in MB.
+func (b *bench) bareMemory(ctx context.Context, k kind, n int) (float64, error) {
+	var pids []int
+	for range n {
+		_, stop, pid, err := bareStart(ctx, k, b.server.work)
+		if err != nil {
+			return 0, err
+		}
+		defer stop()
+		pids = append(pids, pid)
+	}
+	var total int64
+	for _, pid := range pids {
+		used, err := proportional(pid)
+		if err != nil {
+			return 0, err
+		}
+		total += used
+	}
+	return float64(total) / float64(n) / 1e6, nil
+}
+
+func (b *bench) shimMemory() (int64, error) {
+	for pid := range processes() {
+		line, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+		if bytes.Contains(line, []byte("\x00shim\x00"+b.server.dir)) {
+			return proportional(pid)
+		}
+	}
+	return 0, fmt.Errorf("there is no shim")
+}
+
+// familyMemory sums over the processes that name a sandbox and their children.
+func familyMemory(id string) (total int64, err error) {
+	parents := processes()
+	member := func(pid int) bool {
+		for ; pid > 1; pid = parents[pid] {
+			line, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+			if bytes.Contains(line, []byte(id)) {
+				return true
+			}
+		}
+		return false
+	}
+	seen := 0
+	for pid := range parents {
+		if member(pid) {
+			used, err := proportional(pid)
+			if err != nil {
+				continue // it ended
+			}
+			total += used
+			seen++
+		}
+	}
+	if seen == 0 {
+		return 0, fmt.Errorf("sandbox %s has no processes", id)
+	}
+	return total, nil
+}
+
+// processes maps every process to its parent.
+func processes() map[int]int {
+	out := map[int]int{}
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		out[pid], _ = strconv.Atoi(fields[1])
+	}
+	return out
+}
+
+// proportional is a process's memory with shared pages divided among those that share them.
+func proportional(pid int) (int64, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for in := bufio.NewScanner(f); in.Scan(); {
+		if rest, ok := strings.CutPrefix(in.Text(), "Pss:"); ok {
+			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return kb << 10, err
+		}
+	}
+	return 0, fmt.Errorf("process %d tells no proportional size", pid)
+}

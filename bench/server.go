@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/shim"
+)
+
+// server is a moorage on a directory of its own, with both agents deployed when they are asked for.
+type server struct {
+	bin, work, dir string
+	process        *exec.Cmd
+	shim           *shim.Client
+	agents         map[string]string // name to ARN
+
+	Endpoint, Region, AccessKeyID, SecretAccessKey string // of client.json
+}
+
+func startServer(ctx context.Context, bin string) (*server, error) {
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		return nil, err
+	}
+	work, err := os.MkdirTemp("", "moorage-bench-")
+	if err != nil {
+		return nil, err
+	}
+	s := &server{bin: bin, work: work, dir: filepath.Join(work, "dir"), agents: map[string]string{}}
+	log, err := os.Create(filepath.Join(work, "server.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	s.process = exec.Command(bin, "serve", "--dir", s.dir, "--listen", "127.0.0.1:0")
+	s.process.Stderr, s.process.Stdout = log, log
+	if err := s.process.Start(); err != nil {
+		return nil, err
+	}
+	if err := s.awaitReady(ctx); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		return nil, errors.Join(err, errors.New(string(text)), s.down())
+	}
+	s.shim, err = shim.Open(ctx, shim.Options{Dir: s.dir, Executable: bin})
+	return s, err
+}
+
+func (s *server) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		doc, err := os.ReadFile(filepath.Join(s.dir, "client.json"))
+		if err == nil && json.Unmarshal(doc, s) == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("the server did not start")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// down ends server, sessions and shim, and removes the directory.
+func (s *server) down() error {
+	if s.shim != nil {
+		s.shim.Close()
+	}
+	out, err := exec.Command(s.bin, "down", "--dir", s.dir).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("moorage down: %w: %s", err, out)
+	}
+	s.process.Process.Signal(syscall.SIGTERM)
+	s.process.Wait()
+	return errors.Join(err, os.RemoveAll(s.work))
+}
+
+func (s *server) command(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, s.bin, append(args, "--dir", s.dir)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("moorage %s: %w: %s", strings.Join(args, " "), err, stderr.Bytes())
+	}
+	return out, err
+}
+
+// kind is an agent that is measured.
+type kind struct {
+	name, label, dir, entry string
+	bare                    func(ctx context.Context, work string) (*exec.Cmd, error) // as a process of the host; PORT is set by the caller
+}
+
+const erofs = "EROFS, overlay in memory"
+
+var goAgent = kind{"bench_go", "static Go", "bench/agent", ".", func(ctx context.Context, work string) (*exec.Cmd, error) {
+	path := filepath.Join(work, "agent")
+	if _, err := os.Stat(path); err != nil {
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./bench/agent")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build the agent: %w: %s", err, out)
+		}
+	}
+	return exec.CommandContext(ctx, path), nil
+}}
+
+var pythonAgent = kind{"bench_python", "light Python (standard library)", "examples/hello-python", "main.py", func(ctx context.Context, _ string) (*exec.Cmd, error) {
+	python, err := realPython()
+	return exec.CommandContext(ctx, python, "-u", "examples/hello-python/main.py"), err
+}}
+
+// realPython is the interpreter behind version managers' shims, which would be measured as well.
+func realPython() (string, error) {
+	out, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
+	return strings.TrimSpace(string(out)), err
+}
+
+// deploy returns the ARN of an agent, deploying it the first time.
+func (s *server) deploy(ctx context.Context, k kind) (string, error) {
+	if arn := s.agents[k.name]; arn != "" {
+		return arn, nil
+	}
+	out, err := s.command(ctx, "deploy", k.dir, "--name", k.name, "--entrypoint", k.entry, "--json")
+	if err != nil {
+		return "", err
+	}
+	var answer struct{ AgentRuntimeArn string }
+	if err := json.Unmarshal(out, &answer); err != nil {
+		return "", fmt.Errorf("deploy said %q: %w", out, err)
+	}
+	s.agents[k.name] = answer.AgentRuntimeArn
+	return answer.AgentRuntimeArn, nil
+}
+
+const payload = `{"prompt":"hello"}`
+
+func newSession() string {
+	b := make([]byte, 20)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+const sessionHeader = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
+
+// invoke makes a signed InvokeAgentRuntime.
+func (s *server) invoke(ctx context.Context, arn, session string) (*http.Request, error) {
+	return s.signed(ctx, "/runtimes/"+url.QueryEscape(arn)+"/invocations?qualifier=DEFAULT", session, payload)
+}
+
+// stop makes a signed StopRuntimeSession.
+func (s *server) stop(ctx context.Context, arn, session string) (*http.Request, error) {
+	return s.signed(ctx, "/runtimes/"+url.QueryEscape(arn)+"/stopruntimesession?qualifier=DEFAULT", session, "{}")
+}
+
+func (s *server) signed(ctx context.Context, path, session, body string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, "POST", s.Endpoint+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(sessionHeader, session)
+	req.Header.Set("User-Agent", "bench")
+	key := aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey}
+	return req, v4.NewSigner().SignHTTP(ctx, key, req, hash(body), "bedrock-agentcore", s.Region, time.Now())
+}
+
+// dial opens a kept connection to the server.
+func (s *server) dial(ctx context.Context) (net.Conn, error) {
+	u, err := url.Parse(s.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", u.Host)
+}
+
+// sandboxes returns what runs for a session that the caller named, or all sandboxes for "".
+func (s *server) sandboxes(ctx context.Context, session string) ([]sandbox.Sandbox, error) {
+	all, err := s.shim.List(ctx)
+	if err != nil || session == "" {
+		return all, err
+	}
+	out, err := s.command(ctx, "sessions", "show", session, "--json")
+	if err != nil {
+		return nil, err
+	}
+	var found []sandbox.Sandbox
+	for _, box := range all {
+		if bytes.Contains(out, []byte(box.Info().ID)) {
+			found = append(found, box)
+		}
+		for _, label := range box.Info().Labels {
+			if label != "" && bytes.Contains(out, []byte(`"id":"`+label+`"`)) || bytes.Contains(out, []byte(`"id": "`+label+`"`)) {
+				found = append(found, box)
+				break
+			}
+		}
+	}
+	return found, nil
+}
