@@ -62,7 +62,8 @@ type Sandbox interface {
 
 	Stats(ctx context.Context) (Stats, error)
 
-	// Wait blocks until the sandbox has ended and says why. It may be called many times.
+	// Wait blocks until the sandbox has ended and says why. It may be called many times. Call Stop
+	// after it: a driver that outlives its users remembers the exit until then.
 	Wait(ctx context.Context) (Exit, error)
 
 	// Stop sends SIGTERM, waits up to grace for the process to go, kills what is left and removes
@@ -97,7 +98,7 @@ type Spec struct {
 }
 
 // Root is the root file system, read-only below an overlay in memory.
-// Exactly one of its members is set.
+// Exactly one of its members is set. With egress, its /etc/resolv.conf must name 10.0.2.2.
 type Root struct {
 	EROFS string `json:"erofs,omitempty"` // host path of an EROFS image
 	Dir   string `json:"dir,omitempty"`   // host directory, where EROFS cannot be

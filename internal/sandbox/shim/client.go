@@ -31,9 +31,10 @@ type Client struct {
 	build   string
 	log     *slog.Logger
 
-	mu       sync.Mutex
-	attached *net.UnixConn // keeps the current shim from leaving
-	closed   bool
+	mu        sync.Mutex
+	attached  *net.UnixConn // keeps the current shim from leaving
+	isolation sandbox.Isolation
+	closed    bool
 }
 
 var _ sandbox.Driver = (*Client)(nil)
@@ -76,24 +77,35 @@ func (c *Client) attach(ctx context.Context) error {
 	if c.closed {
 		return moorage.Errorf(moorage.Unavailable, "the sandbox engine is closed")
 	}
-	conn, err := ask(ctx, c.current, request{Op: opAttach})
-	if err != nil {
+	conn, r, err := attach(ctx, c.current)
+	if errors.Is(err, errNoShim) {
 		if err := start(ctx, c.current); err != nil {
 			return unavailable(err)
 		}
-		if conn, err = ask(ctx, c.current, request{Op: opAttach}); err != nil {
-			return unavailable(err)
-		}
+		conn, r, err = attach(ctx, c.current)
 	}
-	if _, err := answer(ctx, conn); err != nil {
-		conn.Close()
+	if err != nil {
 		return unavailable(err)
 	}
 	if c.attached != nil {
 		c.attached.Close()
 	}
-	c.attached = conn
+	c.attached, c.isolation = conn, r.Isolation
 	return nil
+}
+
+// attach opens the connection that counts as a client.
+func attach(ctx context.Context, engineDir string) (*net.UnixConn, reply, error) {
+	conn, err := ask(ctx, engineDir, request{Op: opAttach})
+	if err != nil {
+		return nil, reply{}, err
+	}
+	r, err := answer(ctx, conn)
+	if err != nil {
+		conn.Close()
+		return nil, reply{}, err
+	}
+	return conn, r, nil
 }
 
 func unavailable(err error) error {
@@ -126,8 +138,16 @@ func (c *Client) engineDirs() (dirs []string) {
 	return dirs
 }
 
-func (c *Client) Name() string                 { return "gvisor" }
-func (c *Client) Isolation() sandbox.Isolation { return sandbox.Kernel }
+// Name implements [sandbox.Driver].
+func (c *Client) Name() string { return "shim" }
+
+// Isolation is the strongest that the current shim offers: None where an ordinary user may make no
+// namespace. A sandbox says in its Info which it has.
+func (c *Client) Isolation() sandbox.Isolation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.isolation
+}
 
 // Build is the current build's id.
 func (c *Client) Build() string { return c.build }

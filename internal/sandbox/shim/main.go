@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor"
 	"github.com/moorage-dev/moorage/internal/sandbox/process"
@@ -58,12 +59,24 @@ func (d drivers) create(ctx context.Context, spec sandbox.Spec) (hosted, error) 
 	var driver sandbox.Driver = d.gvisor
 	if spec.Root.Host != "" {
 		driver = d.process
+	} else if d.isolation() == sandbox.None {
+		return nil, moorage.Errorf(moorage.Unavailable, "this machine lets an ordinary user make no namespace, which isolation needs: "+
+			"run as root, or allow user namespaces (kernel.apparmor_restrict_unprivileged_userns, user.max_user_namespaces)")
 	}
 	box, err := driver.Create(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
 	return box.(hosted), nil
+}
+
+// isolation is the strongest on offer. gVisor wants to be root, if only of a user namespace, which
+// start makes where it may.
+func (d drivers) isolation() sandbox.Isolation {
+	if os.Geteuid() != 0 {
+		return d.process.Isolation()
+	}
+	return d.gvisor.Isolation()
 }
 
 func (d drivers) close() error {
@@ -133,7 +146,7 @@ func listen(dir string, log *slog.Logger) (*net.UnixListener, *server, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, d.close())
 	}
-	return l, newServer(build, d, log), nil
+	return l, newServer(d, log), nil
 }
 
 // inDir calls f with a short path of a directory: a socket address holds 107 bytes, a directory's

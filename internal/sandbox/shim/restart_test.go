@@ -360,10 +360,12 @@ func TestConn_refusesAnotherProtocol(t *testing.T) {
 	}
 }
 
-// TestShim_asAnOrdinaryUser runs a test of this package as nobody, in the shim's own user namespace.
-func TestShim_asAnOrdinaryUser(t *testing.T) {
+// asNobody runs a test of this package as the user 65534, in a home of its own. prepare, when set,
+// is a shell command that root of a new user namespace runs before.
+func asNobody(t *testing.T, test, prepare string) {
+	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("this is what the other tests do when nobody runs them")
+		t.Skip("needs root to become an ordinary user")
 	}
 	image := sandboxtest.BuildImage(t)
 	if image.EROFS == "" {
@@ -382,15 +384,24 @@ func TestShim_asAnOrdinaryUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.Chmod(program, 0o755)
-	cmd := exec.Command(program, "-test.run", "TestHelperOrdinary", "-test.v")
-	cmd.Dir = home
-	cmd.Env = []string{"HOME=" + home, "TMPDIR=" + home, "IMAGE=" + image.EROFS, "PATH=/usr/bin:/bin"}
+	cmd := exec.Command(program, "-test.run", test, "-test.v")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if prepare != "" {
+		cmd = exec.Command("sh", "-c", prepare+` && exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"`, "sh", program, "-test.run", test, "-test.v")
+		everyone := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 65536}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: everyone, GidMappings: everyone, GidMappingsEnableSetgroups: true}
+	}
+	cmd.Dir = home
+	cmd.Env = []string{"HOME=" + home, "TMPDIR=" + home, "IMAGE=" + image.EROFS, "AGENT=" + image.Agent, "PATH=/usr/sbin:/usr/bin:/bin"}
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
-	if err != nil || !strings.Contains(string(out), "PASS: TestHelperOrdinary") {
+	if err != nil || !strings.Contains(string(out), "PASS: "+test) {
 		t.Fatal(err)
 	}
+}
+
+func TestShim_asAnOrdinaryUserMakesItsOwnNamespace(t *testing.T) {
+	asNobody(t, "TestHelperOrdinary", "")
 }
 
 func TestHelperOrdinary(t *testing.T) {
@@ -402,4 +413,56 @@ func TestHelperOrdinary(t *testing.T) {
 	sandboxtest.Run(t, openIn(t, dir), sandboxtest.Fixture{
 		Root: sandbox.Root{EROFS: image}, Agent: "/agent", StateDir: filepath.Join(dir, "engines"),
 	})
+}
+
+func TestShim_withoutNamespacesRunsPlainProcessesAndSaysSo(t *testing.T) {
+	if _, err := exec.LookPath("setpriv"); err != nil {
+		t.Skip("needs setpriv")
+	}
+	asNobody(t, "TestHelperWithoutNamespaces", "echo 0 > /proc/sys/user/max_user_namespaces")
+}
+
+func TestHelperWithoutNamespaces(t *testing.T) {
+	agent := os.Getenv("AGENT")
+	if agent == "" {
+		t.Skip("a helper of another test")
+	}
+	home := os.Getenv("HOME")
+	c := openIn(t, filepath.Join(home, "data"))
+	if c.Isolation() != sandbox.None {
+		t.Errorf("isolation %v", c.Isolation())
+	}
+	asked := sandbox.Spec{
+		ID: sandbox.NewID(), LogDir: filepath.Join(home, "log"),
+		Root: sandbox.Root{EROFS: os.Getenv("IMAGE")}, Process: sandbox.ProcessSpec{Args: []string{"/agent"}},
+	}
+	if _, err := c.Create(t.Context(), asked); moorage.CodeOf(err) != moorage.Unavailable || !strings.Contains(err.Error(), "namespace") {
+		t.Errorf("error %v", err)
+	}
+	asked.Root, asked.Process.Args = sandbox.Root{Host: home}, []string{agent}
+	box := create(t, c, asked)
+	awaitAgent(t, box)
+	if info := box.Info(); info.Isolation != sandbox.None || len(info.Unenforced) == 0 {
+		t.Errorf("info %+v", info)
+	}
+	if err := box.Stop(t.Context(), time.Second); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCreate_runsAPlainProcessForTheHostsOwnRoot(t *testing.T) {
+	image := sandboxtest.BuildImage(t)
+	c := openIn(t, t.TempDir())
+	asked := spec(t)
+	asked.Root, asked.Process.Args = sandbox.Root{Host: image.Dir}, []string{image.Agent}
+	box := create(t, c, asked)
+	awaitAgent(t, box)
+	if box.Info().Isolation != sandbox.None || c.Isolation() != sandbox.Kernel {
+		t.Errorf("the sandbox has %v, the shim offers %v", box.Info().Isolation, c.Isolation())
+	}
+	pid := shimPID(t, c.current)
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the process died with its shim", func() bool { return len(processesOf(image.Agent)) == 0 })
 }

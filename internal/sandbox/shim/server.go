@@ -38,7 +38,6 @@ type record struct {
 
 // server is the shim's side.
 type server struct {
-	build   string
 	drivers drivers
 	log     *slog.Logger
 
@@ -50,8 +49,8 @@ type server struct {
 	leaving bool
 }
 
-func newServer(build string, d drivers, log *slog.Logger) *server {
-	s := &server{build: build, drivers: d, log: log, records: map[string]*record{}, leave: make(chan struct{})}
+func newServer(d drivers, log *slog.Logger) *server {
+	s := &server{drivers: d, log: log, records: map[string]*record{}, leave: make(chan struct{})}
 	s.idle = time.AfterFunc(idleAfter, s.leaveIfIdle)
 	return s
 }
@@ -183,7 +182,7 @@ func (s *server) attach(c *net.UnixConn) error {
 		s.clients--
 		s.changed()
 	}()
-	if err := send(c, reply{Build: s.build}); err != nil {
+	if err := send(c, reply{Isolation: s.drivers.isolation()}); err != nil {
 		return err
 	}
 	receive(c, new(request)) // nothing comes: this waits for the end

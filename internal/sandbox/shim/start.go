@@ -85,19 +85,46 @@ func start(ctx context.Context, engineDir string) error {
 		return err
 	}
 	defer logFile.Close()
+	// Whoever holds the directory without answering is on its way out.
+	if err := awaitGone(ctx, engineDir); err != nil {
+		return fmt.Errorf("wait for the last shim to end: %w", err)
+	}
 	ready, theirs, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer ready.Close()
-	cmd := detached(engineDir, logFile, theirs)
-	err = cmd.Start()
+	err = launch(engineDir, logFile, theirs)
 	theirs.Close()
 	if err != nil {
 		return fmt.Errorf("start the shim: %w", err)
 	}
-	go cmd.Wait() // ends with the shim, which outlives us or not; nobody waits for it
 	return awaitReady(ctx, ready)
+}
+
+// launch starts the shim's process. An ordinary user's gets a user namespace, where the machine
+// allows that; without one it still runs plain processes.
+func launch(engineDir string, logFile, ready *os.File) error {
+	cmd := detached(engineDir, logFile, ready)
+	if os.Geteuid() != 0 {
+		ownNamespace(cmd.SysProcAttr)
+	}
+	err := cmd.Start()
+	if err != nil && os.Geteuid() != 0 {
+		cmd = detached(engineDir, logFile, ready)
+		err = cmd.Start()
+	}
+	if err == nil {
+		go cmd.Wait() // ends with the shim, which outlives us or not; nobody waits for it
+	}
+	return err
+}
+
+// ownNamespace makes the user root of a namespace that holds nobody else.
+func ownNamespace(attr *syscall.SysProcAttr) {
+	attr.Cloneflags = syscall.CLONE_NEWUSER
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 }
 
 // detached is the shim's process: a session of its own, nothing of our environment, no descriptor
@@ -110,12 +137,6 @@ func detached(engineDir string, logFile, ready *os.File) *exec.Cmd {
 	cmd.Stderr = logFile
 	cmd.ExtraFiles = []*os.File{ready}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if uid := os.Geteuid(); uid != 0 {
-		// gVisor wants to be root of something: of a namespace that holds this user alone.
-		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-	}
 	return cmd
 }
 

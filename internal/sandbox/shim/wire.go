@@ -57,11 +57,11 @@ type command struct {
 }
 
 type reply struct {
-	Error *failure       `json:"error,omitempty"`
-	Build string         `json:"build,omitempty"`
-	Infos []sandbox.Info `json:"infos,omitempty"`
-	Stats *sandbox.Stats `json:"stats,omitempty"`
-	Exit  *sandbox.Exit  `json:"exit,omitempty"`
+	Error     *failure          `json:"error,omitempty"`
+	Isolation sandbox.Isolation `json:"isolation,omitempty"` // of attach: the strongest on offer
+	Infos     []sandbox.Info    `json:"infos,omitempty"`
+	Stats     *sandbox.Stats    `json:"stats,omitempty"`
+	Exit      *sandbox.Exit     `json:"exit,omitempty"`
 }
 
 // failure is an error on its way between processes.
