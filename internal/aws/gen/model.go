@@ -10,6 +10,7 @@ type model struct {
 	Metadata struct {
 		APIVersion      string
 		Protocol        string
+		JSONVersion     string `json:"jsonVersion"`
 		ServiceFullName string
 		SigningName     string
 		EndpointPrefix  string
@@ -26,6 +27,24 @@ func (m *model) signingName() string {
 	}
 	return m.Metadata.EndpointPrefix
 }
+
+// protocol names the wire package's protocol; "" is one that it does not speak.
+func (m *model) protocol() string {
+	switch m.Metadata.Protocol + m.Metadata.JSONVersion {
+	case "rest-json", "rest-json1.1":
+		return "RestJSON"
+	case "json1.0":
+		return "JSON10"
+	case "json1.1":
+		return "JSON11"
+	case "query":
+		return "AWSQuery"
+	}
+	return ""
+}
+
+// byPath reports whether the path says which operation is called.
+func (m *model) byPath() bool { return m.protocol() == "RestJSON" }
 
 type operation struct {
 	HTTP struct {
@@ -48,10 +67,33 @@ type shape struct {
 	Enum            []string
 	TimestampFormat string
 	Payload         string
-	Error           *struct{ HTTPStatusCode int }
+	Error           *struct {
+		HTTPStatusCode int
+		Code           string // in the query protocol, what the exception is called
+	}
+	Fault bool // the server's, not the sender's
 
 	Union, Document, EventStream, Streaming, Sensitive, Exception bool
-	Event, Flattened                                              bool
+	Flattened                                                     bool
+}
+
+// code is what an exception is called on the wire.
+func (s *shape) code(name string) string {
+	if s.Error != nil && s.Error.Code != "" {
+		return s.Error.Code
+	}
+	return name
+}
+
+// status is the HTTP status of an exception.
+func (s *shape) status() int {
+	switch {
+	case s.Error != nil && s.Error.HTTPStatusCode != 0:
+		return s.Error.HTTPStatusCode
+	case s.Fault:
+		return 500
+	}
+	return 400
 }
 
 // member is a reference to a shape, with what holds for this use of it.
@@ -59,7 +101,6 @@ type member struct {
 	Shape           string
 	Location        string
 	LocationName    string
-	QueryName       string
 	TimestampFormat string
 
 	EventPayload, EventHeader, HostLabel, XMLAttribute, Flattened bool

@@ -21,6 +21,9 @@ type alias struct{ name, of string }
 
 // plan finds what the served operations need and refuses what wire could not honour.
 func plan(m *model, s service) (*api, error) {
+	if m.protocol() == "" {
+		return nil, fmt.Errorf("protocol %q is not supported", m.Metadata.Protocol)
+	}
 	a := &api{service: s, model: m, goNames: map[string]string{}}
 	slices.Sort(a.Serve)
 	for _, name := range a.Serve {
@@ -123,6 +126,9 @@ func (a *api) accept(name string) error {
 			return fmt.Errorf("%w; translate it in relaxed", err)
 		}
 	}
+	if s.Flattened {
+		return fmt.Errorf("flattened lists and maps are not supported")
+	}
 	for _, n := range s.fields() {
 		if err := a.acceptMember(s, s.Members.of[n]); err != nil {
 			return fmt.Errorf("member %s: %w", n, err)
@@ -136,8 +142,8 @@ func (a *api) acceptMember(s *shape, m member) error {
 	if !ok {
 		return fmt.Errorf("unknown location %q", m.Location)
 	}
-	if m.EventPayload || m.EventHeader || m.HostLabel {
-		return fmt.Errorf("event headers, event payloads and host labels are not supported")
+	if m.EventPayload || m.EventHeader || m.HostLabel || m.XMLAttribute || m.Flattened {
+		return fmt.Errorf("event headers and payloads, host labels, attributes and flattened members are not supported")
 	}
 	if m.TimestampFormat != "" {
 		return fmt.Errorf("a timestamp format on a member is not supported")

@@ -2,7 +2,7 @@ package main
 
 // service is one generated package.
 type service struct {
-	Package string
+	Package string   // folder beside gen; its last part is the package's name
 	Model   string   // folder in botocore: service and API version
 	Serve   []string // operations with types; of all others only the names
 }
@@ -23,6 +23,9 @@ var services = []service{
 			"DeleteWorkloadIdentity", "ListWorkloadIdentities",
 		},
 	},
+	// A service of each other protocol, which only tests serve so far.
+	{Package: "compat/sts", Model: "sts/2011-06-15", Serve: []string{"AssumeRole", "GetCallerIdentity"}},
+	{Package: "compat/ecr", Model: "ecr/2015-09-21", Serve: []string{"CreateRepository", "DescribeRepositories"}},
 	{
 		Package: "agentcore",
 		Model:   "bedrock-agentcore/2024-02-28",

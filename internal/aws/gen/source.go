@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"go/format"
 	"math"
+	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,11 +45,11 @@ func (a *api) header(p *printer, body string) {
 		}
 		p.line("//   - %s", r)
 	}
-	p.line("\npackage %s\n", a.Package)
+	p.line("\npackage %s\n", path.Base(a.Package))
 	p.line("import (")
-	for _, path := range []string{"encoding/json", "fmt", "io", "iter", "log/slog", "time"} {
-		if strings.Contains(body, path[strings.LastIndex(path, "/")+1:]+".") {
-			p.line("%q", path)
+	for _, pkg := range []string{"encoding/json", "fmt", "io", "iter", "log/slog", "time"} {
+		if regexp.MustCompile(`\b` + path.Base(pkg) + `\.[A-Z]`).MatchString(body) {
+			p.line("%q", pkg)
 		}
 	}
 	p.line("\n%q\n)\n", "github.com/moorage-dev/moorage/internal/aws/wire")
@@ -153,7 +155,7 @@ func (a *api) goType(name string, required bool) string {
 func (a *api) table(p *printer) {
 	meta := a.model.Metadata
 	p.line("// Model describes %s.\nvar Model = &wire.Model{", meta.ServiceFullName)
-	p.line("Name: %q,\nSigningName: %q,\nVersion: %q,\nProtocol: wire.%s,", meta.ServiceFullName, a.model.signingName(), meta.APIVersion, protocols[meta.Protocol])
+	p.line("Name: %q,\nSigningName: %q,\nVersion: %q,\nProtocol: wire.%s,", meta.ServiceFullName, a.model.signingName(), meta.APIVersion, a.model.protocol())
 	if meta.TargetPrefix != "" {
 		p.line("TargetPrefix: %q,", meta.TargetPrefix)
 	}
@@ -166,7 +168,7 @@ func (a *api) table(p *printer) {
 	}
 	p.line("},\nFaults: map[string]int{")
 	for _, name := range a.exceptions() {
-		p.line("%q: %d,", name, a.model.Shapes[name].Error.HTTPStatusCode)
+		p.line("%q: %d,", a.model.Shapes[name].code(name), a.model.Shapes[name].status())
 	}
 	p.line("},\nShapes: []wire.Shape{")
 	for _, name := range a.shapes {
@@ -179,15 +181,17 @@ func (a *api) table(p *printer) {
 	p.line(")")
 }
 
-var protocols = map[string]string{"rest-json": "RestJSON"}
-
 func (a *api) operationRow(p *printer, name string) {
 	op := a.model.Operations.of[name]
 	status := op.HTTP.ResponseCode
 	if status == 0 {
 		status = 200
 	}
-	p.Write(fmt.Appendf(nil, "{Name: %q, Method: %q, URI: %q, Status: %d", name, op.HTTP.Method, op.HTTP.RequestURI, status))
+	p.WriteString(fmt.Sprintf("{Name: %q", name))
+	if a.model.byPath() {
+		p.WriteString(fmt.Sprintf(", Method: %q, URI: %q", op.HTTP.Method, op.HTTP.RequestURI))
+	}
+	p.WriteString(fmt.Sprintf(", Status: %d", status))
 	if slices.Contains(a.Serve, name) {
 		if op.Input != nil {
 			p.WriteString(", Input: " + ref(op.Input.Shape))
@@ -198,7 +202,7 @@ func (a *api) operationRow(p *printer, name string) {
 		if len(op.Errors) > 0 {
 			names := make([]string, len(op.Errors))
 			for i, e := range op.Errors {
-				names[i] = e.Shape
+				names[i] = a.model.Shapes[e.Shape].code(e.Shape)
 			}
 			p.WriteString(", Faults: " + strs(names))
 		}
@@ -208,7 +212,7 @@ func (a *api) operationRow(p *printer, name string) {
 
 func (a *api) exceptions() (names []string) {
 	for name, s := range a.model.Shapes {
-		if s.Exception && s.Error != nil && s.Error.HTTPStatusCode != 0 {
+		if s.Exception {
 			names = append(names, name)
 		}
 	}
@@ -239,8 +243,11 @@ func (a *api) shapeRow(p *printer, name string) {
 	switch kind {
 	case "List":
 		add(true, "Elem: "+ref(s.Member.Shape))
+		add(s.Member.LocationName != "", fmt.Sprintf("ElemName: %q", s.Member.LocationName))
 	case "Map":
 		add(true, "Key: "+ref(s.Key.Shape)+", Elem: "+ref(s.Value.Shape))
+		add(s.Key.LocationName != "", fmt.Sprintf("KeyName: %q", s.Key.LocationName))
+		add(s.Value.LocationName != "", fmt.Sprintf("ElemName: %q", s.Value.LocationName))
 	case "Structure":
 		a.structureRow(s, add)
 	}

@@ -47,7 +47,7 @@ var faults = map[moorage.Code]ofCode{
 // common holds the statuses of exceptions that every service has and no model lists.
 // Source: AWS, "Common errors"; S3's names from its API reference.
 var common = map[string]int{
-	"IncompleteSignatureException":        403,
+	"IncompleteSignatureException":        400,
 	"InvalidSignatureException":           403,
 	"MissingAuthenticationTokenException": 403,
 	"UnrecognizedClientException":         403,
@@ -66,13 +66,13 @@ var common = map[string]int{
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	call := CallOf(r.Context())
 	if call.route == nil {
-		restJSON{}.writeFault(w, faultOf(nil, nil, err), call)
+		restJSON{}.writeFault(w, call, faultOf(nil, nil, err))
 		return
 	}
 	s := call.route.service
 	f := faultOf(s.model, call.route.op, err)
 	s.log(r.Context(), f, err)
-	s.model.Protocol.writeFault(w, f, call)
+	s.model.Protocol.writeFault(w, call, f)
 }
 
 func (s *Service) log(ctx context.Context, f *fault, err error) {

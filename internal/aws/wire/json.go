@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,39 @@ import (
 var RestJSON Protocol = restJSON{}
 
 type restJSON struct{}
+
+// JSON11 is AWS's awsJson1_1: every call is a POST to / that names its operation in X-Amz-Target.
+// Source: Smithy specification, AWS JSON 1.1 protocol.
+var JSON11 Protocol = rpcJSON{"application/x-amz-json-1.1"}
+
+// JSON10 is awsJson1_0, which differs in its content type.
+var JSON10 Protocol = rpcJSON{"application/x-amz-json-1.0"}
+
+type rpcJSON struct{ contentType string }
+
+func (rpcJSON) operation(m *Model, r *http.Request) string {
+	name, ours := strings.CutPrefix(r.Header.Get("X-Amz-Target"), m.TargetPrefix+".")
+	if !ours || r.Method != http.MethodPost {
+		return ""
+	}
+	return name
+}
+
+func (rpcJSON) parse(d *decoder, s *Shape, body []byte, contentType string) (any, error) {
+	return restJSON{}.parse(d, s, body, contentType)
+}
+
+func (p rpcJSON) write(w http.ResponseWriter, c Call, s *Shape, out reflect.Value, status int) error {
+	var buf bytes.Buffer
+	encodeJSON(&buf, c.model(), s, out)
+	return writeWhole(w, p.contentType, status, buf.Bytes())
+}
+
+func (p rpcJSON) writeFault(w http.ResponseWriter, _ Call, f *fault) {
+	writeJSONFault(w, p.contentType, f)
+}
+
+func (restJSON) operation(*Model, *http.Request) string { return "" }
 
 func (restJSON) parse(d *decoder, _ *Shape, body []byte, contentType string) (any, error) {
 	d.text, d.times = false, Epoch
@@ -45,31 +79,24 @@ func parseJSON(body []byte) (any, error) {
 	return tree, nil
 }
 
-func (restJSON) write(w http.ResponseWriter, m *Model, s *Shape, out reflect.Value, status int) error {
+func (restJSON) write(w http.ResponseWriter, c Call, s *Shape, out reflect.Value, status int) error {
 	if status == http.StatusNoContent {
 		w.WriteHeader(status)
 		return nil
 	}
 	var buf bytes.Buffer
-	encodeJSON(&buf, m, s, out)
-	return writeJSON(w, "application/json", status, buf.Bytes())
+	encodeJSON(&buf, c.model(), s, out)
+	return writeWhole(w, "application/json", status, buf.Bytes())
 }
 
-func writeJSON(w http.ResponseWriter, contentType string, status int, body []byte) error {
-	if w.Header().Get("Content-Type") == "" {
-		w.Header().Set("Content-Type", contentType)
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	_, err := w.Write(body)
-	return err
+func (restJSON) writeFault(w http.ResponseWriter, _ Call, f *fault) {
+	writeJSONFault(w, "application/json", f)
 }
 
-func (restJSON) writeFault(w http.ResponseWriter, f *fault, _ Call) {
-	h := w.Header()
-	h.Set("X-Amzn-Errortype", f.name)
-	h.Set("Content-Type", "application/json")
-	writeJSON(w, "application/json", f.status, faultJSON(f, f.name)) // the caller may be gone; then nobody minds
+func writeJSONFault(w http.ResponseWriter, contentType string, f *fault) {
+	w.Header().Set("X-Amzn-Errortype", f.name)
+	w.Header().Del("Content-Type")                             // what an output had set
+	writeWhole(w, contentType, f.status, faultJSON(f, f.name)) // the caller may be gone; then nobody minds
 }
 
 // faultJSON is the body of an exception. SDKs take the name from the header or from __type; other
@@ -156,18 +183,19 @@ func absent(m *Member, v reflect.Value) bool {
 }
 
 func encodeMap(buf *bytes.Buffer, m *Model, s *Shape, v reflect.Value) {
-	byKey := make(map[string]reflect.Value, v.Len())
-	for it := v.MapRange(); it.Next(); {
-		byKey[it.Key().String()] = it.Value()
-	}
 	buf.WriteByte('{')
-	for i, k := range sortedKeys(byKey) {
+	for i, k := range sortedMapKeys(v) {
 		comma(buf, i)
-		encodeString(buf, k)
+		encodeString(buf, k.String())
 		buf.WriteByte(':')
-		encodeJSON(buf, m, m.shape(s.Elem), byKey[k])
+		encodeJSON(buf, m, m.shape(s.Elem), v.MapIndex(k))
 	}
 	buf.WriteByte('}')
+}
+
+// sortedMapKeys returns the keys of a map in order, so that equal values have equal messages.
+func sortedMapKeys(v reflect.Value) []reflect.Value {
+	return slices.SortedFunc(slices.Values(v.MapKeys()), func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 }
 
 func encodeString(buf *bytes.Buffer, s string) {

@@ -13,10 +13,6 @@ import (
 
 // reply writes the output of an operation.
 func (s *Service) reply(w http.ResponseWriter, r *http.Request, op *OperationModel, out reflect.Value) {
-	if op.Output == 0 {
-		w.WriteHeader(op.Status)
-		return
-	}
 	shape := s.model.shape(op.Output)
 	status := s.writeParts(w, shape, out, op.Status)
 	err := s.writeBody(w, r, shape, out, status)
@@ -75,7 +71,7 @@ func headerText(v reflect.Value) string {
 
 func (s *Service) writeBody(w http.ResponseWriter, r *http.Request, shape *Shape, out reflect.Value, status int) error {
 	if shape.Payload == 0 {
-		return s.model.Protocol.write(w, s.model, shape, out, status)
+		return s.model.Protocol.write(w, CallOf(r.Context()), shape, out, status)
 	}
 	m, v := &shape.Members[shape.Payload-1], out.Field(shape.Payload-1)
 	payload := s.model.shape(m.Shape)
@@ -85,16 +81,17 @@ func (s *Service) writeBody(w http.ResponseWriter, r *http.Request, shape *Shape
 	case payload.Streaming:
 		return stream(r.Context(), w, v, status)
 	case payload.Type == Blob:
-		return writeBytes(w, v.Bytes(), status)
+		return writeWhole(w, "application/octet-stream", status, v.Bytes())
 	}
-	return s.model.Protocol.write(w, s.model, payload, v, status)
+	return s.model.Protocol.write(w, CallOf(r.Context()), payload, v, status)
 }
 
-func writeBytes(w http.ResponseWriter, raw []byte, status int) error {
-	setDefault(w.Header(), "Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
+// writeWhole sends a body that is all there. A content type that the output set stays.
+func writeWhole(w http.ResponseWriter, contentType string, status int, body []byte) error {
+	setDefault(w.Header(), "Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, err := w.Write(raw)
+	_, err := w.Write(body)
 	return err
 }
 

@@ -143,12 +143,18 @@ func (s *Service) add(op *OperationModel, h http.Handler) {
 	}
 	rt := &route{service: s, op: op, pattern: parsePattern(op.URI), serve: h}
 	s.routes[op.Name] = rt
+	if op.URI == "" {
+		return // named in the message
+	}
 	place := op.Method + " " + rt.pattern.parts[0].text
 	s.byPlace[place] = append(s.byPlace[place], rt)
 }
 
 // find returns the route of a request and how well it fits.
 func (s *Service) find(r *http.Request) (*route, map[string]string, fit) {
+	if rt := s.routes[s.model.Protocol.operation(s.model, r)]; rt != nil {
+		return rt, nil, exactFit
+	}
 	var (
 		found  *route
 		labels map[string]string

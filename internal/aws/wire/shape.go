@@ -22,7 +22,7 @@ type Model struct {
 // OperationModel describes one operation.
 type OperationModel struct {
 	Name, Method string
-	URI          string // pattern: "/runtimes/{agentRuntimeId}/"; a label that ends in + takes the rest
+	URI          string // pattern: "/runtimes/{agentRuntimeId}/"; a label that ends in + takes the rest. Empty where the message names the operation
 	Status       int    // of success
 	Input        Ref    // 0: no members, or not served
 	Output       Ref
@@ -62,6 +62,8 @@ type Shape struct {
 	Members   []Member  // of a Structure
 	Payload   int       // of a Structure: 1 + the member that is the whole body; 0 for none
 	Key, Elem Ref       // of a List or Map
+	KeyName   string    // in XML and queries, of a Map's keys; default "key"
+	ElemName  string    // in XML and queries, of a List's elements or a Map's values; default "member" or "value"
 	Time      TimeStyle // of a Timestamp, where the model overrides the protocol
 	Union     bool      // a Structure with exactly one member set
 	Streaming bool      // a Blob that is read while it arrives
