@@ -220,13 +220,13 @@ func (c *Client) Close() error {
 	return err
 }
 
-// Shutdown ends every sandbox and every shim of a product directory, and returns once they are
-// gone. It starts nothing.
+// Shutdown ends every sandbox and every shim of a product directory. Agents are asked to go, and
+// have five seconds. It returns once they are gone, and starts nothing.
 func Shutdown(ctx context.Context, dir string) error {
 	c := Client{engines: filepath.Join(dir, "engines")}
 	var errs []error
 	for _, engine := range c.engineDirs() {
-		_, _, err := call(ctx, engine, request{Op: opShutdown})
+		_, _, err := call(ctx, engine, request{Op: opShutdown, Grace: terminationGrace})
 		if err != nil && !errors.Is(err, errNoShim) {
 			errs = append(errs, err)
 		}

@@ -26,7 +26,8 @@ const (
 	exeName    = "moorage"
 	readyFD    = 3 // the starter's end of a pipe: "ok", or what went wrong
 
-	directoryCheck = 2 * time.Second
+	directoryCheck   = 2 * time.Second
+	terminationGrace = 5 * time.Second // for agents, when everything is to end
 )
 
 // Enter runs the shim or the engine when this process was started as one, and then does not
@@ -107,7 +108,7 @@ func serveMain(dir string) int {
 		log.Warn("the engine's directory was removed: every sandbox in it ends")
 	}
 	l.Close() // unlinks the socket: the next client starts another shim
-	if err := s.drivers.close(); err != nil {
+	if err := s.stopAll(terminationGrace); err != nil {
 		log.Error("end the shim", "err", err)
 		return 1
 	}

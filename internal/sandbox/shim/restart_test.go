@@ -18,6 +18,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/journal"
 	"github.com/moorage-dev/moorage/internal/sandbox/sandboxtest"
 	"golang.org/x/sys/unix"
 )
@@ -260,6 +261,31 @@ func isZombie(pid int) bool {
 	b, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	_, after, _ := strings.Cut(string(b), ") ")
 	return strings.HasPrefix(after, "Z")
+}
+
+func TestShutdown_asksAgentsToGo(t *testing.T) {
+	dir := t.TempDir()
+	c := openIn(t, dir)
+	var boxes []sandbox.Sandbox
+	for range 2 {
+		box := create(t, c, spec(t))
+		awaitAgent(t, box)
+		boxes = append(boxes, box)
+	}
+	pid := shimPID(t, c.current)
+	if err := Shutdown(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, box := range boxes {
+		lines, err := journal.Last(box.Info().LogDir, 1, journal.Stdout)
+		if err != nil || len(lines) != 1 || lines[0].Text != "goodbye" {
+			t.Errorf("the agent's last line is %v, %v", lines, err)
+		}
+		if left := processesOf(box.Info().ID); len(left) > 0 {
+			t.Errorf("processes are left: %v", left)
+		}
+	}
+	eventually(t, "the shim ended", func() bool { return unix.Kill(pid, 0) == unix.ESRCH || isZombie(pid) })
 }
 
 func TestOpen_worksBelowALongDirectory(t *testing.T) {

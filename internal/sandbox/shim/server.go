@@ -45,6 +45,7 @@ type server struct {
 	records map[string]*record // nil value: being created
 	clients int
 	idle    *time.Timer
+	closing bool          // no sandbox begins any more
 	leave   chan struct{} // closed when the shim shall end
 	leaving bool
 }
@@ -144,7 +145,7 @@ func (s *server) handle(c *net.UnixConn, req request, files []*os.File) error {
 	case opList:
 		return send(c, reply{Infos: s.list()})
 	case opShutdown:
-		return s.shutdown(c)
+		return s.shutdown(c, req.Grace)
 	}
 	r, err := s.record(req.ID)
 	if err != nil {
@@ -219,7 +220,7 @@ func (s *server) create(ctx context.Context, c *net.UnixConn, spec *sandbox.Spec
 func (s *server) reserve(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.leaving {
+	if s.closing {
 		return moorage.Errorf(moorage.Unavailable, "the shim is shutting down")
 	}
 	if _, taken := s.records[id]; taken {
@@ -343,10 +344,35 @@ func (s *server) stop(ctx context.Context, c *net.UnixConn, r *record, grace tim
 }
 
 // shutdown ends every sandbox, answers, and then the shim.
-func (s *server) shutdown(c *net.UnixConn) error {
-	err := s.drivers.close()
+func (s *server) shutdown(c *net.UnixConn, grace time.Duration) error {
+	err := s.stopAll(grace)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.leaveLocked()
-	return errors.Join(err, send(c, reply{}))
+	s.leaveLocked()
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return send(c, reply{})
+}
+
+// stopAll stops every sandbox at once, each within its grace, and lets no new one begin.
+func (s *server) stopAll(grace time.Duration) error {
+	s.mu.Lock()
+	s.closing = true
+	var running []hosted
+	for _, r := range s.records {
+		if r != nil {
+			running = append(running, r.sandbox)
+		}
+	}
+	s.mu.Unlock()
+	errs := make(chan error)
+	for _, box := range running {
+		go func() { errs <- box.Stop(context.Background(), grace) }()
+	}
+	var err error
+	for range running {
+		err = errors.Join(err, <-errs)
+	}
+	return errors.Join(err, s.drivers.close())
 }
