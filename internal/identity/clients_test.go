@@ -104,12 +104,12 @@ urllib.request.urlopen(s3.generate_presigned_url("get_object", Params={"Bucket":
 `
 
 func TestVerify_boto3(t *testing.T) {
-	python := os.Getenv("MOORAGE_TEST_PYTHON")
+	python := os.Getenv("MOORAGE_PYTHON")
 	if python == "" {
 		python = "python3"
 	}
 	if exec.Command(python, "-c", "import boto3").Run() != nil {
-		t.Skip("no Python with boto3: set MOORAGE_TEST_PYTHON to one")
+		t.Skip("no Python with boto3: set MOORAGE_PYTHON to one")
 	}
 	d := newLiveDoor(t)
 	d.verifier.UnsignedPayload = true // S3's presigned addresses
