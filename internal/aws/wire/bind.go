@@ -137,7 +137,9 @@ func (s *Service) bindPayload(d *decoder, m *Member, r *http.Request, into refle
 	}
 	at := &path{name: m.Name}
 	if shape.Streaming {
-		d.check(at, shape.Limit.above(float64(r.ContentLength)), "%s", tooLong(shape.Limit))
+		if shape.Limit.above(float64(r.ContentLength)) {
+			d.fail(at, "%s", tooLong(shape.Limit))
+		}
 		into.Set(reflect.ValueOf(limitBody(r.Body, shape.Limit, m.Name)))
 		return nil
 	}

@@ -9,7 +9,8 @@ import (
 )
 
 // writeEvents sends an event stream: v is an iter.Seq2[Union, error]. An error ends the stream as an
-// exception event, which SDKs raise by its name.
+// exception event, which SDKs raise by its name. A long silence is the handler's to fill, where proxies
+// would cut it: an event whose members are all absent says nothing to any of the SDKs.
 func (s *Service) writeEvents(w http.ResponseWriter, r *http.Request, union *Shape, v reflect.Value, status int) error {
 	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
 	w.WriteHeader(status)
