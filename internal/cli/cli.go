@@ -27,6 +27,8 @@ type Hooks struct {
 	Serve func(ctx context.Context, o ServeOptions) error
 	// Down ends the server of a directory, its sessions and its shims, and says what it ended.
 	Down func(ctx context.Context, dir string) ([]string, error)
+	// Version is the release, "dev" where it is empty.
+	Version string
 }
 
 // ServeOptions is what the serve command was told.
@@ -96,8 +98,8 @@ agents written for it work unchanged.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.dir, "dir", "", "directory of the server's data (default $MOORAGE_DIR, else ~/.moorage)")
-	flags.StringVar(&a.endpoint, "endpoint", "", "address of a server, with the AWS_* credentials of the environment (default $MOORAGE_ENDPOINT)")
+	flags.StringVar(&a.dir, "dir", "", "directory of the server (default $MOORAGE_DIR, else ~/.moorage)")
+	flags.StringVar(&a.endpoint, "endpoint", "", "address of a server; needs AWS_ACCESS_KEY_ID and its secret (default $MOORAGE_ENDPOINT)")
 	flags.BoolVar(&a.json, "json", false, "print one JSON object for programs")
 	a.addCommands(root)
 	return root

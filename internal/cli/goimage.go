@@ -153,29 +153,40 @@ func tarOf(files []tarFile) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// push stores the image in the server's registry under the agent's name, and names it by digest.
+// push stores the image in the server's registry under the agent's name. It returns the image's name
+// by digest, on the host that the server knows its own registry by.
 func (d *deployer) push(ctx context.Context, img v1.Image) (name.Digest, error) {
-	u, err := url.Parse(d.client.Endpoint)
+	info, err := d.client.info(ctx)
 	if err != nil {
 		return name.Digest{}, err
-	}
-	var options []name.Option
-	if u.Scheme == "http" {
-		options = append(options, name.Insecure)
 	}
 	digest, err := img.Digest()
 	if err != nil {
 		return name.Digest{}, err
 	}
-	repository := u.Host + "/" + strings.ToLower(d.project.Name)
-	ref, err := name.NewDigest(repository+"@"+digest.String(), options...)
+	repository := strings.ToLower(d.project.Name)
+	tag, err := imageName(d.client.Endpoint, repository+":latest", name.NewTag)
 	if err != nil {
 		return name.Digest{}, err
 	}
-	tag, err := name.NewTag(repository+":latest", options...)
+	ref, err := imageName(firstOf(info.Endpoint, d.client.Endpoint), repository+"@"+digest.String(), name.NewDigest)
 	if err != nil {
 		return name.Digest{}, err
 	}
 	return ref, remote.Write(tag, img, remote.WithContext(ctx), remote.WithTransport(d.client.http.Transport),
 		remote.WithAuth(&authn.Basic{Username: d.client.AccessKeyID, Password: d.client.SecretAccessKey}))
+}
+
+// imageName names something in the registry of the server at endpoint.
+func imageName[T any](endpoint, path string, parse func(string, ...name.Option) (T, error)) (T, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	var options []name.Option
+	if u.Scheme == "http" {
+		options = append(options, name.Insecure)
+	}
+	return parse(u.Host+"/"+path, options...)
 }

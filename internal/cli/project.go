@@ -68,8 +68,11 @@ func (d *duration) UnmarshalYAML(node *yaml.Node) error {
 
 func (d duration) MarshalYAML() (any, error) { return d.String(), nil }
 
-// String drops the zeros that time.Duration writes: 15m, not 15m0s.
+// String drops the zeros that time.Duration writes: 15m, not 15m0s. Zero is the empty string: not set.
 func (d duration) String() string {
+	if d == 0 {
+		return ""
+	}
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")

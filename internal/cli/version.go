@@ -7,20 +7,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Version is the release, set when one is built.
-var Version = "dev"
-
 func (a *app) versionCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program",
 		Args:  arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			commit := commit()
+			version, commit := firstOf(a.hooks.Version, "dev"), commit()
 			if a.json {
-				return a.ui.object(map[string]string{"version": Version, "commit": commit, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+				return a.ui.object(map[string]string{"version": version, "commit": commit, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
-			a.ui.printf("moorage %s (commit %s, %s, %s/%s)\n", Version, firstOf(commit, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			a.ui.printf("moorage %s (commit %s, %s, %s/%s)\n", version, firstOf(commit, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return nil
 		},
 	}
