@@ -207,6 +207,29 @@ func TestStream_unreadBodyLeavesTheConnectionWhole(t *testing.T) {
 	}
 }
 
+func TestStream_callerWhoHoldsItsBodyBackGetsTheWholeAnswer(t *testing.T) {
+	svc := wire.NewService(zoo, wire.Options{})
+	wire.Handle(svc, speak, func(context.Context, *speakInput) (*speakOutput, error) {
+		return &speakOutput{Words: io.NopCloser(strings.NewReader("done"))}, nil
+	})
+	server := httptest.NewServer(svc)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(conn, "POST /animals/x/speak HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n12")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := io.ReadAll(resp.Body); err != nil || string(raw) != "done" {
+		t.Errorf("%q, %v", raw, err)
+	}
+}
+
 func TestEvents(t *testing.T) {
 	cat := "cat"
 	for _, c := range []struct {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
+	"time"
 
 	"github.com/moorage-dev/moorage"
 )
@@ -98,12 +99,23 @@ func (s *Service) streamsIn(op *OperationModel) bool {
 
 // duplex lets an agent answer before it has read all: net/http drops the rest of a body otherwise, once
 // the reply begins. What nobody read has to be gone before the handler returns, or net/http's reader
-// of the next request trips over its reader of this one; it gives up after as many bytes itself.
+// of the next request trips over its reader of this one. A caller who does not send it in time loses
+// the connection, not the answer.
 func duplex(w http.ResponseWriter, r *http.Request) (done func()) {
-	http.NewResponseController(w).EnableFullDuplex() // an error means that the protocol always is
+	connection := http.NewResponseController(w)
+	connection.EnableFullDuplex() // an error means that the protocol always is
 	body := r.Context().Value(callKey{}).(*Call).body
-	return func() { io.CopyN(io.Discard, body, 256<<10) }
+	return func() {
+		connection.SetReadDeadline(time.Now().Add(drainTime)) // net/http sets its own for the next request
+		io.CopyN(io.Discard, body, drainBytes)
+	}
 }
+
+// How much of a body is read for nothing, so that its connection can be kept.
+const (
+	drainBytes = 256 << 10 // as net/http
+	drainTime  = time.Second
+)
 
 // Route serves a place that the model does not have, such as a WebSocket beside an operation. The
 // name is what OperationName and IAM actions call it; uri is a pattern as in OperationModel.
