@@ -46,30 +46,27 @@ func (s *server) objects() *s3.Client {
 
 func (s *server) role() string { return "arn:aws:iam::" + s.client.Account + ":role/compat" }
 
-// own calls the server's own API under /v1, signed, and decodes the answer into out.
-func (s *server) own(ctx context.Context, method, path string, out any) error {
+// ask calls the server's own API under /v1, signed.
+func (s *server) ask(ctx context.Context, method, path string) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, s.client.Endpoint+path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	empty := sha256.Sum256(nil)
 	credentials, _ := s.client.Retrieve(ctx)
 	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, hex.EncodeToString(empty[:]), "bedrock-agentcore", s.client.Region, time.Now()); err != nil {
-		return err
+		return nil, err
 	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
 	if err == nil && answer.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s %s: status %d: %s", method, path, answer.StatusCode, body)
 	}
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(body, out)
+	return body, err
 }
 
 // session is one session as /v1/sessions shows it.
@@ -86,7 +83,10 @@ type session struct {
 // sessions returns the sessions that callers opened under an id, newest first among the ended.
 func (s *server) sessions(ctx context.Context, callerID string) (out []session, err error) {
 	var all struct{ Sessions []session }
-	err = s.own(ctx, "GET", "/v1/sessions?all=true", &all)
+	answer, err := s.ask(ctx, "GET", "/v1/sessions?all=true")
+	if err == nil {
+		err = json.Unmarshal(answer, &all)
+	}
 	for _, x := range all.Sessions {
 		if x.SessionID == callerID {
 			out = append(out, x)

@@ -85,8 +85,8 @@ func TestRestart_killedShimEndsItsSessionsWithAReason(t *testing.T) {
 	}
 	eventually(t, 15*time.Second, "the session is recorded as ended", func() bool { return s.ended(t, session) })
 	known, err := s.sessions(t.Context(), session)
-	if err != nil || len(known) != 1 || !strings.Contains(known[0].EndReason, "shim") {
-		t.Errorf("the record does not say that the shim died: %+v (%v)", known, err)
+	if err != nil || len(known) != 1 || !strings.Contains(known[0].EndReason, "the engine process ended") {
+		t.Errorf("the record does not say that the engine died: %+v (%v)", known, err)
 	}
 	if after := a.state(t, session); after.Boot == before.Boot || after.Count != 1 {
 		t.Errorf("the session came back as %+v, was %+v", after, before)
@@ -144,6 +144,32 @@ func anotherBuild(from, to string) error {
 		err = closed
 	}
 	return err
+}
+
+func TestRestart_logsOutliveServerAndSession(t *testing.T) {
+	s := shared(t)
+	a := s.deployed(t, probe)
+	session := newSession(t)
+	boot := a.state(t, session).Boot
+	s.kill()
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.call(t.Context(), session, map[string]any{"op": "status", "code": 500, "words": "said after the crash"}, nil); err == nil {
+		t.Fatal("the agent's 500 went unnoticed")
+	}
+	if err := a.stopSession(t.Context(), session); err != nil {
+		t.Fatal(err)
+	}
+	known, err := s.sessions(t.Context(), session)
+	if err != nil || len(known) != 1 {
+		t.Fatalf("the server lists %+v (%v)", known, err)
+	}
+	lines, err := s.ask(t.Context(), "GET", "/v1/sessions/"+known[0].ID+"/logs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantWords(t, string(lines), "probe "+boot+" listens", "said after the crash")
 }
 
 func TestDown_endsEverySessionAndShim(t *testing.T) {
