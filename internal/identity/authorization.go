@@ -27,7 +27,8 @@ const timeFormat = "20060102T150405Z"
 // Values of X-Amz-Content-Sha256 that are not a hash.
 const (
 	unsignedPayload  = "UNSIGNED-PAYLOAD"
-	streamingPayload = "STREAMING-" // the prefix of every signature in chunks
+	unsignedChunks   = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+	streamingPayload = "STREAMING-" // the prefix of every form in chunks
 )
 
 const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -249,6 +250,8 @@ func (v *Verifier) checkPayload(r *http.Request, a *authorization) error {
 		return a.scope.refuse(malformed, "X-Amz-Content-Sha256 stands in the request twice.")
 	}
 	switch hash := a.payloadHash; {
+	case hash == unsignedChunks && a.scope.service == S3 && v.UnsignedPayload:
+		return nil
 	case strings.HasPrefix(hash, streamingPayload):
 		return a.scope.refuse(badSignature, "Bodies signed in chunks (%s) are not supported: let the client send the body's SHA-256 in X-Amz-Content-Sha256.", hash)
 	case hash == unsignedPayload && !v.UnsignedPayload:

@@ -44,9 +44,12 @@ func (b *body) Close() error {
 // replace puts the verified body in the place of r's. It reads it, if that has not happened yet, and
 // compares it with the hash that was signed.
 func (b *body) replace(r *http.Request, signed string) error {
-	if signed == unsignedPayload {
+	switch signed {
+	case unsignedPayload:
 		r.Body = &limitedBody{r.Body, b.limit, b.limit}
 		return b.checkLength(r)
+	case unsignedChunks:
+		return decodeChunks(r, b.limit)
 	}
 	if b.Reader == nil {
 		if err := b.read(r); err != nil {

@@ -2,9 +2,13 @@ package identity_test
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,7 +107,8 @@ import urllib.request
 urllib.request.urlopen(s3.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "a b/é"})).read()
 `
 
-func TestVerify_boto3(t *testing.T) {
+func python(t *testing.T) string {
+	t.Helper()
 	python := os.Getenv("MOORAGE_PYTHON")
 	if python == "" {
 		python = "python3"
@@ -111,10 +116,44 @@ func TestVerify_boto3(t *testing.T) {
 	if exec.Command(python, "-c", "import boto3").Run() != nil {
 		t.Skip("no Python with boto3: set MOORAGE_PYTHON to one")
 	}
-	d := newLiveDoor(t)
-	d.verifier.UnsignedPayload = true // S3's presigned addresses
-	command := exec.CommandContext(t.Context(), python, "-c", pythonCalls, d.URL, keyID, secret)
+	return python
+}
+
+func runPython(t *testing.T, d *door, program string, env ...string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), python(t), "-c", program, d.URL, keyID, secret)
+	command.Env = append(os.Environ(), env...)
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s\nthe verifier said: %v", err, out, d.err)
+	}
+}
+
+func TestVerify_boto3(t *testing.T) {
+	d := newLiveDoor(t)
+	d.verifier.UnsignedPayload = true // S3's presigned addresses
+	runPython(t, d, pythonCalls)
+}
+
+// Over TLS, S3's clients leave the body unsigned, in chunks with a checksum behind them.
+func TestVerify_boto3OverTLS(t *testing.T) {
+	d := newLiveDoor(t)
+	d.verifier.UnsignedPayload = true
+	secure := httptest.NewTLSServer(http.HandlerFunc(d.serve))
+	t.Cleanup(secure.Close)
+	d.Server = secure
+	bundle := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runPython(t, d, pythonCalls, "AWS_CA_BUNDLE="+bundle, "SSL_CERT_FILE="+bundle)
+	runPython(t, d, `
+import boto3, sys
+from botocore.config import Config
+s3 = boto3.client("s3", endpoint_url=sys.argv[1], aws_access_key_id=sys.argv[2], aws_secret_access_key=sys.argv[3], region_name="us-east-1",
+    config=Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}))
+s3.put_object(Bucket="bucket", Key="key", Body=b"zip" * 100_000, ContentEncoding="x")
+`, "AWS_CA_BUNDLE="+bundle)
+	if want := strings.Repeat("zip", 100_000); string(d.body) != want || d.err != nil {
+		t.Errorf("the handler read %d bytes (%v), want the %d of the object", len(d.body), d.err, len(want))
 	}
 }

@@ -5,7 +5,8 @@
 //
 //   - a request that passes was made by whoever holds the secret of its access key, within 15
 //     minutes of now (or the life of the presigned address), for a service and region of ours;
-//   - every byte of the body was read and matches what was signed before any handler sees it;
+//   - every byte of the body was read and matches what was signed before any handler sees it, unless
+//     Verifier.UnsignedPayload lets TLS vouch for it;
 //   - whatever the request says in an X-Amz-* or X-Amzn-Bedrock-AgentCore-* header is signed: nobody
 //     on the way can add or change one.
 //

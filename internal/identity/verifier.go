@@ -47,8 +47,9 @@ type Verifier struct {
 	// Regions are those that a request may be signed for. Empty accepts all.
 	Regions []string
 
-	// UnsignedPayload accepts bodies that the signature does not cover (UNSIGNED-PAYLOAD, which S3
-	// clients send over TLS). Set it only where nobody can sit between: TLS or loopback.
+	// UnsignedPayload accepts bodies that the signature does not cover: UNSIGNED-PAYLOAD, and for S3
+	// also the chunks with a checksum behind them that its clients send over TLS. They are not read
+	// before the handler reads them. Set it only where nobody can sit between: TLS or loopback.
 	UnsignedPayload bool
 
 	TempDir string           // for bodies over 1 MiB; default os.TempDir
