@@ -89,9 +89,6 @@ func (t *Tree) newV1(id string, limits Limits) *Group {
 			g.dirs[controller] = dir
 		}
 	}
-	// What an engine took while it booted comes along when it moves in. Version 2 cannot do that: there
-	// about 10 MiB stay with whoever started it.
-	g.write(Memory, "memory.move_charge_at_immigrate", "3")
 	g.set(Memory, "memory.limit_in_bytes", limits.MemoryBytes, strconv.FormatInt(limits.MemoryBytes, 10))
 	g.set(CPU, "cpu.cfs_period_us", limits.MilliCPU, strconv.FormatInt(cpuPeriod.Microseconds(), 10))
 	g.set(CPU, "cpu.cfs_quota_us", limits.MilliCPU, strconv.FormatInt(quota(limits.MilliCPU), 10))
@@ -185,6 +182,35 @@ func (g *Group) Add(pid int) error {
 		}
 	}
 	return nil
+}
+
+// Doors opens the files through which a process enters the group by writing "0" to each. Whoever
+// inherits them may enter, however few rights it has; so a process can be in its group before it
+// takes any memory. The caller closes them.
+func (g *Group) Doors() ([]*os.File, error) {
+	var doors []*os.File
+	for _, dir := range g.places() {
+		f, err := os.OpenFile(filepath.Join(dir, "cgroup.procs"), os.O_WRONLY, 0)
+		if err != nil {
+			for _, open := range doors {
+				open.Close()
+			}
+			return nil, err
+		}
+		doors = append(doors, f)
+	}
+	return doors, nil
+}
+
+// Enter moves this process into the group behind an inherited door. A descriptor that is no door
+// is left alone.
+func Enter(door int) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(door, &fs); err != nil || fs.Type != unix.CGROUP_SUPER_MAGIC && fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		return err
+	}
+	_, err := unix.Write(door, []byte("0"))
+	return errors.Join(err, unix.Close(door))
 }
 
 func (g *Group) places() []string {

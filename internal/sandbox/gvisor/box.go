@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
+	"gvisor.dev/gvisor/runsc/config"
 	"gvisor.dev/gvisor/runsc/container"
 )
 
@@ -58,7 +60,7 @@ func (d *Driver) start(ctx context.Context, spec sandbox.Spec) (*box, error) {
 		ID: spec.ID, Labels: spec.Labels, LogDir: spec.LogDir,
 		Engine: "gvisor " + d.opts.Build, Isolation: sandbox.Kernel, CreatedAt: time.Now().UTC(),
 	}
-	for _, step := range []func() error{b.writeBundle, b.openGroup, b.boot, b.run} {
+	for _, step := range []func() error{b.makeBundle, b.openGroup, b.boot, b.run} {
 		err := ctx.Err()
 		if err == nil {
 			err = step()
@@ -96,18 +98,15 @@ func (b *box) cleanUp() error {
 	return errors.Join(errs...)
 }
 
-func (b *box) writeBundle() error {
-	emptyDir := filepath.Join(b.bundle, "root")
-	if err := os.MkdirAll(emptyDir, 0o711); err != nil {
+func (b *box) makeBundle() error {
+	if err := os.MkdirAll(b.emptyDir(), 0o711); err != nil {
 		return err
 	}
 	b.later(func() error { return os.RemoveAll(b.bundle) })
-	spec, err := json.Marshal(ociSpec(b.spec, emptyDir))
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(b.bundle, "config.json"), spec, 0o600)
+	return nil
 }
+
+func (b *box) emptyDir() string { return filepath.Join(b.bundle, "root") }
 
 func (b *box) openGroup() error {
 	l := b.spec.Limits
@@ -134,12 +133,7 @@ func (b *box) boot() error {
 		return err
 	}
 	defer stdio.close()
-	args := container.Args{ID: b.spec.ID, Spec: ociSpec(b.spec, filepath.Join(b.bundle, "root")), BundleDir: b.bundle, Attached: true}
-	err = stdio.asOurs(func() (err error) {
-		b.container, err = container.New(conf, args)
-		return err
-	})
-	if err != nil {
+	if err := stdio.asOurs(func() error { return b.newContainer(conf) }); err != nil {
 		return fmt.Errorf("boot the engine: %w", err)
 	}
 	b.later(b.container.Destroy)
@@ -150,12 +144,71 @@ func (b *box) boot() error {
 		return err
 	}
 	b.later(b.pidfd.Close)
-	if gofer := b.container.GoferPid.Load(); gofer != 0 {
-		if err := b.group.Add(gofer); err != nil {
-			return err
+	b.confine(pid, b.container.GoferPid.Load())
+	return nil
+}
+
+// confine makes sure that the engine and its proxy, if it has one, are in the control groups which
+// they were to enter by themselves. A machine that allows the groups but not the moving runs the
+// sandbox without limits, and Info says so.
+func (b *box) confine(pids ...int) {
+	for _, pid := range pids {
+		if pid == 0 {
+			continue
+		}
+		if err := b.group.Add(pid); err != nil {
+			b.driver.opts.Log.Warn("a sandbox runs without its limits", "sandbox", b.info.ID, "err", err)
+			b.info.Unenforced = []string{cgroup.CPU, cgroup.Memory}
 		}
 	}
-	return b.group.Add(pid)
+}
+
+// newContainer starts the engine's process, with open doors to its control groups.
+func (b *box) newContainer(conf *config.Config) error {
+	spec := ociSpec(b.spec, b.emptyDir())
+	doors, _ := b.group.Doors() // without doors, confine finds out what is wrong
+	inherited, err := inheritable(doors)
+	if err != nil {
+		return err
+	}
+	defer closeDescriptors(inherited)
+	spec.Annotations[doorsAnnotation] = strings.Trim(strings.ReplaceAll(fmt.Sprint(inherited), " ", ","), "[]")
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(b.bundle, "config.json"), raw, 0o600); err != nil {
+		return err
+	}
+	b.container, err = container.New(conf, container.Args{ID: b.spec.ID, Spec: spec, BundleDir: b.bundle, Attached: true})
+	return err
+}
+
+// firstInherited is above every number that gVisor gives to descriptors of an engine.
+const firstInherited = 512
+
+// inheritable moves files to numbers that a new process keeps. Processes that start meanwhile keep
+// them too, which lets them into a sandbox's control group: no reason to want that.
+func inheritable(files []*os.File) (fds []int, err error) {
+	for _, f := range files {
+		fd, dupErr := unix.FcntlInt(f.Fd(), unix.F_DUPFD, firstInherited)
+		f.Close()
+		if dupErr != nil {
+			err = dupErr
+			continue
+		}
+		fds = append(fds, fd)
+	}
+	if err != nil {
+		closeDescriptors(fds)
+	}
+	return fds, err
+}
+
+func closeDescriptors(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
 }
 
 // run sets the network up and starts the agent's process.

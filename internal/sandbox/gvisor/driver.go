@@ -22,6 +22,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/sandbox/cgroup"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/log"
+	gvisorsandbox "gvisor.dev/gvisor/runsc/sandbox"
 )
 
 // Options set up a Driver.
@@ -62,6 +63,10 @@ func New(opts Options) (*Driver, error) {
 	d := &Driver{opts: opts, boxes: map[string]*box{}}
 	if err := d.open(); err != nil {
 		return nil, err
+	}
+	// gVisor would do this once, at the first boot, to descriptors that engines are to inherit.
+	if err := gvisorsandbox.SetCloExeOnAllFDs(); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	// gVisor logs through a global of its own; by default into our stderr.
 	log.SetTarget(log.GoogleEmitter{Writer: &log.Writer{Next: io.Discard}})

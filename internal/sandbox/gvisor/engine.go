@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/google/subcommands"
+	"github.com/moorage-dev/moorage/internal/sandbox/cgroup"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/runsc/cli"
@@ -30,7 +31,10 @@ func IsEngine(args []string) bool {
 // would more than double the binary.
 func Main() {
 	useCompiledFilters()
-	os.Args = withVisibleLimits(os.Args)
+	if spec, err := donatedSpec(os.Args); err == nil {
+		enterGroups(spec)
+		os.Args = withVisibleLimits(os.Args, spec)
+	}
 	cli.Run(nil, map[util.SubCommand]string{
 		new(sentrycmd.Boot):   "internal",
 		new(sentrycmd.Umount): "internal",
@@ -38,23 +42,30 @@ func Main() {
 	}, []subcommands.Command{})
 }
 
-// The annotations that carry what the agent shall see of its limits.
+// The annotations that carry what gVisor has no place for.
 const (
-	cpusAnnotation   = "dev.moorage.cpus"
-	memoryAnnotation = "dev.moorage.memory"
+	cpusAnnotation   = "dev.moorage.cpus"   // processors that the agent shall see
+	memoryAnnotation = "dev.moorage.memory" // bytes of memory that it shall see
+	doorsAnnotation  = "dev.moorage.doors"  // descriptors through which the engine enters its control groups
 )
 
-// withVisibleLimits tells a booting engine how many processors and how much memory to show inside.
-// gVisor would derive them from a control group of its own making, but ours is joined later; and a
-// runtime that sizes its heap or its threads by the host's would not fit its sandbox.
-func withVisibleLimits(args []string) []string {
-	at := slices.Index(args, "boot")
-	if filepath.Base(args[0]) != "runsc-sandbox" || at < 0 {
-		return args
+// enterGroups takes an engine or its proxy into the sandbox's control groups before it takes memory.
+// A failure is no reason to stop: the driver moves the engine itself, later.
+func enterGroups(spec *specs.Spec) {
+	for number := range strings.SplitSeq(spec.Annotations[doorsAnnotation], ",") {
+		if door, err := strconv.Atoi(number); err == nil {
+			cgroup.Enter(door)
+		}
 	}
-	spec, err := donatedSpec(args)
-	if err != nil {
-		return args // gVisor will say what is wrong with it
+}
+
+// withVisibleLimits tells a booting engine how many processors and how much memory to show inside.
+// gVisor would derive them from a control group of its own making; and a runtime that sizes its
+// heap or its threads by the host's would not fit its sandbox.
+func withVisibleLimits(args []string, spec *specs.Spec) []string {
+	at := slices.Index(args, "boot")
+	if at < 0 {
+		return args
 	}
 	for i, arg := range args {
 		if arg == "--total-memory" && i+1 < len(args) {

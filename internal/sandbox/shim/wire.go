@@ -110,7 +110,7 @@ func send(c *net.UnixConn, v any, files ...*os.File) error {
 	}
 	msg := append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
 	n, err := writeWithFiles(c, msg, files)
-	if err != nil {
+	if err != nil || n == len(msg) { // no empty write: it fails when the reply is there already
 		return err
 	}
 	_, err = c.Write(msg[n:])
