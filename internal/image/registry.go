@@ -1,0 +1,78 @@
+package image
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/distribution/distribution/v3/configuration"
+	"github.com/distribution/distribution/v3/registry/handlers"
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // registers the driver
+	"github.com/sirupsen/logrus"
+)
+
+// registry serves /v2/ from a directory. Collecting its garbage keeps requests out: a blob that was
+// just uploaded is garbage until its manifest names it.
+type registry struct {
+	app *handlers.App
+
+	mu       sync.RWMutex // held for reading by every request
+	writeMu  sync.Mutex
+	lastPush time.Time
+}
+
+// openRegistry leaves out the library's own cache, which would go on claiming blobs that were
+// collected, and its own purging, which could not be stopped.
+func openRegistry(dir string, log *slog.Logger) *registry {
+	routeLogs(log)
+	config := &configuration.Configuration{Storage: configuration.Storage{
+		"filesystem":  configuration.Parameters{"rootdirectory": dir},
+		"delete":      configuration.Parameters{"enabled": true},
+		"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
+	}}
+	config.HTTP.RelativeURLs = true // right behind any name and proxy
+	return &registry{app: handlers.NewApp(context.Background(), config), lastPush: time.Now()}
+}
+
+// routeLogs sends the library's errors to log. It logs to logrus's global logger only, which
+// nothing else in this program uses.
+func routeLogs(log *slog.Logger) {
+	logrus.SetOutput(io.Discard)
+	logrus.SetLevel(logrus.ErrorLevel)
+	logrus.StandardLogger().ReplaceHooks(logrus.LevelHooks{logrus.ErrorLevel: {logHook{log}}})
+}
+
+type logHook struct{ log *slog.Logger }
+
+func (logHook) Levels() []logrus.Level { return []logrus.Level{logrus.ErrorLevel} }
+
+func (h logHook) Fire(e *logrus.Entry) error {
+	h.log.Warn("registry", "err", e.Message, "detail", e.Data["err.detail"]) // clients' mistakes land here too
+	return nil
+}
+
+func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		r.pushed()
+		defer r.pushed()
+	}
+	r.app.ServeHTTP(w, req)
+}
+
+func (r *registry) pushed() {
+	r.writeMu.Lock()
+	defer r.writeMu.Unlock()
+	r.lastPush = time.Now()
+}
+
+// quiet reports whether nobody has pushed for the given time.
+func (r *registry) quiet(grace time.Duration) bool {
+	r.writeMu.Lock()
+	defer r.writeMu.Unlock()
+	return time.Since(r.lastPush) >= grace
+}

@@ -1,0 +1,63 @@
+package image
+
+import (
+	"context"
+	"net"
+	"net/url"
+)
+
+// Runner runs foreign code in a sandbox. A higher room provides it.
+type Runner interface {
+	// Run starts the build's process, waits for its end and removes the sandbox. A process that
+	// ran and failed is an outcome, not an error.
+	Run(ctx context.Context, b Build) (Outcome, error)
+}
+
+// BuildDir is where a build finds its output directory.
+const BuildDir = "/mnt/build"
+
+// Build is one program to run, as root of its own sandbox.
+type Build struct {
+	Root   string   // host path of the EROFS image that is its root
+	Args   []string // looked up on PATH of Env
+	Env    []string
+	Dir    string
+	Output string   // host directory, mounted writable at BuildDir
+	Hosts  []string // name:port, all that it may reach
+}
+
+// Outcome is how a build's process ended.
+type Outcome struct {
+	Code   int
+	Output []string // the last lines of stdout and stderr, at least 40 if there were as many
+}
+
+// Index is where dependencies come from. The zero value is PyPI.
+type Index struct {
+	URL   string   // of the simple API; may hold credentials, which the installer in the sandbox sees
+	Extra []string // further indexes
+	Hosts []string // name:port of what the indexes redirect to
+}
+
+const pypi = "https://pypi.org/simple"
+
+// hosts is what an installer has to reach.
+func (x Index) hosts() []string {
+	out := append([]string(nil), x.Hosts...)
+	for _, raw := range append([]string{or(x.URL, pypi)}, x.Extra...) {
+		if u, err := url.Parse(raw); err == nil && u.Hostname() != "" {
+			out = append(out, net.JoinHostPort(u.Hostname(), or(u.Port(), defaultPort(u.Scheme))))
+		}
+	}
+	if x.URL == "" {
+		out = append(out, "files.pythonhosted.org:443")
+	}
+	return out
+}
+
+func defaultPort(scheme string) string {
+	if scheme == "http" {
+		return "80"
+	}
+	return "443"
+}
