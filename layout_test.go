@@ -39,7 +39,7 @@ var only = map[string][]string{
 }
 
 // separate are modules of their own.
-var separate = []string{"agent", "internal/aws/gen", "compat", "examples"}
+var separate = []string{"agent", "internal/aws/gen", "internal/aws/compat", "compat", "hostile", "bench", "examples"}
 
 func TestLayout_importsPointDown(t *testing.T) {
 	eachImport(t, func(t *testing.T, file, folder, path string) {

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,7 +14,6 @@ import (
 	"github.com/moorage-dev/moorage/internal/object"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/journal"
-	"github.com/moorage-dev/moorage/internal/store"
 )
 
 // Builder turns what a version is made of into a program that sandboxes can start.
@@ -23,7 +23,6 @@ type Builder struct {
 	Driver    sandbox.Driver
 	Isolation sandbox.Isolation // None runs code where it lies, with this machine's interpreter
 	Dir       string            // for files of builds under way
-	Index     []string          // host:port of the package index, which installers may reach
 	Log       *slog.Logger
 }
 
@@ -38,15 +37,28 @@ func (b *Builder) Build(ctx context.Context, v moorage.Version, progress func(St
 }
 
 func (b *Builder) code(ctx context.Context, c moorage.CodeZip, step func(image.Step)) (*moorage.Program, error) {
-	f, info, err := b.Objects.Open(c.Bucket, c.Key)
+	zip, err := b.hold(c)
 	if err != nil {
-		return nil, fmt.Errorf("code s3://%s/%s: %w", c.Bucket, c.Key, err)
+		return nil, err
+	}
+	defer os.Remove(zip)
+	a, err := b.Images.Code(ctx, image.Code{Zip: zip, Runtime: c.Runtime, EntryPoint: c.EntryPoint}, installer{b}, step)
+	return program(a), err
+}
+
+// hold gives the build a name of its own for the uploaded file, so that an upload under the same key
+// cannot change it halfway.
+func (b *Builder) hold(c moorage.CodeZip) (path string, err error) {
+	f, _, err := b.Objects.Open(c.Bucket, c.Key)
+	if err != nil {
+		return "", fmt.Errorf("code s3://%s/%s: %w", c.Bucket, c.Key, err)
 	}
 	defer f.Close()
-	a, err := b.Images.Code(ctx, image.Code{
-		Zip: f, Size: info.Size, Digest: "sha256:" + info.SHA256, Runtime: c.Runtime, EntryPoint: c.EntryPoint,
-	}, installer{b}, step)
-	return program(a), err
+	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
+		return "", err
+	}
+	path = filepath.Join(b.Dir, sandbox.NewID()+".zip")
+	return path, os.Link(f.Name(), path)
 }
 
 func program(a image.Artifact) *moorage.Program {
@@ -74,23 +86,6 @@ func (b *Builder) Clear(ctx context.Context) error {
 	return os.RemoveAll(b.Dir)
 }
 
-// Sweep removes the images that no version needs any more.
-func (b *Builder) Sweep(ctx context.Context, db *store.DB) error {
-	keep := map[string]bool{}
-	err := db.View(ctx, func(tx *store.Tx) error {
-		programs, err := tx.Programs()
-		for _, p := range programs {
-			keep[p.Digest] = true
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	_, err = b.Images.Sweep(ctx, func(digest string) bool { return keep[digest] })
-	return err
-}
-
 // installer runs the code of strangers (package installers, setup.py) in a sandbox that reaches the
 // package index and nothing else.
 type installer struct{ *Builder }
@@ -100,32 +95,29 @@ var installLimits = sandbox.Limits{MemoryBytes: 4 << 30, OverlayBytes: 2 << 30}
 
 const installTimeout = 10 * time.Minute
 
-// Run does one step of a build. Output is the last lines that it printed.
-func (in installer) Run(ctx context.Context, job image.Job) (image.Result, error) {
+// Run does one step of a build in a sandbox of its own, which is gone when it returns.
+func (in installer) Run(ctx context.Context, job image.Build) (image.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
 	id := sandbox.NewID()
 	logs := filepath.Join(in.Dir, id)
 	defer os.RemoveAll(logs)
-	var mounts []sandbox.Mount
-	for _, m := range job.Mounts {
-		mounts = append(mounts, sandbox.Mount{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
-	}
 	box, err := in.Driver.Create(ctx, sandbox.Spec{
-		ID: id, Labels: map[string]string{labelBuild: job.Name}, Root: sandbox.Root{EROFS: job.Root},
-		Process: sandbox.ProcessSpec{Args: job.Args, Env: job.Env, Dir: job.Dir}, Mounts: mounts, Limits: installLimits,
-		Network: sandbox.Network{Egress: sandbox.EgressPublic, Hosts: in.Index, Allow: in.Index}, LogDir: logs,
+		ID: id, Labels: map[string]string{labelBuild: id}, Root: sandbox.Root{EROFS: job.Root}, LogDir: logs, Limits: installLimits,
+		Process: sandbox.ProcessSpec{Args: job.Args, Env: job.Env, Dir: job.Dir},
+		Mounts:  []sandbox.Mount{{Source: job.Output, Target: image.BuildDir}},
+		Network: sandbox.Network{Egress: sandbox.EgressNone, Allow: job.Hosts},
 	})
 	if err != nil {
-		return image.Result{}, err
+		return image.Outcome{}, err
 	}
 	exit, err := box.Wait(ctx)
+	if err != nil && context.Cause(ctx) == context.DeadlineExceeded {
+		err = moorage.Errorf(moorage.AgentFailed, "the installation of dependencies did not end within %s", installTimeout)
+	}
 	stop, done := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer done()
-	if e := box.Stop(stop, 0); err == nil {
-		err = e
-	}
-	return image.Result{Code: exit.Code, Cause: exit.Cause, Output: lastLines(logs)}, err
+	return image.Outcome{Code: exit.Code, Output: lastLines(logs)}, errors.Join(err, box.Stop(stop, 0))
 }
 
 // installWords is how many lines of an installer's output an error quotes.

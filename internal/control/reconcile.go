@@ -194,7 +194,7 @@ func (s *Service) remove(ctx context.Context, rt moorage.Runtime) error {
 		return err
 	}
 	s.Log.Info("runtime deleted", "runtime", rt.ID)
-	return s.Builder.Sweep(ctx, s.Store)
+	return nil
 }
 
 // removeJournals removes what a runtime's sessions printed.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/subtle"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"github.com/moorage-dev/moorage/internal/aws/agentcorecontrol"
 	"github.com/moorage-dev/moorage/internal/aws/s3"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
+	"github.com/moorage-dev/moorage/internal/control"
+	"github.com/moorage-dev/moorage/internal/invoke"
 	"github.com/moorage-dev/moorage/internal/v1"
 )
 
@@ -42,15 +45,21 @@ func (h *house) handler() http.Handler {
 
 // agentCore serves both planes: they share the signing name and do not share paths.
 func (h *house) agentCore() http.Handler {
-	options := wire.Options{Logger: h.Log}
-	plane := wire.NewService(agentcorecontrol.Model, options)
-	agentcorecontrol.Serve(plane, h.control)
-	data := wire.NewService(agentcore.Model, options)
-	agentcore.Serve(data, h.invoke)
-	for _, svc := range []*wire.Service{plane, data} {
+	planes := services(h.control, h.invoke, h.Log)
+	for _, svc := range planes {
 		svc.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
 	}
-	return wire.Router{plane, data}
+	return wire.Router(planes)
+}
+
+// services are the AWS services of the generated models, with what we offer of each.
+func services(c *control.Service, i *invoke.Service, log *slog.Logger) []*wire.Service {
+	options := wire.Options{Logger: log}
+	plane := wire.NewService(agentcorecontrol.Model, options)
+	agentcorecontrol.Serve(plane, c)
+	data := wire.NewService(agentcore.Model, options)
+	agentcore.Serve(data, i)
+	return []*wire.Service{plane, data}
 }
 
 func (h *house) v1() *v1.Handler {

@@ -45,6 +45,7 @@ func (h *house) verifier() *identity.Verifier {
 	return &identity.Verifier{
 		Keys:            h.keys.find,
 		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload},
+		Regions:         []string{h.Region},
 		UnsignedPayload: h.TLSCert != "", // S3 clients leave the body to TLS where there is some
 		TempDir:         h.path("tmp"),
 		Now:             time.Now,

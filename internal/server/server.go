@@ -151,6 +151,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	defer work.Wait()
 	defer stop()
 	work.Go(func() { h.control.Run(background) })
+	work.Go(func() { h.forget(background) })
 
 	srv := &http.Server{
 		Handler:           h.handler(),
@@ -176,6 +177,25 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 		srv.Close() // streams that go on are cut
 	}
 	return nil
+}
+
+// retention is how long the records and journals of ended sessions are kept.
+const retention = 7 * 24 * time.Hour
+
+// forget clears away what is older than retention, now and every hour.
+func (h *house) forget(ctx context.Context) {
+	hourly := time.NewTicker(time.Hour)
+	defer hourly.Stop()
+	for {
+		if err := h.sessions.Forget(ctx, time.Now().Add(-retention)); err != nil && ctx.Err() == nil {
+			h.Log.Error("forget old sessions", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-hourly.C:
+		}
+	}
 }
 
 // Client is what the commands on this machine read to find and call the server: DIR/client.json.

@@ -83,3 +83,19 @@ func (m *Manager) recoverOne(row moorage.Session, v moorage.Version, box sandbox
 	})
 	m.Log.Info("session recovered", "session", row.ID, "runtime", row.RuntimeID)
 }
+
+// Forget removes the records and journals of sessions that ended before t.
+func (m *Manager) Forget(ctx context.Context, t time.Time) error {
+	var sandboxes []string
+	err := m.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		sandboxes, err = tx.ForgetSessions(t)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range sandboxes {
+		m.Warm.RemoveJournal(id)
+	}
+	return nil
+}

@@ -44,10 +44,10 @@ func (tx *Tx) EndedSessions(runtimeID string, limit int) ([]moorage.Session, err
 		ORDER BY created_at DESC LIMIT ?`, runtimeID, runtimeID, limit)
 }
 
-// ForgetSessions removes the records of sessions that ended before t and returns their ids.
+// ForgetSessions removes the records of sessions that ended before t and returns their sandboxes.
 func (tx *Tx) ForgetSessions(t time.Time) ([]string, error) {
 	return all(tx, func(r row) (id string, err error) { return id, r.Scan(&id) },
-		"DELETE FROM sessions WHERE ended_at > 0 AND ended_at < ? RETURNING id", nanos(t))
+		"DELETE FROM sessions WHERE ended_at > 0 AND ended_at < ? RETURNING sandbox_id", nanos(t))
 }
 
 // LatestSession returns the newest session that a caller named so, alive or ended, or NotFound.

@@ -299,6 +299,8 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	_, key, _ := splitPath(r.URL.EscapedPath())
 	switch {
+	case coded != nil && coded.Exception != "": // a refused signature: its names are S3's own
+		e.name = coded.Exception
 	case e.name == "NoSuchKey" && key == "":
 		e.name = "NoSuchBucket"
 	case e.name == "NoSuchKey" && r.URL.Query().Has("uploadId"):

@@ -1,0 +1,71 @@
+package server
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/moorage-dev/moorage/internal/aws/agentcore"
+	"github.com/moorage-dev/moorage/internal/aws/agentcorecontrol"
+)
+
+var update = flag.Bool("update", false, "write docs/COMPATIBILITY.md from the routes")
+
+const compatibilityPath = "../../docs/COMPATIBILITY.md"
+
+// TestCompatibility_saysWhatTheRoutesSay holds the document to the routes that are served.
+func TestCompatibility_saysWhatTheRoutesSay(t *testing.T) {
+	want := compatibility()
+	if *update {
+		if err := os.WriteFile(compatibilityPath, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(compatibilityPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(have) != want {
+		t.Error("docs/COMPATIBILITY.md is not what the routes say; run: go test ./internal/server -run Compatibility -update")
+	}
+}
+
+func compatibility() string {
+	var b strings.Builder
+	b.WriteString("# Compatibility\n\nMade from the routes by `go test ./internal/server -run Compatibility -update`.\n\n" +
+		"An operation that is not listed as served is refused by name (`UnsupportedOperationException`, 400), and clients do not retry it.\n")
+	names := []string{agentcorecontrol.Model.Name, agentcore.Model.Name}
+	for i, svc := range services(nil, nil, nil) {
+		fmt.Fprintf(&b, "\n## %s\n\n| operation | request |\n|---|---|\n", names[i])
+		refused := 0
+		for _, op := range svc.Operations() {
+			if !op.Offered {
+				refused++
+				continue
+			}
+			fmt.Fprintf(&b, "| %s | `%s %s` |\n", op.Name, op.Method, op.URI)
+		}
+		fmt.Fprintf(&b, "\n%d further operations of this service are refused by name.\n", refused)
+	}
+	b.WriteString(`
+Beside the model: ` + "`GET /runtimes/{agentRuntimeArn}/ws`" + ` (WebSocket). An agent is addressed by its ARN, encoded or
+not, or by its id with ` + "`accountId`" + `.
+
+## Amazon S3
+
+Path-style buckets and objects for code uploads: CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation, ListObjectsV2, PutObject,
+GetObject, HeadObject, DeleteObject, CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload. No versions, no ACLs.
+
+## OCI distribution
+
+` + "`/v2/`" + `: push and pull with an access key as user and its secret as password.
+
+## Not served yet
+
+Callers with JWTs or API keys, resource policies (kept and returned, not evaluated), session endpoints (` + "`allowedPorts`" + `), capacity
+providers, lifecycle hooks, file systems other than session storage, shells (` + "`/ws/shells`" + `), agent cards.
+`)
+	return b.String()
+}
