@@ -33,6 +33,9 @@ func (s *Store) bakedBase(ctx context.Context, l language) (foundation, error) {
 		}
 		return "", explain(s.bakeLayer(ctx, l, t, layer, facts))
 	})
+	if err == nil {
+		err = touch(layer)
+	}
 	if err != nil {
 		return foundation{}, err
 	}

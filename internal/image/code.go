@@ -36,6 +36,8 @@ type Code struct {
 // requirements.txt or pyproject.toml name unless the zip brings them along. Dependencies are
 // installed through run; nil refuses code that needs any.
 func (s *Store) Code(ctx context.Context, c Code, run Runner, progress func(Step)) (Artifact, error) {
+	s.sweeping.RLock()
+	defer s.sweeping.RUnlock()
 	steps := stopwatch{report: progress, since: time.Now()}
 	language, err := languageOf(c.Runtime)
 	if err != nil {
@@ -114,7 +116,7 @@ func (p *project) build(ctx context.Context, steps *stopwatch) (Artifact, error)
 		return Artifact{}, err
 	}
 	id := p.id("artifact", plan.id())
-	if a, err := p.store.Artifact(id); err == nil {
+	if a, err := p.store.reuse(id); err == nil {
 		steps.done("reuse the artifact")
 		return a, nil
 	}

@@ -37,6 +37,9 @@ func (p *project) install(ctx context.Context, plan plan) (string, error) {
 		}
 		return "", explain(p.installTo(ctx, plan, layer))
 	})
+	if err == nil {
+		err = touch(layer)
+	}
 	return layer, err
 }
 

@@ -51,13 +51,17 @@ func (b *builder) entry(h *tar.Header, r io.Reader) error {
 		return err
 	}
 	dir, base := path.Split(name)
-	switch {
-	case base == whiteoutOpaque:
+	if base == whiteoutOpaque {
 		return b.hideChildren(dir)
-	case strings.HasPrefix(base, whiteoutMeta):
+	}
+	if strings.HasPrefix(name, "/"+whiteoutMeta) || strings.HasPrefix(base, whiteoutMeta) {
 		return nil
-	case strings.HasPrefix(base, whiteout):
-		return b.hide(path.Join(dir, strings.TrimPrefix(base, whiteout)))
+	}
+	if hidden, ok := strings.CutPrefix(base, whiteout); ok {
+		if hidden == "" || hidden == "." || hidden == ".." {
+			return moorage.Errorf(moorage.Invalid, "%q hides no file", h.Name)
+		}
+		return b.hide(dir + hidden)
 	}
 	if h.Typeflag == tar.TypeLink {
 		target, err := inside(h.Linkname)

@@ -28,6 +28,8 @@ type Credentials struct{ Username, Password string }
 // Image makes the artifact of an image in a registry, the embedded one or any other. What a tag
 // points to is looked up each time; an artifact that is there already is not fetched again.
 func (s *Store) Image(ctx context.Context, ref string, cred Credentials, progress func(Step)) (Artifact, error) {
+	s.sweeping.RLock()
+	defer s.sweeping.RUnlock()
 	steps := stopwatch{report: progress, since: time.Now()}
 	src, err := s.pull(ctx, ref, cred)
 	if err != nil {
@@ -153,6 +155,7 @@ type oci struct {
 	config *v1.ConfigFile
 	digest string // names the artifact
 	name   string // for people
+	local  bool   // from a docker archive, whose manifest would have to be computed by compressing
 }
 
 // newOCI checks what can be known before any layer is read.
@@ -207,6 +210,9 @@ func (o oci) fill(ctx context.Context, b *builder, limits Limits) (Config, error
 func (o oci) checkSize(layers []v1.Layer, limits Limits) error {
 	if len(layers) != len(o.config.RootFS.DiffIDs) {
 		return moorage.Errorf(moorage.Invalid, "image %s has %d layers and lists %d", o.name, len(layers), len(o.config.RootFS.DiffIDs))
+	}
+	if o.local {
+		return nil // the root's own limit holds
 	}
 	manifest, err := o.image.Manifest()
 	if err != nil {

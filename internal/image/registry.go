@@ -18,6 +18,7 @@ import (
 // just uploaded is garbage until its manifest names it.
 type registry struct {
 	app *handlers.App
+	dir string
 
 	mu       sync.RWMutex // held for reading by every request
 	writeMu  sync.Mutex
@@ -34,7 +35,7 @@ func openRegistry(dir string, log *slog.Logger) *registry {
 		"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
 	}}
 	config.HTTP.RelativeURLs = true // right behind any name and proxy
-	return &registry{app: handlers.NewApp(context.Background(), config), lastPush: time.Now()}
+	return &registry{app: handlers.NewApp(context.Background(), config), dir: dir, lastPush: time.Now()}
 }
 
 // routeLogs sends the library's errors to log. It logs to logrus's global logger only, which

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -30,7 +31,7 @@ type Options struct {
 }
 
 // Limits bound one artifact. The zero value of each means its default.
-// Source of the defaults but the last three: AgentCore quotas.
+// Source of the defaults but the last four: AgentCore quotas.
 type Limits struct {
 	ImageBytes    int64         // compressed, all layers; default 2 GiB
 	ZipBytes      int64         // default 250 MiB
@@ -38,12 +39,13 @@ type Limits struct {
 	UnpackedBytes int64         // of a root file system; default 8 GiB
 	Entries       int           // files, directories and links of a root file system; default 1,000,000
 	Stall         time.Duration // of a registry that sends nothing; default 30 s
+	Grace         time.Duration // in which a sweep spares what was just pushed, built or used; default 15 min
 }
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
 		ImageBytes: or(l.ImageBytes, 2<<30), ZipBytes: or(l.ZipBytes, 250<<20), CodeBytes: or(l.CodeBytes, 750<<20),
-		UnpackedBytes: or(l.UnpackedBytes, 8<<30), Entries: or(l.Entries, 1_000_000), Stall: or(l.Stall, 30*time.Second),
+		UnpackedBytes: or(l.UnpackedBytes, 8<<30), Entries: or(l.Entries, 1_000_000), Stall: or(l.Stall, 30*time.Second), Grace: or(l.Grace, 15*time.Minute),
 	}
 }
 
@@ -63,6 +65,7 @@ type Store struct {
 	registry *registry
 	network  http.RoundTripper
 	flights  flights
+	sweeping sync.RWMutex // held for reading by every build
 }
 
 // Open opens the store in opts.Dir and clears away what a crash left unfinished.
@@ -158,7 +161,17 @@ func (s *Store) artifact(ctx context.Context, digest, source string, fill func(c
 	if err != nil {
 		return Artifact{}, err
 	}
-	return s.Artifact(digest)
+	return s.reuse(digest)
+}
+
+// reuse returns an artifact and marks it as used now, so that a sweep spares it until its new user
+// has written down that it is kept.
+func (s *Store) reuse(digest string) (Artifact, error) {
+	a, err := s.Artifact(digest)
+	if err != nil {
+		return a, err
+	}
+	return a, touch(s.artifactPath(digest, ".json"))
 }
 
 // make writes the image in a directory of its own and moves it to its place. The JSON file comes
