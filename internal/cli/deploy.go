@@ -235,7 +235,7 @@ func (d *deployer) await(ctx context.Context, r *deployment) error {
 		}
 		if r.Status = b.Status; !inProgress(b.Status) {
 			r.FailureReason, r.LastWords = b.FailureReason, b.LastWords
-			return failedBuild(r)
+			return d.failure(ctx, r)
 		}
 		if err := sleep(ctx, pollEvery); err != nil {
 			return advise(err, "the server goes on with it: moorage status --name %s", d.project.Name)
@@ -243,8 +243,8 @@ func (d *deployer) await(ctx context.Context, r *deployment) error {
 	}
 }
 
-// failedBuild is nil for a version that is READY, else says why it is not.
-func failedBuild(r *deployment) error {
+// failure is nil for a version that is READY, else says why it is not.
+func (d *deployer) failure(ctx context.Context, r *deployment) error {
 	if r.Status == "READY" {
 		return nil
 	}
@@ -253,8 +253,8 @@ func failedBuild(r *deployment) error {
 	if words := lastWords(r.FailureReason, r.LastWords); len(words) > 0 {
 		todo = append(todo, "its last words:\n  "+strings.Join(words, "\n  "))
 	}
-	if r.Status == "UPDATE_FAILED" {
-		todo = append(todo, "the version before it still answers calls")
+	if live := d.client.liveVersion(ctx, r.AgentRuntimeID); live != "" {
+		todo = append(todo, "version "+live+" goes on answering calls")
 	}
 	return advise(err, "%s", strings.Join(append(todo, "when it is mended, deploy again"), "\n"))
 }
@@ -330,7 +330,7 @@ func (d *deployer) upload(ctx context.Context, art artifact, b *bundle) error {
 	if err := d.client.s3(ctx, "PUT", path, b.file, b.size, b.sha256); err != nil {
 		return err
 	}
-	d.progress.done("s3://%s/%s", art.Bucket, d.project.Name+"/"+b.sha256[:12]+"….zip")
+	d.progress.done("s3://%s", art.Bucket)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -36,6 +37,9 @@ func advise(err error, format string, args ...any) error {
 // explain says an error as a person would: the server's own words without the SDK's wrapping, its
 // name, and the id of the request that the server's log knows it by.
 func explain(err error) (message, name, requestID string) {
+	if errors.Is(err, context.Canceled) {
+		return "interrupted", "", ""
+	}
 	var gone unreachable
 	if errors.As(err, &gone) {
 		return gone.Error(), "", ""

@@ -1,16 +1,23 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
-	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/spf13/cobra"
 )
 
@@ -57,19 +64,43 @@ func (a *app) exec(ctx context.Context, name, session, qualifier string, timeout
 	if session, err = a.execSession(ctx, c, rt, session); err != nil {
 		return err
 	}
-	out, err := c.data.InvokeAgentRuntimeCommand(ctx, &bedrockagentcore.InvokeAgentRuntimeCommandInput{
-		AgentRuntimeArn: rt.AgentRuntimeArn, RuntimeSessionId: optional(session), Qualifier: optional(qualifier),
-		Body: &types.InvokeAgentRuntimeCommandRequestBody{Command: aws.String(commandLine(args)), Timeout: aws.Int32(int32(timeout.Seconds()))},
-	})
+	body, err := c.command(ctx, aws.ToString(rt.AgentRuntimeArn), session, qualifier, commandLine(args), timeout)
 	if err != nil {
 		return a.adviseInvoke(err, aws.ToString(rt.AgentRuntimeName))
 	}
-	return a.ui.command(out.GetStream())
+	defer body.Close()
+	return a.ui.command(body)
+}
+
+// command starts a command in a session and returns its event stream, which the caller closes. It
+// does without the SDK: that (v1.56.3) drops the last events where the server ends the stream
+// quickly, and with them the exit code.
+func (c *client) command(ctx context.Context, arn, session, qualifier, command string, timeout time.Duration) (io.ReadCloser, error) {
+	doc, err := json.Marshal(map[string]any{"command": command, "timeout": int(timeout.Seconds())})
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, "POST", c.Endpoint+"/runtimes/"+url.PathEscape(arn)+"/commands", bytes.NewReader(doc))
+	if err != nil {
+		return nil, err
+	}
+	if qualifier != "" {
+		r.URL.RawQuery = url.Values{"qualifier": {qualifier}}.Encode()
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/vnd.amazon.eventstream")
+	r.Header.Set("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", session)
+	sum := sha256.Sum256(doc)
+	resp, err := c.do(ctx, r, serviceName, hex.EncodeToString(sum[:]))
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
 }
 
 // execSession is the session to run a command in: the one that was named, else the only live one of
 // the runtime. Where none is live it is a new one: its first call opens it.
-func (a *app) execSession(ctx context.Context, c *client, rt control.AgentRuntime, word string) (string, error) {
+func (a *app) execSession(ctx context.Context, c *client, rt types.AgentRuntime, word string) (string, error) {
 	if word != "" {
 		return c.callerSession(ctx, word)
 	}
@@ -100,40 +131,56 @@ func commandLine(args []string) string {
 	return strings.Join(words, " ")
 }
 
-// command prints a command's output as it comes and ends with its exit code.
-func (u *ui) command(stream *bedrockagentcore.InvokeAgentRuntimeCommandEventStream) error {
-	defer stream.Close()
-	for event := range stream.Events() {
-		chunk, ok := event.(*types.InvokeAgentRuntimeCommandStreamOutputMemberChunk)
-		if !ok {
-			continue
-		}
-		if d := chunk.Value.ContentDelta; d != nil {
-			if _, err := io.WriteString(u.out, aws.ToString(d.Stdout)); err != nil {
-				return err
-			}
-			if _, err := io.WriteString(u.err, aws.ToString(d.Stderr)); err != nil {
-				return err
-			}
-		}
-		if stop := chunk.Value.ContentStop; stop != nil {
-			return u.commandEnd(stop)
-		}
-	}
-	if err := stream.Err(); err != nil {
-		return err
-	}
-	return fmt.Errorf("the output broke off before the command ended")
+// commandEvent is the payload of one event, of which it has one member.
+// Source: InvokeAgentRuntimeCommand, InvokeAgentRuntimeCommandStreamOutput.
+type commandEvent struct {
+	ContentDelta *struct {
+		Stdout string `json:"stdout"`
+		Stderr string `json:"stderr"`
+	} `json:"contentDelta"`
+	ContentStop *struct {
+		ExitCode int    `json:"exitCode"`
+		Status   string `json:"status"` // COMPLETED or TIMED_OUT
+	} `json:"contentStop"`
+	Message string `json:"message"` // of an exception
 }
 
-func (u *ui) commandEnd(stop *types.ContentStopEvent) error {
-	code := aws.ToInt32(stop.ExitCode)
+// command prints a command's output as it comes and ends with its exit code.
+func (u *ui) command(body io.Reader) error {
+	decoder := eventstream.NewDecoder()
+	for {
+		message, err := decoder.Decode(body, nil)
+		if err != nil {
+			return fmt.Errorf("the output broke off before the command ended: %w", err)
+		}
+		var event commandEvent
+		if err := json.Unmarshal(message.Payload, &event); err != nil {
+			return fmt.Errorf("read the command's output: %w", err)
+		}
+		if exception := message.Headers.Get(eventstreamapi.ExceptionTypeHeader); exception != nil {
+			return &apiError{name: exception.String(), message: event.Message}
+		}
+		if d := event.ContentDelta; d != nil {
+			if _, err := io.WriteString(u.out, d.Stdout); err != nil {
+				return err
+			}
+			if _, err := io.WriteString(u.err, d.Stderr); err != nil {
+				return err
+			}
+		}
+		if stop := event.ContentStop; stop != nil {
+			return u.commandEnd(stop.ExitCode, stop.Status)
+		}
+	}
+}
+
+func (u *ui) commandEnd(code int, status string) error {
 	switch {
-	case stop.Status == types.CommandExecutionStatusTimedOut:
+	case status == "TIMED_OUT":
 		u.note("the command ran out of time; see --timeout")
 		return exitStatus(exitTimedOut)
 	case code < 0:
-		return advise(fmt.Errorf("the platform could not run the command"), "see: moorage sessions list --all")
+		return advise(errors.New("the platform could not run the command"), "see: moorage sessions list --all")
 	case code > 0:
 		return exitStatus(code)
 	}

@@ -88,7 +88,7 @@ func (p *progress) finish(name, detail string, took time.Duration) {
 		return
 	}
 	p.clear()
-	fmt.Fprintf(p.ui.err, "  %-22s %-34s %s\n", name, detail, p.ui.errStyle.dim(fmt.Sprintf("%7s", seconds(took))))
+	fmt.Fprintf(p.ui.err, "  %-28s %-32s %s\n", name, detail, p.ui.errStyle.dim(fmt.Sprintf("%7s", seconds(took))))
 }
 
 func (p *progress) clear() {

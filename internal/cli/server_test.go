@@ -20,6 +20,9 @@ func TestServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if other := os.Getenv("MOORAGE_BIN"); other != "" {
+		binary = other
+	}
 	if _, err := os.Stat(binary); err != nil {
 		t.Skip("needs bin/moorage: make build")
 	}

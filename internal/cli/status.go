@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/spf13/cobra"
+
+	"github.com/moorage-dev/moorage"
 )
 
 func (a *app) statusCmd() *cobra.Command {
@@ -153,6 +155,21 @@ func (c *client) endpoints(ctx context.Context, id string) ([]endpointStatus, er
 		}
 	}
 	return out, nil
+}
+
+// liveVersion is the version that DEFAULT sends new sessions to; empty when there is none or when
+// the server does not say.
+func (c *client) liveVersion(ctx context.Context, id string) string {
+	list, err := c.endpoints(ctx, id)
+	if err != nil {
+		return ""
+	}
+	for _, e := range list {
+		if e.Name == moorage.DefaultEndpoint {
+			return e.LiveVersion
+		}
+	}
+	return ""
 }
 
 func (s *runtimeStatus) fields(u *ui, now time.Time) []field {

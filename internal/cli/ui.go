@@ -77,10 +77,11 @@ func (u *ui) note(format string, args ...any) {
 // problem says what went wrong, what to do about it, and the request's id.
 func (u *ui) problem(err error) {
 	message, name, requestID := explain(err)
-	fmt.Fprintf(u.err, "%s %s\n", u.errStyle.red("moorage:"), message)
+	indented := func(text string) string { return strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ") }
+	fmt.Fprintf(u.err, "%s %s\n", u.errStyle.red("moorage:"), indented(message))
 	var a advised
 	if errors.As(err, &a) {
-		fmt.Fprintf(u.err, "  %s\n", strings.ReplaceAll(a.todo, "\n", "\n  "))
+		fmt.Fprintf(u.err, "  %s\n", indented(a.todo))
 	}
 	if requestID != "" {
 		name += ", request " + requestID
