@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -42,6 +43,14 @@ func ExecWithFiles(ctx context.Context, cmd Command, start ExecFiles) (Process, 
 	if err != nil {
 		closeAll(p.ends)
 		return nil, err
+	}
+	for _, f := range stdio {
+		// Go's pipes do not block, and a file that was sent to another process stays so: a command
+		// that writes faster than its caller reads would get EAGAIN, and lose output.
+		if err := syscall.SetNonblock(int(f.Fd()), false); err != nil {
+			closeAll(p.ends)
+			return nil, err
+		}
 	}
 	p.Process, err = start(ctx, cmd, stdio)
 	if err != nil {
