@@ -305,7 +305,9 @@ func (a *agent) send(ctx context.Context, request *data.InvokeAgentRuntimeInput,
 
 // open invokes the agent and returns the answer as it comes.
 func (a *agent) open(ctx context.Context, session, payload string) (io.ReadCloser, error) {
-	answer, err := a.server.data().InvokeAgentRuntime(ctx, &data.InvokeAgentRuntimeInput{AgentRuntimeArn: &a.arn, RuntimeSessionId: &session, Payload: []byte(payload)})
+	answer, err := a.server.data().InvokeAgentRuntime(ctx, &data.InvokeAgentRuntimeInput{
+		AgentRuntimeArn: &a.arn, RuntimeSessionId: &session, ContentType: aws.String("application/json"), Payload: []byte(payload),
+	})
 	if err != nil {
 		return nil, err
 	}

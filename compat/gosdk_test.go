@@ -73,16 +73,12 @@ func wantEvent(t *testing.T, events *bufio.Scanner, n int) {
 func TestGoSDK_cancelledCallReachesTheAgent(t *testing.T) {
 	a := shared(t).deployed(t, probe)
 	session := newSession(t)
-	answer, err := a.server.data().InvokeAgentRuntime(t.Context(), &data.InvokeAgentRuntimeInput{
-		AgentRuntimeArn: &a.arn, RuntimeSessionId: &session, Payload: []byte(`{"op":"hang"}`),
-	})
+	answer, err := a.open(t.Context(), session, `{"op":"hang"}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bufio.NewReader(answer.Response).ReadString('\n'); err != nil {
-		t.Fatal(err)
-	}
-	answer.Response.Close()
+	wantEvent(t, bufio.NewScanner(answer), 1)
+	answer.Close()
 	var saw struct{ Disconnected bool }
 	if err := a.call(t.Context(), session, map[string]any{"op": "saw_disconnect"}, &saw); err != nil {
 		t.Fatal(err)

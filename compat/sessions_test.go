@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"os"
@@ -191,9 +192,7 @@ func TestSessions_stopCutsAStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer answer.Close()
-	if _, err := answer.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
+	wantEvent(t, bufio.NewScanner(answer), 1)
 	if err := a.stopSession(t.Context(), session); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import test from "node:test";
+import test, { after } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
 import {
@@ -20,6 +20,11 @@ const sessionId = () => `compat-js-${randomUUID()}`;
 async function invoke(payload, more = {}) {
   return data.send(new InvokeAgentRuntimeCommand({ agentRuntimeArn: probe, contentType: "application/json", payload: JSON.stringify(payload), ...more }));
 }
+
+after(() => { // connections that are kept open would keep the process
+  data.destroy();
+  control.destroy();
+});
 
 const json = async (answer) => JSON.parse(await answer.response.transformToString());
 
@@ -58,6 +63,7 @@ test("a session remembers", async () => {
 
 test("a session id is minted", async () => {
   const answer = await invoke({ op: "state" });
+  await json(answer);
   assert.ok(answer.runtimeSessionId.length >= 33, answer.runtimeSessionId);
 });
 
@@ -72,7 +78,7 @@ test("a stream comes event by event", async () => {
     if (!released) { // the agent waits for this before it sends on
       assert.equal(text.split("\n\n").length - 1, 1, text);
       released = true;
-      await invoke({ op: "release" }, { runtimeSessionId });
+      await json(await invoke({ op: "release" }, { runtimeSessionId }));
     }
   }
   const events = text.split("\n\n").filter(Boolean).map((e) => JSON.parse(e.slice("data: ".length)).n);
@@ -97,7 +103,7 @@ test("a command's events come in order", async () => {
 
 test("a stopped session is gone", async () => {
   const runtimeSessionId = sessionId();
-  await invoke({ op: "state" }, { runtimeSessionId });
+  await json(await invoke({ op: "state" }, { runtimeSessionId }));
   const stop = () => data.send(new StopRuntimeSessionCommand({ agentRuntimeArn: probe, runtimeSessionId }));
   assert.equal((await stop()).statusCode, 200);
   await assert.rejects(stop(), { name: "ResourceNotFoundException" });
