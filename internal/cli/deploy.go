@@ -41,6 +41,9 @@ runs changes nothing.`,
 			if result != nil && a.json {
 				return errors.Join(a.ui.object(result), err)
 			}
+			if err == nil && result.Changed && a.ui.outTTY {
+				a.ui.note("try it: moorage invoke --name %s \"Hello\"", p.Name)
+			}
 			return err
 		},
 	}
@@ -283,9 +286,6 @@ func (d *deployer) announce(r *deployment) {
 		u.printf("%s version %s is %s %s\n", u.outStyle.bold(r.AgentRuntimeName), r.AgentRuntimeVersion, u.outStyle.state(r.Status), u.outStyle.dim("("+took+")"))
 	}
 	u.printf("%s\n", r.AgentRuntimeArn)
-	if r.Changed && u.outTTY {
-		u.note("try it: moorage invoke --name %s \"Hello\"", r.AgentRuntimeName)
-	}
 }
 
 // artifact makes what the runtime runs and brings it to the server.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,8 +107,9 @@ type devLoop struct {
 	app     *app
 	project *project
 	reload  func() (*project, error)
-	arn     string // of the runtime; empty until the first version is READY
-	session string // of the calls to the version that runs
+	arn     string      // of the runtime; empty until the first version is READY
+	session string      // of the calls to the version that runs
+	waiting atomic.Bool // for a line, with the prompt shown
 }
 
 func (l *devLoop) run(ctx context.Context) error {
@@ -127,8 +129,10 @@ func (l *devLoop) run(ctx context.Context) error {
 			if !ok {
 				return nil
 			}
+			l.waiting.Store(false)
 			l.call(ctx, line)
 		case <-changes:
+			l.waiting.Store(false)
 			l.again(ctx)
 		}
 	}
@@ -137,7 +141,25 @@ func (l *devLoop) run(ctx context.Context) error {
 func (l *devLoop) prompt() {
 	if l.app.ui.errTTY {
 		fmt.Fprint(l.app.ui.err, l.app.ui.errStyle.bold("> "))
+		l.waiting.Store(true)
 	}
+}
+
+// aboveThePrompt writes whole lines that come of themselves: they replace the prompt, and it is
+// shown again below them.
+type aboveThePrompt struct {
+	io.Writer
+	loop *devLoop
+}
+
+func (w aboveThePrompt) Write(p []byte) (int, error) {
+	if !w.loop.waiting.Load() {
+		return w.Writer.Write(p)
+	}
+	io.WriteString(w.Writer, "\r\x1b[K")
+	n, err := w.Writer.Write(p)
+	w.loop.prompt()
+	return n, err
 }
 
 // again deploys what changed. What is wrong with it is shown, and mended by the next change.
@@ -220,7 +242,7 @@ func (l *devLoop) logs(ctx context.Context, id string) {
 	}
 	defer body.Close()
 	beside := *l.app.ui
-	beside.out, beside.outStyle = beside.err, beside.errStyle
+	beside.out, beside.outStyle = aboveThePrompt{beside.err, l}, beside.errStyle
 	_ = beside.logLines(body, "", false) // it ends with dev itself
 }
 

@@ -73,8 +73,8 @@ func (a *app) exec(ctx context.Context, name, session, qualifier string, timeout
 }
 
 // command starts a command in a session and returns its event stream, which the caller closes. It
-// does without the SDK: that (v1.56.3) drops the last events where the server ends the stream
-// quickly, and with them the exit code.
+// does without the SDK, whose stream (v1.56.3) now and then ends with "use of closed network
+// connection" before the last event, which holds the exit code.
 func (c *client) command(ctx context.Context, arn, session, qualifier, command string, timeout time.Duration) (io.ReadCloser, error) {
 	doc, err := json.Marshal(map[string]any{"command": command, "timeout": int(timeout.Seconds())})
 	if err != nil {

@@ -78,12 +78,12 @@ func (a *app) ready(url, dir string) {
 		_ = a.ui.object(map[string]string{"url": url, "dir": dir}) // a closed stdout must not end the server
 		return
 	}
-	use := "moorage env"
+	where := ""
 	if a.dir != "" {
-		use += " --dir " + shellWord(dir)
+		where = " --dir " + shellWord(dir)
 	}
 	a.ui.printf("Moorage is ready at %s\n", a.ui.outStyle.bold(url))
-	a.ui.printf("  data      %s\n  clients   eval \"$(%s)\"\n  stop      Ctrl-C leaves sessions running; `moorage down` ends them\n", short(dir), use)
+	a.ui.printf("  data      %s\n  clients   eval \"$(moorage env%s)\"\n  stop      Ctrl-C leaves sessions running; `moorage down%s` ends them\n", short(dir), where, where)
 }
 
 // Check reports the first rule that the options break, as a usage error.
