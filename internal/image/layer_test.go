@@ -70,7 +70,7 @@ func build(t testing.TB) (*builder, *os.File) {
 	return b, f
 }
 
-// sealed closes the image and reads it back: path → contents, link target or "/" for a directory.
+// sealed closes the image and reads it back.
 func sealed(t testing.TB, b *builder, f *os.File) map[string]string {
 	t.Helper()
 	if _, err := b.out.Close(b.root); err != nil {
@@ -80,6 +80,12 @@ func sealed(t testing.TB, b *builder, f *os.File) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return listed(t, f, root)
+}
+
+// listed returns path → contents, link target or "/" for a directory.
+func listed(t testing.TB, f *os.File, root *erofs.Node) map[string]string {
+	t.Helper()
 	out := map[string]string{}
 	var visit func(string, *erofs.Node)
 	visit = func(at string, n *erofs.Node) {
