@@ -14,6 +14,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/object"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/journal"
+	"github.com/moorage-dev/moorage/internal/store"
 )
 
 // Builder turns what a version is made of into a program that sandboxes can start.
@@ -84,6 +85,23 @@ func (b *Builder) Clear(ctx context.Context) error {
 		}
 	}
 	return os.RemoveAll(b.Dir)
+}
+
+// Sweep removes the images that no version needs any more.
+func (b *Builder) Sweep(ctx context.Context, db *store.DB) error {
+	keep := map[string]bool{}
+	err := db.View(ctx, func(tx *store.Tx) error {
+		programs, err := tx.Programs()
+		for _, p := range programs {
+			keep[p.Digest] = true
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = b.Images.Sweep(ctx, func(digest string) bool { return keep[digest] })
+	return err
 }
 
 // installer runs the code of strangers (package installers, setup.py) in a sandbox that reaches the

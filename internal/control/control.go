@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/store"
 	"github.com/moorage-dev/moorage/internal/warm"
@@ -44,7 +45,9 @@ type Service struct {
 	Sessions *session.Manager
 	Region   string
 	Account  string
-	Log      *slog.Logger
+	// Isolation is what sessions get here; runtimes that accept no less than more are not run.
+	Isolation sandbox.Isolation
+	Log       *slog.Logger
 
 	mu    sync.RWMutex
 	view  map[string]*mirror // by runtime id
@@ -57,6 +60,7 @@ type mirror struct {
 	runtime   moorage.Runtime
 	endpoints map[string]moorage.Endpoint
 	versions  map[int]moorage.Version
+	least     sandbox.Isolation // by the runtime's tag
 }
 
 // Load reads every runtime into memory. Call it once before any other method.
@@ -94,9 +98,17 @@ func (s *Service) refresh(ctx context.Context, id string) error {
 			m.endpoints[e.Name] = e
 		}
 		versions, err := tx.Versions(id, 0, -1)
+		if err != nil {
+			return err
+		}
 		for _, v := range versions {
 			m.versions[v.Number] = v
 		}
+		tags, err := tx.Tags(m.runtime.ARN)
+		if err != nil {
+			return err
+		}
+		m.least, err = leastIsolation(tags)
 		return err
 	})
 	s.mu.Lock()
@@ -147,6 +159,9 @@ func (s *Service) Resolve(runtimeID, qualifier string) (moorage.Target, error) {
 	v, ok := m.versions[e.Live]
 	if !ok || m.runtime.Status == moorage.Deleting {
 		return moorage.Target{}, notReady(m.runtime, e)
+	}
+	if s.Isolation < m.least {
+		return moorage.Target{}, moorage.Errorf(moorage.Conflict, "agent runtime %s accepts no less isolation than %q (tag %s), and this server offers %q", runtimeID, m.least, TagIsolation, s.Isolation)
 	}
 	return moorage.Target{Runtime: m.runtime, Endpoint: e, Version: v}, nil
 }

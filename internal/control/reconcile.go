@@ -16,6 +16,10 @@ import (
 // builders is how many versions are built at once.
 const builders = 2
 
+// sweepEvery is how often images that no version needs are looked for. A sweep spares what was
+// used in the last quarter of an hour, so that a build that is not on record yet keeps its image.
+const sweepEvery = 5 * time.Minute
+
 // Run does what the rows promise until ctx ends: builds versions that are not ready, removes what is
 // being deleted. Work that was cut off by a crash begins again.
 func (s *Service) Run(ctx context.Context) {
@@ -24,6 +28,8 @@ func (s *Service) Run(ctx context.Context) {
 	slots := make(chan struct{}, builders)
 	running := map[string]bool{}
 	done := make(chan string, builders)
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
 	for {
 		for _, job := range s.jobs(ctx) {
 			if running[job.key] {
@@ -48,6 +54,12 @@ func (s *Service) Run(ctx context.Context) {
 		case key := <-done:
 			delete(running, key)
 		case <-s.wake:
+		case <-sweep.C:
+			work.Go(func() {
+				if err := s.Builder.Sweep(ctx, s.Store); err != nil && ctx.Err() == nil {
+					s.Log.Error("sweep images", "err", err)
+				}
+			})
 		case <-time.After(time.Minute): // whatever failed is tried again
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/store"
 )
 
@@ -28,6 +29,9 @@ type Created struct {
 // they are built. Errors: Conflict when the name is taken, Quota, Invalid.
 func (s *Service) Create(ctx context.Context, req CreateRequest) (Created, error) {
 	if err := s.check(req.Config); err != nil {
+		return Created{}, err
+	}
+	if _, err := leastIsolation(req.Tags); err != nil {
 		return Created{}, err
 	}
 	req.Environment = req.Config.Environment
@@ -246,9 +250,39 @@ func (s *Service) resource(tx *store.Tx, arn string) error {
 
 const maxTags = 50
 
+// TagIsolation is the tag by which a runtime says the least isolation that it accepts: none (the
+// default), kernel or vm.
+const TagIsolation = "moorage:isolation"
+
+func leastIsolation(tags map[string]string) (sandbox.Isolation, error) {
+	value, ok := tags[TagIsolation]
+	if !ok {
+		return sandbox.None, nil
+	}
+	for _, i := range []sandbox.Isolation{sandbox.None, sandbox.Kernel, sandbox.VM} {
+		if i.String() == value {
+			return i, nil
+		}
+	}
+	return 0, invalid("tags", "the tag %s is one of none, kernel and vm; %q is none of them", TagIsolation, value)
+}
+
+// runtimeOf returns the id of the runtime that an ARN names, "" when it names none.
+func runtimeOf(arn string) string {
+	a, err := moorage.ParseARN(arn)
+	if err != nil {
+		return ""
+	}
+	id, _, _ := a.RuntimeID()
+	return id
+}
+
 // Tag adds tags to a resource.
 func (s *Service) Tag(ctx context.Context, arn string, tags map[string]string) error {
-	return s.Store.Update(ctx, func(tx *store.Tx) error {
+	if _, err := leastIsolation(tags); err != nil {
+		return err
+	}
+	return s.change(ctx, runtimeOf(arn), func(tx *store.Tx) error {
 		if err := s.resource(tx, arn); err != nil {
 			return err
 		}
@@ -271,7 +305,7 @@ func (s *Service) Tag(ctx context.Context, arn string, tags map[string]string) e
 
 // Untag removes tags from a resource by key.
 func (s *Service) Untag(ctx context.Context, arn string, keys []string) error {
-	return s.Store.Update(ctx, func(tx *store.Tx) error {
+	return s.change(ctx, runtimeOf(arn), func(tx *store.Tx) error {
 		if err := s.resource(tx, arn); err != nil {
 			return err
 		}

@@ -101,7 +101,8 @@ func (h *house) openControl(ctx context.Context) error {
 		Images: h.images, Objects: h.objects, Driver: h.shim, Isolation: h.isolation, Dir: h.path("builds"), Log: h.Log,
 	}
 	h.control = &control.Service{
-		Store: h.store, Builder: builder, Warm: h.warm, Sessions: h.sessions, Region: h.Region, Account: h.account, Log: h.Log,
+		Store: h.store, Builder: builder, Warm: h.warm, Sessions: h.sessions, Region: h.Region, Account: h.account,
+		Isolation: h.isolation, Log: h.Log,
 	}
 	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, Log: h.Log}
 	return h.control.Load(ctx)
