@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO      := CGO_ENABLED=0 go
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: build setup demo test test-slow bench soak fuzz generate clean
+.PHONY: build setup demo test test-slow bench soak generate release clean
 
 build: ## builds bin/moorage, static
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/moorage
@@ -27,6 +27,9 @@ bench: setup build ## the benchmark table
 
 soak: setup build ## 1,000 calls over 50 sessions while the server is killed five times
 	cd compat && go test -count=1 -timeout 30m -run TestSoak -v ./... -args -soak
+
+release: ## builds the archives for amd64 and arm64 into dist/
+	scripts/release.sh
 
 generate: ## regenerates the AWS wire types from the pinned service models
 	go generate ./internal/aws/...

@@ -19,7 +19,7 @@ var version = "dev"
 func main() {
 	shim.Enter() // does not return when this process is a shim or an engine
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, cli.Hooks{Serve: serve, Down: server.Down})
+	code := cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, cli.Hooks{Serve: serve, Down: server.Down, Version: version})
 	stop()
 	os.Exit(code)
 }

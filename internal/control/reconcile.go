@@ -275,7 +275,10 @@ func (s *Service) inventory(ctx context.Context, rt moorage.Runtime) (parts []st
 		}
 		return err
 	})
-	if sessions > 0 {
+	switch {
+	case sessions == 1:
+		parts = append(parts, "1 live session")
+	case sessions > 1:
 		parts = append(parts, fmt.Sprintf("%d live sessions", sessions))
 	}
 	return parts, objects, err

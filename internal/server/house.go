@@ -22,6 +22,7 @@ import (
 // house is the open rooms of one directory.
 type house struct {
 	Options
+	localURL  string
 	account   string
 	isolation sandbox.Isolation
 	store     *store.DB

@@ -15,6 +15,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/invoke"
+	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/v1"
 )
 
@@ -65,7 +66,7 @@ func services(c *control.Service, i *invoke.Service, log *slog.Logger) []*wire.S
 func (h *house) v1() *v1.Handler {
 	return &v1.Handler{
 		Info: v1.Info{
-			Version: h.Version, Account: h.account, Region: h.Region, Driver: h.shim.Name(), Isolation: h.isolation.String(),
+			Version: h.Version, Account: h.account, Region: h.Region, Driver: h.driverName(), Isolation: h.isolation.String(),
 			Endpoint: h.PublicURL, Dir: h.Dir,
 		},
 		Store: h.store, Sessions: h.sessions, Control: h.control, Driver: h.shim, LogDir: h.path("logs"), Log: h.Log, Error: wire.WriteError,
@@ -140,4 +141,12 @@ func cors(next http.Handler) http.Handler {
 		w.Header().Set("Access-Control-Max-Age", "7200")
 		w.WriteHeader(http.StatusNoContent)
 	})
+}
+
+// driverName is what sessions run on.
+func (h *house) driverName() string {
+	if h.isolation == sandbox.None {
+		return "process"
+	}
+	return "gvisor"
 }

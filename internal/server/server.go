@@ -107,22 +107,30 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer listener.Close()
+	local := localURL(o, listener.Addr())
 	if o.PublicURL == "" {
-		o.PublicURL = scheme(o) + "://" + listener.Addr().String()
+		o.PublicURL = local
 	}
 	h, err := build(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer h.close()
+	h.localURL = local
 	return h.serve(ctx, listener)
 }
 
-func scheme(o Options) string {
+// localURL is how commands on this machine reach the listener, whatever name the outside uses.
+func localURL(o Options, addr net.Addr) string {
+	scheme := "http"
 	if o.TLSCert != "" {
-		return "https"
+		scheme = "https"
 	}
-	return "http"
+	host, port, err := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return scheme + "://" + net.JoinHostPort("localhost", port)
+	}
+	return scheme + "://" + addr.String()
 }
 
 func listen(o Options) (net.Listener, error) {
@@ -214,7 +222,7 @@ func (h *house) announce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	doc, err := json.MarshalIndent(Client{h.PublicURL, h.Region, h.account, key.ID, key.Secret, os.Getpid()}, "", "  ")
+	doc, err := json.MarshalIndent(Client{h.localURL, h.Region, h.account, key.ID, key.Secret, os.Getpid()}, "", "  ")
 	if err != nil {
 		return err
 	}
