@@ -58,6 +58,10 @@ not, or by its id with ` + "`accountId`" + `.
 Path-style buckets and objects for code uploads: CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation, ListObjectsV2, PutObject,
 GetObject, HeadObject, DeleteObject, CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload. No versions, no ACLs.
 
+## AWS STS
+
+GetCallerIdentity.
+
 ## OCI distribution
 
 ` + "`/v2/`" + `: push and pull with an access key as user and its secret as password.

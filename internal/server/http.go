@@ -12,8 +12,10 @@ import (
 	"github.com/moorage-dev/moorage/internal/aws/agentcore"
 	"github.com/moorage-dev/moorage/internal/aws/agentcorecontrol"
 	"github.com/moorage-dev/moorage/internal/aws/s3"
+	"github.com/moorage-dev/moorage/internal/aws/sts"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 	"github.com/moorage-dev/moorage/internal/control"
+	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/invoke"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/v1"
@@ -25,7 +27,7 @@ func (h *house) handler() http.Handler {
 	registry := h.basicAuth(h.images.Registry())
 	own := h.signed(h.v1().Routes(), wire.WriteError)
 	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region}, s3.WriteError)
-	core := h.agentCore()
+	core, who := h.agentCore(), h.sts()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
 		switch {
@@ -38,6 +40,8 @@ func (h *house) handler() http.Handler {
 			own.ServeHTTP(w, withRequestID(w, r))
 		case signedFor(r) == "s3":
 			objects.ServeHTTP(w, withRequestID(w, r))
+		case signedFor(r) == "sts":
+			who.ServeHTTP(w, r)
 		default:
 			cors(core).ServeHTTP(w, r)
 		}
@@ -51,6 +55,13 @@ func (h *house) agentCore() http.Handler {
 		svc.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
 	}
 	return wire.Router(planes)
+}
+
+func (h *house) sts() http.Handler {
+	svc := wire.NewService(sts.Model, wire.Options{Logger: h.Log})
+	sts.Serve(svc, identity.CallerOf)
+	svc.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
+	return svc
 }
 
 // services are the AWS services of the generated models, with what we offer of each.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
-	"github.com/moorage-dev/moorage/internal/aws/agentcore"
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/store"
 )
@@ -44,7 +43,7 @@ const (
 func (h *house) verifier() *identity.Verifier {
 	return &identity.Verifier{
 		Keys:            h.keys.find,
-		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload},
+		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": 0},
 		Regions:         []string{h.Region},
 		UnsignedPayload: h.TLSCert != "", // S3 clients leave the body to TLS where there is some
 		TempDir:         h.path("tmp"),
@@ -65,6 +64,6 @@ func (h *house) signed(next http.Handler, fail func(http.ResponseWriter, *http.R
 		if r.Body != sent {
 			defer r.Body.Close()
 		}
-		next.ServeHTTP(w, r.WithContext(agentcore.WithCaller(r.Context(), by.Caller)))
+		next.ServeHTTP(w, r.WithContext(identity.WithCaller(r.Context(), by.Caller)))
 	})
 }

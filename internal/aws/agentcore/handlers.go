@@ -8,24 +8,16 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
+	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/invoke"
 )
 
 type handlers struct{ invoke *invoke.Service }
 
-// callerKey is where the server puts who calls.
-type callerKey struct{}
-
-// WithCaller returns a context whose calls are made by c.
-func WithCaller(ctx context.Context, c moorage.Caller) context.Context {
-	return context.WithValue(ctx, callerKey{}, c)
-}
-
 // owner returns to whom the session of a call belongs: the caller, and the user that it speaks for.
 func owner(ctx context.Context, user string) string {
-	c, _ := ctx.Value(callerKey{}).(moorage.Caller)
+	c := identity.CallerOf(ctx)
 	if user == "" {
 		return c.Owner()
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/compat/ecr"
-	"github.com/moorage-dev/moorage/internal/aws/compat/sts"
+	"github.com/moorage-dev/moorage/internal/aws/sts"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 )
 

@@ -23,8 +23,8 @@ var services = []service{
 			"DeleteWorkloadIdentity", "ListWorkloadIdentities",
 		},
 	},
-	// A service of each other protocol, which only tests serve so far.
-	{Package: "compat/sts", Model: "sts/2011-06-15", Serve: []string{"AssumeRole", "GetCallerIdentity"}},
+	{Package: "sts", Model: "sts/2011-06-15", Serve: []string{"AssumeRole", "GetCallerIdentity"}},
+	// Only tests serve it so far.
 	{Package: "compat/ecr", Model: "ecr/2015-09-21", Serve: []string{"CreateRepository", "DescribeRepositories"}},
 	{
 		Package: "agentcore",
