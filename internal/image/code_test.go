@@ -77,22 +77,28 @@ import ssl, sqlite3, asyncio, json, sys, zoneinfo, ctypes, hashlib, bz2, lzma, u
 print("ok", sys.version.split()[0])
 `
 
+// extract unpacks an image with erofs-utils: a reader that is not ours.
+func extract(t testing.TB, image string) string {
+	t.Helper()
+	fsck, err := exec.LookPath("fsck.erofs")
+	if err != nil {
+		t.Skip("fsck.erofs: not installed")
+	}
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), fsck, "--extract="+dir, "--overwrite", image).CombinedOutput(); err != nil {
+		t.Fatalf("fsck.erofs: %v\n%s", err, out)
+	}
+	return dir
+}
+
 // runInRoot starts the artifact in a chroot of its unpacked image.
 func runInRoot(t testing.TB, a Artifact) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("chroot: needs root")
 	}
-	fsck, err := exec.LookPath("fsck.erofs")
-	if err != nil {
-		t.Skip("fsck.erofs: not installed")
-	}
-	dir := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), fsck, "--extract="+dir, "--overwrite", a.EROFS).CombinedOutput(); err != nil {
-		t.Fatalf("fsck.erofs: %v\n%s", err, out)
-	}
 	args := append([]string{"-i"}, a.Config.Env...)
-	args = append(args, "chroot", dir, "sh", "-c", `cd "$0" && exec "$@"`, a.Config.Dir)
+	args = append(args, "chroot", extract(t, a.EROFS), "sh", "-c", `cd "$0" && exec "$@"`, a.Config.Dir)
 	cmd := exec.CommandContext(t.Context(), "env", append(args, a.Config.Args...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

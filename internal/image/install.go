@@ -127,6 +127,9 @@ func (p *project) pip(plan plan) []string {
 	for _, extra := range index.Extra {
 		args = append(args, "--extra-index-url", extra)
 	}
+	for _, host := range index.plain() {
+		args = append(args, "--trusted-host", host)
+	}
 	if plan.noDeps {
 		args = append(args, "--no-deps")
 	}

@@ -55,6 +55,16 @@ func (x Index) hosts() []string {
 	return out
 }
 
+// plain is the hosts that were given without TLS on purpose, which pip wants said twice.
+func (x Index) plain() (out []string) {
+	for _, raw := range append([]string{x.URL}, x.Extra...) {
+		if u, err := url.Parse(raw); err == nil && u.Scheme == "http" {
+			out = append(out, u.Host)
+		}
+	}
+	return out
+}
+
 func defaultPort(scheme string) string {
 	if scheme == "http" {
 		return "80"

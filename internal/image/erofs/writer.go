@@ -24,6 +24,7 @@ const (
 	inodeSize  = 64   // the extended form
 	slotSize   = 32   // unit of inode numbers
 	direntSize = 12
+	attrHeader = 12
 
 	maxName   = 255
 	maxTarget = 4095
@@ -219,7 +220,11 @@ func (w *Writer) writeInodes(t *table) error {
 			return err
 		}
 	}
-	return w.pad(int64(len(t.inodes)) * inodeSize)
+	// erofs-utils looks for attributes behind the last inode, even where there are none.
+	if _, err := w.buf.Write(make([]byte, attrHeader)); err != nil {
+		return err
+	}
+	return w.pad(int64(len(t.inodes))*inodeSize + attrHeader)
 }
 
 // inode encodes n in the extended form, contents flat and plain.
