@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/control"
@@ -83,8 +84,13 @@ func (h *house) openEngine(ctx context.Context) (err error) {
 
 func (h *house) openImages(context.Context) (err error) {
 	h.objects = &object.Store{Dir: h.path("objects")}
-	h.images, err = image.Open(image.Options{Dir: h.path("images"), Log: h.Log, RegistryHost: h.registryHost()})
+	h.images, err = image.Open(image.Options{Dir: h.path("images"), Log: h.Log, RegistryHost: h.registryHost(), Index: packageIndex()})
 	return err
+}
+
+// packageIndex is where installers find packages: what pip on this machine is told by its environment.
+func packageIndex() image.Index {
+	return image.Index{URL: os.Getenv("PIP_INDEX_URL"), Extra: strings.Fields(os.Getenv("PIP_EXTRA_INDEX_URL"))}
 }
 
 func (h *house) openSessions(context.Context) error {
