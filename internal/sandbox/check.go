@@ -135,6 +135,12 @@ func (p ProcessSpec) UserIDs() (uid, gid uint32, err error) {
 	return uint32(u), uint32(g), nil
 }
 
+// PausedError is what drivers answer who wants something of a paused sandbox that only a running one
+// can do: a moorage.Conflict.
+func PausedError() error {
+	return moorage.Errorf(moorage.Conflict, "the sandbox is paused; resume it first")
+}
+
 func invalid(format string, args ...any) error {
 	return moorage.Errorf(moorage.Invalid, format, args...)
 }

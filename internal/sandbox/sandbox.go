@@ -53,11 +53,23 @@ type Driver interface {
 type Sandbox interface {
 	Info() Info
 
+	// Relabel replaces the labels: a sandbox that was started ahead of need gets its owner's when
+	// it is handed over. List shows the new ones from then on.
+	Relabel(ctx context.Context, labels map[string]string) error
+
+	// Pause stops every process in the sandbox where it is. It then uses no CPU and keeps its
+	// memory and its open connections; what arrives on these waits. Pausing twice is pausing once.
+	Pause(ctx context.Context) error
+
+	// Resume lets the processes of a paused sandbox go on. It does nothing to one that runs.
+	Resume(ctx context.Context) error
+
 	// Dial opens a TCP connection to a port on the sandbox's own loopback.
-	// It fails at once while nothing listens there.
+	// It fails at once while nothing listens there, and with a moorage.Conflict while the sandbox is
+	// paused: nobody would answer.
 	Dial(ctx context.Context, port uint16) (net.Conn, error)
 
-	// Exec starts another process in the sandbox.
+	// Exec starts another process in the sandbox; in a paused one it is a moorage.Conflict.
 	Exec(ctx context.Context, cmd Command) (Process, error)
 
 	Stats(ctx context.Context) (Stats, error)
@@ -67,14 +79,15 @@ type Sandbox interface {
 	Wait(ctx context.Context) (Exit, error)
 
 	// Stop sends SIGTERM, waits up to grace for the process to go, kills what is left and removes
-	// every trace. Grace 0 kills at once. It may be called twice, and after the process ended.
+	// every trace. Grace 0 kills at once. It may be called twice, and after the process ended; a
+	// paused sandbox is resumed for its grace.
 	Stop(ctx context.Context, grace time.Duration) error
 }
 
 // Info is what a driver remembers of a sandbox for whoever finds it by List.
 type Info struct {
 	ID        string            `json:"id"`
-	Labels    map[string]string `json:"labels,omitempty"` // as given in Spec; never interpreted
+	Labels    map[string]string `json:"labels,omitempty"` // of the Spec, or of the last Relabel; never interpreted
 	LogDir    string            `json:"logDir"`
 	Engine    string            `json:"engine"` // driver name and build, such as "gvisor 3f9c…"
 	Isolation Isolation         `json:"isolation"`

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,10 @@ type box struct {
 	pidfd       *os.File
 	group       *cgroup.Group
 	gateway     *gateway.Gateway // nil without egress
+
+	mu      sync.Mutex // of info's labels
+	pausing sync.Mutex // of paused; held while that changes
+	paused  bool
 
 	stopping atomic.Bool
 	exit     sandbox.Exit  // set before done is closed
@@ -255,7 +260,11 @@ func (b *box) ended() bool {
 }
 
 // Info implements [sandbox.Sandbox].
-func (b *box) Info() sandbox.Info { return b.info }
+func (b *box) Info() sandbox.Info {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.info
+}
 
 // Dial implements [sandbox.Sandbox].
 func (b *box) Dial(ctx context.Context, port uint16) (net.Conn, error) {
@@ -269,7 +278,7 @@ func (b *box) Dial(ctx context.Context, port uint16) (net.Conn, error) {
 
 // DialFile is Dial for whoever passes the connection on to another process.
 func (b *box) DialFile(ctx context.Context, port uint16) (*os.File, error) {
-	if err := errors.Join(ctx.Err(), b.alive()); err != nil {
+	if err := errors.Join(ctx.Err(), b.running()); err != nil {
 		return nil, err
 	}
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -320,7 +329,7 @@ func (b *box) Stop(ctx context.Context, grace time.Duration) error {
 		return nil
 	}
 	b.stopping.Store(true)
-	if grace > 0 && b.signal(ctx, 0, unix.SIGTERM) == nil {
+	if grace > 0 && b.Resume(ctx) == nil && b.signal(ctx, 0, unix.SIGTERM) == nil {
 		gone, cancel := context.WithTimeout(ctx, grace)
 		defer cancel()
 		if _, err := b.Wait(gone); err == nil {

@@ -24,7 +24,7 @@ func (b *box) Exec(ctx context.Context, cmd sandbox.Command) (sandbox.Process, e
 
 // ExecFiles starts a command on files that the caller opened, and closes none of them.
 func (b *box) ExecFiles(ctx context.Context, cmd sandbox.Command, stdio [3]*os.File) (sandbox.Process, error) {
-	if err := errors.Join(ctx.Err(), b.alive(), cmd.Check()); err != nil {
+	if err := errors.Join(ctx.Err(), b.running(), cmd.Check()); err != nil {
 		return nil, err
 	}
 	args, err := b.execArgs(cmd, stdio)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -31,6 +32,10 @@ type box struct {
 	cmd    *exec.Cmd
 	group  *cgroup.Group
 	output *journal.Writer
+
+	mu      sync.Mutex // of info's labels
+	pausing sync.Mutex // of paused; held while that changes
+	paused  bool
 
 	stopping atomic.Bool
 	exit     sandbox.Exit  // set before done is closed
@@ -203,11 +208,15 @@ func (b *box) alive() error {
 }
 
 // Info implements [sandbox.Sandbox].
-func (b *box) Info() sandbox.Info { return b.info }
+func (b *box) Info() sandbox.Info {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.info
+}
 
 // Dial implements [sandbox.Sandbox].
 func (b *box) Dial(ctx context.Context, port uint16) (net.Conn, error) {
-	if err := b.alive(); err != nil {
+	if err := b.running(); err != nil {
 		return nil, err
 	}
 	host, err := b.hostPort(port)
@@ -238,7 +247,7 @@ func (b *box) Exec(ctx context.Context, cmd sandbox.Command) (sandbox.Process, e
 
 // ExecFiles starts a command on files that the caller opened, and closes none of them.
 func (b *box) ExecFiles(ctx context.Context, cmd sandbox.Command, stdio [3]*os.File) (sandbox.Process, error) {
-	if err := errors.Join(ctx.Err(), b.alive(), cmd.Check()); err != nil {
+	if err := errors.Join(ctx.Err(), b.running(), cmd.Check()); err != nil {
 		return nil, err
 	}
 	c := b.command(cmd.Args, cmd.Env, cmd.Dir)
@@ -251,18 +260,18 @@ func (b *box) ExecFiles(ctx context.Context, cmd sandbox.Command, stdio [3]*os.F
 		c.Wait()
 		return nil, err
 	}
-	return running{c}, nil
+	return execed{c}, nil
 }
 
-// running is a command that Exec started.
-type running struct{ cmd *exec.Cmd }
+// execed is a command that Exec started.
+type execed struct{ cmd *exec.Cmd }
 
-func (r running) Wait() (sandbox.Exit, error) {
+func (r execed) Wait() (sandbox.Exit, error) {
 	r.cmd.Wait()
 	return exitOf(r.cmd.ProcessState.Sys().(syscall.WaitStatus)), nil
 }
 
-func (r running) Kill() error {
+func (r execed) Kill() error {
 	if err := r.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -302,7 +311,7 @@ func (b *box) Stop(ctx context.Context, grace time.Duration) error {
 		return nil
 	}
 	b.stopping.Store(true)
-	if grace > 0 && b.cmd.Process.Signal(unix.SIGTERM) == nil {
+	if grace > 0 && b.Resume(ctx) == nil && b.cmd.Process.Signal(unix.SIGTERM) == nil {
 		gone, cancel := context.WithTimeout(ctx, grace)
 		defer cancel()
 		if _, err := b.Wait(gone); err == nil {

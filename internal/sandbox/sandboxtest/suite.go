@@ -75,6 +75,12 @@ func Run(t *testing.T, d sandbox.Driver, f Fixture) {
 		{"MountsReachTheHostAndOnlyAsAllowed", s.mounts},
 		{"StatsCount", s.stats},
 		{"ManyAtOnce", s.manyAtOnce},
+		{"LabelsAreReplaced", s.relabel},
+		{"APausedSandboxUsesNoProcessorAndKeepsItsMemory", s.pause},
+		{"APausedSandboxTakesNoConnectionAndNoCommand", s.pausedRefuses},
+		{"AnOpenConnectionOutlivesAPause", s.pauseHoldsConnections},
+		{"StopEndsAPausedSandbox", s.stopPaused},
+		{"PausesAndResumesAtOnceDoNotMix", s.pauseRaces},
 	} {
 		t.Run(test.name, test.run)
 	}

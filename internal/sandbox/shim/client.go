@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -237,14 +238,40 @@ func Shutdown(ctx context.Context, dir string) error {
 
 // remote is a sandbox in a shim.
 type remote struct {
-	dir  string // of its shim
-	info sandbox.Info
+	dir  string       // of its shim
+	info sandbox.Info // its labels belong to mu
 
 	mu   sync.Mutex
 	exit *sandbox.Exit // once known
 }
 
-func (r *remote) Info() sandbox.Info { return r.info }
+func (r *remote) Info() sandbox.Info {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.info
+}
+
+// Relabel implements [sandbox.Sandbox]. The shim keeps the labels for as long as the sandbox lives.
+func (r *remote) Relabel(ctx context.Context, labels map[string]string) error {
+	if err := r.tell(ctx, request{Op: opRelabel, Labels: labels}); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.info.Labels = maps.Clone(labels)
+	return nil
+}
+
+func (r *remote) Pause(ctx context.Context) error  { return r.tell(ctx, request{Op: opPause}) }
+func (r *remote) Resume(ctx context.Context) error { return r.tell(ctx, request{Op: opResume}) }
+
+// tell sends a request that is answered by no more than whether it failed. Sandboxes of a build that
+// knows no such request are moorage.Unsupported.
+func (r *remote) tell(ctx context.Context, req request) error {
+	req.ID = r.info.ID
+	_, _, err := call(ctx, r.dir, req)
+	return gone(err)
+}
 
 func (r *remote) Dial(ctx context.Context, port uint16) (net.Conn, error) {
 	_, files, err := call(ctx, r.dir, request{Op: opDial, ID: r.info.ID, Port: port})

@@ -168,8 +168,22 @@ func (s *server) handle(c *net.UnixConn, req request, files []*os.File) error {
 		return s.wait(c, r)
 	case opStop:
 		return s.stop(ctx, c, r, req.Grace)
+	case opPause:
+		return done(c, r.sandbox.Pause(ctx))
+	case opResume:
+		return done(c, r.sandbox.Resume(ctx))
+	case opRelabel:
+		return done(c, r.sandbox.Relabel(ctx, req.Labels))
 	}
 	return moorage.Errorf(moorage.Unsupported, "this shim knows no request %q", req.Op)
+}
+
+// done answers a request that has no more to say than whether it failed.
+func done(c *net.UnixConn, err error) error {
+	if err != nil {
+		return err
+	}
+	return send(c, reply{})
 }
 
 // attach counts a client until its connection ends.

@@ -16,7 +16,8 @@ import (
 )
 
 // protocol is the version of what follows. A shim outlives the build that wrote it, so a change
-// that an older shim would misread needs a new number, and a client that speaks both.
+// that an older shim would misread needs a new number, and a client that speaks both. A new request
+// needs none: a shim answers one that it does not know with moorage.Unsupported.
 const protocol = 1
 
 const (
@@ -36,6 +37,9 @@ const (
 	opStats    = "stats"
 	opWait     = "wait"
 	opStop     = "stop"
+	opPause    = "pause"
+	opResume   = "resume"
+	opRelabel  = "relabel" // carries the labels
 	opShutdown = "shutdown"
 )
 
@@ -47,6 +51,8 @@ type request struct {
 	Port     uint16        `json:"port,omitempty"`
 	Command  *command      `json:"command,omitempty"`
 	Grace    time.Duration `json:"grace,omitempty"`
+
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // command is a sandbox.Command without its readers and writers, which go as descriptors.

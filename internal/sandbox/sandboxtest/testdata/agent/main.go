@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -81,6 +82,8 @@ func serve() {
 		"/print":  printLine,
 		"/fork":   fork,
 		"/count":  count,
+		"/spin":   spin,
+		"/spun":   spun,
 		"/proc": func(func(string) string) (string, error) {
 			return fmt.Sprint(runtime.NumCPU(), os.Getuid(), os.Getgid()), nil
 		},
@@ -233,6 +236,20 @@ func count(func(string) string) (string, error) {
 	}
 	return strconv.Itoa(n), err
 }
+
+var turns atomic.Int64
+
+// spin keeps a processor busy from now on, counting.
+func spin(func(string) string) (string, error) {
+	go func() {
+		for {
+			turns.Add(1)
+		}
+	}()
+	return "", nil
+}
+
+func spun(func(string) string) (string, error) { return strconv.FormatInt(turns.Load(), 10), nil }
 
 func tryMount(func(string) string) (string, error) {
 	if err := syscall.Mount("tmpfs", "/tmp", "tmpfs", 0, ""); err != nil {
