@@ -11,7 +11,7 @@ run() { # run DIR ARGS...
 	local dir=$1
 	shift
 	(cd "$dir" && go test -v -timeout 20m "$@") 2>&1 | tee -a "$log" |
-		{ grep -E '^(ok|FAIL|panic|\?)|^\s*--- FAIL|_test\.go:[0-9]+:' || true; } || status=1
+		{ grep -E '^(ok|FAIL|panic)|^\s*--- FAIL' || true; } || status=1
 }
 
 unformatted=$(gofmt -l $(git ls-files '*.go'))
@@ -22,6 +22,12 @@ for module in agent internal/aws/gen internal/aws/compat compat hostile bench ex
 	run "$module" ./...
 done
 GOWORK=off run agent/otel ./... # outside the workspace: its dependencies are not the server's
+
+if grep -qE '^\s*--- FAIL|^panic' "$log"; then
+	echo
+	echo "What the failing tests said:"
+	awk '/^=== (RUN|CONT|NAME)/ { said = "" } { said = said "\n" $0 } /--- FAIL|^panic|^FAIL/ { print said; said = "" }' "$log" | tail -n 400
+fi
 
 echo
 echo "Skipped, and why:"
