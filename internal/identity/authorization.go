@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/moorage-dev/moorage"
 )
 
 const algorithm = "AWS4-HMAC-SHA256"
@@ -82,6 +84,9 @@ func (a *authorization) parseHeaderForm(r *http.Request, header string) error {
 		return scope{}.refuse(malformed, "The Authorization header is longer than %d bytes.", maxAuthorization)
 	}
 	scheme, rest, _ := strings.Cut(header, " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		return moorage.Errorf(moorage.Denied, "Authorization method mismatch. The agent is configured for a different authorization method than what was used in your request. Check the agent's authorization configuration and ensure your request uses the matching method (OAuth or SigV4)")
+	}
 	if scheme != algorithm {
 		return scope{}.refuse(noCredentials, "Missing Authentication Token: the Authorization header is not an %s signature.", algorithm)
 	}

@@ -371,7 +371,7 @@ func TestVerify_namesWhatIsWrong(t *testing.T) {
 		exception string
 	}{
 		"not signed":       {change: func(r *http.Request) { r.Header.Del("Authorization") }, code: unauthenticated, exception: "MissingAuthenticationTokenException"},
-		"bearer token":     {change: func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, code: unauthenticated, exception: "MissingAuthenticationTokenException"},
+		"bearer token":     {change: func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, code: moorage.Denied},
 		"signed twice":     {change: func(r *http.Request) { r.Header.Add("Authorization", r.Header.Get("Authorization")) }, code: moorage.Invalid, exception: "IncompleteSignatureException"},
 		"header and query": {change: func(r *http.Request) { r.URL.RawQuery = "X-Amz-Signature=0" }, code: moorage.Invalid, exception: "IncompleteSignatureException"},
 		"half a signature": {change: func(r *http.Request) { authorization(r, func(s string) string { return s[:len(s)-3] }) }, code: moorage.Invalid, exception: "IncompleteSignatureException"},
