@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/invoke"
@@ -63,6 +64,11 @@ func (h handlers) call(ctx context.Context, in *InvokeAgentRuntimeInput) (*Invok
 }
 
 func (h handlers) command(ctx context.Context, in *InvokeAgentRuntimeCommandInput) (*InvokeAgentRuntimeCommandOutput, error) {
+	// The service model leaves this rule to its text. Source: AgentCore API reference, InvokeAgentRuntimeCommandRequestBody.
+	if t := in.Body.Timeout; t != nil && (*t < 1 || *t > 3600) {
+		message := "Value at 'body.timeout' failed to satisfy constraint: Member must be between 1 and 3600"
+		return nil, &moorage.Error{Code: moorage.Invalid, Message: message, Fields: []moorage.Field{{Name: "body.timeout", Message: message}}}
+	}
 	command, err := h.invoke.Command(ctx, invoke.Address{
 		Runtime: in.AgentRuntimeArn, Account: value(in.AccountId), Qualifier: value(in.Qualifier),
 		SessionID: value(in.RuntimeSessionId), Owner: owner(ctx, ""),
