@@ -51,22 +51,22 @@ func install(executable, engineDir string) error {
 }
 
 // linkOrCopy takes no copy where the file system can share one. Builds replace their output, they
-// do not write into it.
+// do not write into it. An engine runs as a user of its own, so the file is for everybody to execute.
 func linkOrCopy(from, to string) error {
-	if os.Link(from, to) == nil {
-		return nil
-	}
 	src, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o700)
+	if info, err := src.Stat(); err == nil && info.Mode().Perm()&0o005 == 0o005 && os.Link(from, to) == nil {
+		return nil
+	}
+	dst, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(dst, src)
-	return errors.Join(err, dst.Close())
+	return errors.Join(err, dst.Chmod(0o755), dst.Close()) // whatever the umask
 }
 
 // start runs a shim on an engine directory and returns once it listens, or says why it cannot.
