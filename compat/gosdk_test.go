@@ -2,10 +2,14 @@ package compat
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
@@ -86,6 +90,59 @@ func TestGoSDK_cancelledCallReachesTheAgent(t *testing.T) {
 	if !saw.Disconnected {
 		t.Error("the agent went on streaming after its caller left")
 	}
+}
+
+// The agent reads the body in fits, so that every buffer on its way is full at some time.
+func TestGoSDK_largeBodyReachesASlowAgentWhole(t *testing.T) {
+	a := shared(t).deployed(t, probe)
+	session := newSession(t)
+	sent := bytes.Repeat([]byte("0123456789abcdef~"), 20<<20/17)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	answer, err := a.server.data().InvokeAgentRuntime(ctx, &data.InvokeAgentRuntimeInput{
+		AgentRuntimeArn: &a.arn, RuntimeSessionId: &session, ContentType: aws.String("application/x-late"), Payload: sent,
+	})
+	if err != nil {
+		t.Fatalf("the agent, which answers with the body once it has all of it, did not answer: %v", err)
+	}
+	defer answer.Response.Close()
+	got, err := io.ReadAll(answer.Response)
+	if err != nil || !bytes.Equal(got, sent) {
+		t.Fatalf("%d of %d bytes came back, the first wrong one at %d (%v)", len(got), len(sent), firstDifference(got, sent), err)
+	}
+}
+
+// A caller that reads slowly loses nothing.
+func TestGoSDK_slowReaderGetsEverything(t *testing.T) {
+	a := shared(t).deployed(t, probe)
+	session := newSession(t)
+	const size = 30_000_000 / 251 * 251
+	answer, err := a.open(t.Context(), session, fmt.Sprintf(`{"op":"blob","size":%d}`, size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Close()
+	for range 5 { // the answer waits meanwhile, and fills all that is between
+		a.state(t, session)
+	}
+	got, err := io.ReadAll(answer)
+	want := make([]byte, 251)
+	for i := range want {
+		want[i] = byte(i)
+	}
+	want = bytes.Repeat(want, size/251)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d of %d bytes came, the first wrong one at %d (%v)", len(got), size, firstDifference(got, want), err)
+	}
+}
+
+func firstDifference(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
 }
 
 func TestGoSDK_runsACommand(t *testing.T) {

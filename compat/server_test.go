@@ -198,6 +198,10 @@ func (s *server) cli(ctx context.Context, args ...string) (stdout string, err er
 	return out.String(), nil
 }
 
+// goneLimit is how long the last process may take from letting go of its lock, for which down waits,
+// to its end.
+const goneLimit = 3 * time.Second
+
 // down runs `moorage down` and returns an error that lists whatever is left after it.
 func (s *server) down() error {
 	traces := s.traces()
@@ -214,11 +218,7 @@ func (s *server) down() error {
 			return fmt.Errorf("the server still ran 10 s after moorage down")
 		}
 	}
-	left, err := traces.left()
-	if err == nil && len(left) > 0 {
-		err = fmt.Errorf("after moorage down there is still:\n%s", strings.Join(left, "\n"))
-	}
-	return err
+	return traces.awaitNone(goneLimit)
 }
 
 // remove forgets the directory. Call it after down.

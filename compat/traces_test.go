@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // traces is what a server's directory leaves on the machine while it is in use.
@@ -29,6 +30,24 @@ func (s *server) traces() traces {
 		}
 	}
 	return t
+}
+
+// awaitNone returns an error that lists what is still left after limit.
+func (t traces) awaitNone(limit time.Duration) error {
+	deadline := time.After(limit)
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		left, err := t.left()
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		select {
+		case <-poll.C:
+		case <-deadline:
+			return fmt.Errorf("still there %s after moorage down:\n%s", limit, strings.Join(left, "\n"))
+		}
+	}
 }
 
 // left lists the processes, mounts and control groups of the directory that are still there.

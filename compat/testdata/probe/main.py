@@ -3,13 +3,16 @@
 POST /invocations with {"op": "..."}; anything that is not JSON comes back as it was sent.
 """
 
+import array
 import base64
+import fcntl
 import http.client
 import json
 import os
 import signal
 import socket
 import sys
+import termios
 import threading
 import time
 import urllib.error
@@ -111,8 +114,9 @@ class Probe(BaseHTTPRequestHandler):
 
     def do_POST(self):
         global count
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
         content_type = self.headers.get("Content-Type")
+        body = self.read_in_fits(length) if content_type == "application/x-late" else self.rfile.read(length)
         if content_type and "json" not in content_type:
             return self.answer(200, body, content_type)
         with lock:
@@ -126,7 +130,25 @@ class Probe(BaseHTTPRequestHandler):
             return self.answer(request["code"], b'{"secret": "for the owner only"}')
         if op in ("stream", "hang"):
             return self.stream(op == "hang")
+        if op == "blob":
+            return self.answer(200, bytes(range(251)) * (request["size"] // 251), "application/octet-stream")
         self.reply(OPERATIONS[op](request))
+
+    def read_in_fits(self, length):
+        """Reads some megabytes as fast as they come and then nothing until no more arrive, again and
+        again: every buffer on the way is empty at one time and full at another."""
+        body = b""
+        while len(body) < length:
+            body += self.rfile.read(min(4_000_000, length - len(body)))
+            self.await_standstill()
+        return body
+
+    def await_standstill(self):
+        queued, waiting = -1, array.array("i", [0])
+        while waiting[0] != queued:
+            queued = waiting[0]
+            time.sleep(0.1)
+            fcntl.ioctl(self.connection, termios.FIONREAD, waiting)
 
     def stream(self, hang):
         """Three events; the second and third leave only after another call released them. A hang
