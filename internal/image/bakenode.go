@@ -12,7 +12,10 @@ func (b *bake) addNode(t toolchain) error {
 	if err := b.program("/usr/local/bin/node", t.Exe); err != nil {
 		return err
 	}
-	for _, f := range t.Files { // distributions move parts of Node's own library out of its executable
+	for _, f := range t.Files {
+		if !path.IsAbs(f) {
+			continue // inside the executable; distributions move some out of it
+		}
 		if err := b.file(f, f); err != nil {
 			return err
 		}

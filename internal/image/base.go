@@ -21,7 +21,7 @@ type baked struct {
 // bakedBase returns the root that holds this machine's interpreter, baked when there is none yet
 // or when the interpreter, the C library or the certificates of the machine changed since.
 func (s *Store) bakedBase(ctx context.Context, l language) (foundation, error) {
-	t, err := l.find(ctx)
+	t, err := s.find(ctx, l)
 	if err != nil {
 		return foundation{}, err
 	}
@@ -53,11 +53,11 @@ func (s *Store) bakedBase(ctx context.Context, l language) (foundation, error) {
 	return foundation{digest: known.Digest, prefix: known.Prefix, apply: apply}, nil
 }
 
-func (l language) find(ctx context.Context) (toolchain, error) {
+func (s *Store) find(ctx context.Context, l language) (toolchain, error) {
 	if l.python() {
-		return findPython(ctx, l.version)
+		return s.probes.findPython(ctx, l.version)
 	}
-	return findNode(ctx, l.version)
+	return s.probes.findNode(ctx, l.version)
 }
 
 func baseEnv(prefix string) []string {

@@ -2,10 +2,12 @@ package image
 
 import (
 	"archive/zip"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -47,16 +49,55 @@ func openStore(t testing.TB, opts Options) *Store {
 	return s
 }
 
+// openBaked opens a store that has the Python base already: baking it takes seconds.
+func openBaked(t testing.TB, opts Options) *Store {
+	t.Helper()
+	needPython(t)
+	s := openStore(t, opts)
+	layers, err := filepath.Glob(bakeOnce() + "/layers/base-*")
+	if err != nil || len(layers) == 0 {
+		t.Fatalf("no base: %v", err)
+	}
+	for _, l := range layers {
+		if err := os.Link(l, s.path("layers", filepath.Base(l))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+var bakeOnce = sync.OnceValue(func() string {
+	s, err := Open(Options{Dir: bakedDir})
+	if err == nil {
+		_, err = s.bakedBase(context.Background(), languages["PYTHON_3_11"])
+	}
+	if err != nil {
+		panic(err)
+	}
+	return bakedDir
+})
+
+var bakedDir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if bakedDir, err = os.MkdirTemp("", "moorage-image"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(bakedDir)
+	os.Exit(code)
+}
+
 func needPython(t testing.TB) {
 	t.Helper()
-	if _, err := findPython(t.Context(), "3.11"); err != nil {
+	if _, err := new(prober).findPython(t.Context(), "3.11"); err != nil {
 		t.Skip("Python 3.11: ", err)
 	}
 }
 
 func TestCode_runsInItsRoot(t *testing.T) {
-	needPython(t)
-	s := openStore(t, Options{})
+	s := openBaked(t, Options{})
 	code := Code{Zip: writeZip(t, map[string]string{"main.py": hello}), Runtime: "PYTHON_3_11", EntryPoint: []string{"main.py"}}
 	for range 3 {
 		began := time.Now()

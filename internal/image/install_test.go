@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -78,11 +79,10 @@ func (c *chroot) Run(ctx context.Context, b Build) (Outcome, error) {
 }
 
 func TestCode_installsDependencies(t *testing.T) {
-	needPython(t)
 	if os.Geteuid() != 0 {
 		t.Skip("chroot: needs root")
 	}
-	s := openStore(t, Options{Index: Index{URL: serveIndex(t)}})
+	s := openBaked(t, Options{Index: Index{URL: serveIndex(t)}})
 	main := "import greet\nprint(greet.hello(), greet.__cached__)\n"
 	foreign := wheel("1.0", "cp311-cp311-manylinux_2_17_"+machines[map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]], "hello from elsewhere")
 	foreign["main.py"] = main
@@ -124,8 +124,7 @@ func TestCode_installsDependencies(t *testing.T) {
 }
 
 func TestBase_holdsNothingElseOfTheHost(t *testing.T) {
-	needPython(t)
-	s := openStore(t, Options{})
+	s := openBaked(t, Options{})
 	a, err := s.Code(t.Context(), Code{Zip: writeZip(t, map[string]string{"main.py": ""}), Runtime: "PYTHON_3_11", EntryPoint: []string{"main.py"}}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +149,20 @@ func TestBase_holdsNothingElseOfTheHost(t *testing.T) {
 	}
 	if passwd := got["/etc/passwd"]; strings.Count(passwd, "\n") != 2 {
 		t.Errorf("/etc/passwd is %q", passwd)
+	}
+}
+
+// Without the bytecode of the base, every start would compile what it imports.
+func TestBase_startsFromBytecode(t *testing.T) {
+	s := openBaked(t, Options{})
+	a, err := s.Code(t.Context(), Code{Zip: writeZip(t, map[string]string{"main.py": ""}), Runtime: "PYTHON_3_11", EntryPoint: []string{"main.py"}}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Config.Args = []string{"python", "-v", "-c", "import asyncio, decimal, email.message, http.client, json, pip._internal.cli.main"}
+	out := runInRoot(t, a)
+	if regexp.MustCompile(`code object from '[^']*\.py'`).MatchString(out) || !strings.Contains(out, "json/__pycache__/__init__.cpython-311.pyc matches") {
+		t.Errorf("modules were compiled:\n%s", out)
 	}
 }
 

@@ -65,6 +65,7 @@ type Store struct {
 	registry *registry
 	network  http.RoundTripper
 	flights  flights
+	probes   prober
 	sweeping sync.RWMutex // held for reading by every build
 }
 

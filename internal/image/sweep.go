@@ -76,6 +76,9 @@ func (s *Store) sweepArtifacts(keep func(string) bool, out *Removed) error {
 		if err := remove(image, out); err != nil {
 			return err
 		}
+		if err := os.RemoveAll(strings.TrimSuffix(image, ".erofs") + ".dir"); err != nil {
+			return err
+		}
 		out.Artifacts = append(out.Artifacts, "sha256:"+hex)
 	}
 	return nil

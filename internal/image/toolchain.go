@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -32,10 +33,10 @@ type toolchain struct {
 const probeTime = 10 * time.Second
 
 // findPython returns the newest patch release of the given version ("3.11") on this machine.
-func findPython(ctx context.Context, version string) (toolchain, error) {
+func (p *prober) findPython(ctx context.Context, version string) (toolchain, error) {
 	home, _ := os.UserHomeDir()
 	exe := "python" + version
-	return find(ctx, "Python "+version, version+".", pythonProbe, []string{
+	return p.find(ctx, "Python "+version, version+".", pythonProbe, []string{
 		"/usr/local/bin/" + exe, "/usr/bin/" + exe,
 		filepath.Join(home, ".pyenv/versions", version+".*", "bin", exe),
 		filepath.Join(os.Getenv("PYENV_ROOT"), "versions", version+".*", "bin", exe),
@@ -47,9 +48,9 @@ func findPython(ctx context.Context, version string) (toolchain, error) {
 }
 
 // findNode returns the newest release of the given major version ("22") on this machine.
-func findNode(ctx context.Context, version string) (toolchain, error) {
+func (p *prober) findNode(ctx context.Context, version string) (toolchain, error) {
 	home, _ := os.UserHomeDir()
-	return find(ctx, "Node.js "+version, version+".", nodeProbe, []string{
+	return p.find(ctx, "Node.js "+version, version+".", nodeProbe, []string{
 		"/usr/local/bin/node", "/usr/bin/node",
 		filepath.Join(home, ".nvm/versions/node/v"+version+".*", "bin/node"),
 		filepath.Join(home, ".local/share/fnm/node-versions/v"+version+".*", "installation/bin/node"),
@@ -65,11 +66,11 @@ func onPath(exe string) string {
 }
 
 // find asks every executable that matches a pattern, and says which versions there were if none fits.
-func find(ctx context.Context, name, version string, probe func(context.Context, string) (toolchain, error), patterns []string) (toolchain, error) {
+func (p *prober) find(ctx context.Context, name, version string, probe []string, patterns []string) (toolchain, error) {
 	var fit []toolchain
 	var others []string
 	for _, exe := range matches(patterns) {
-		t, err := probe(ctx, exe)
+		t, err := p.ask(ctx, exe, probe)
 		switch {
 		case err != nil: // a pyenv shim without a version, say
 		case strings.HasPrefix(t.Version, version):
@@ -84,7 +85,7 @@ func find(ctx context.Context, name, version string, probe func(context.Context,
 	if len(fit) == 0 {
 		return toolchain{}, missing(name, others)
 	}
-	return slices.MaxFunc(fit, func(a, b toolchain) int { return cmp.Compare(patch(a), patch(b)) }), nil
+	return slices.MaxFunc(fit, func(a, b toolchain) int { return cmp.Compare(release(a), release(b)) }), nil
 }
 
 func missing(name string, others []string) error {
@@ -93,12 +94,15 @@ func missing(name string, others []string) error {
 		found = " (it has " + strings.Join(others, ", ") + ")"
 	}
 	return moorage.Errorf(moorage.Unsupported,
-		"this machine has no %s%s; install it for the server's user, with its development files left out, or deploy a container image", name, found)
+		"this machine has no %s%s; install it (by the distribution, pyenv, uv, nvm or on PATH) or deploy a container image", name, found)
 }
 
-// patch is the last number of a version.
-func patch(t toolchain) int {
-	n, _ := strconv.Atoi(t.Version[strings.LastIndex(t.Version, ".")+1:])
+// release orders versions that agree in their first number, or in their first two.
+func release(t toolchain) (n int) {
+	for part := range strings.SplitSeq(t.Version, ".") {
+		i, _ := strconv.Atoi(part) // "0rc1" counts as 0
+		n = n*10_000 + i
+	}
 	return n
 }
 
@@ -132,20 +136,48 @@ print(json.dumps({
     "stdlib": os.path.realpath(os.path.dirname(os.__file__)), "site": sysconfig.get_path("purelib", vars=at),
     "tag": sys.implementation.cache_tag, "magic": importlib.util.MAGIC_NUMBER.hex(), "cafile": cafile}))`
 
-func pythonProbe(ctx context.Context, exe string) (toolchain, error) {
-	return ask(ctx, exe, "-I", "-S", "-c", pythonFacts)
-}
+var pythonProbe = []string{"-I", "-S", "-c", pythonFacts}
 
 const nodeFacts = `
 const v = process.config.variables
 console.log(JSON.stringify({version: process.versions.node, exe: process.execPath,
   prefix: require("path").dirname(require("path").dirname(process.execPath)), files: v.node_builtin_shareable_builtins || []}))`
 
-func nodeProbe(ctx context.Context, exe string) (toolchain, error) {
-	return ask(ctx, exe, "-e", nodeFacts)
+var nodeProbe = []string{"-e", nodeFacts}
+
+// prober asks interpreters about themselves, each once as long as its file is the same.
+type prober struct {
+	mu    sync.Mutex
+	known map[string]answer // by path, size and time
 }
 
-func ask(ctx context.Context, exe string, args ...string) (t toolchain, err error) {
+type answer struct {
+	toolchain
+	err error
+}
+
+func (p *prober) ask(ctx context.Context, exe string, args []string) (toolchain, error) {
+	info, err := os.Stat(exe)
+	if err != nil {
+		return toolchain{}, err
+	}
+	key := fmt.Sprint(exe, info.Size(), info.ModTime())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a, ok := p.known[key]; ok {
+		return a.toolchain, a.err
+	}
+	t, err := ask(ctx, exe, args)
+	if ctx.Err() == nil {
+		if p.known == nil {
+			p.known = map[string]answer{}
+		}
+		p.known[key] = answer{t, err}
+	}
+	return t, err
+}
+
+func ask(ctx context.Context, exe string, args []string) (t toolchain, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, exe, args...)

@@ -102,8 +102,7 @@ func TestUnzip_boundsTheListOfFiles(t *testing.T) {
 }
 
 func TestCode_refuses(t *testing.T) {
-	needPython(t)
-	s := openStore(t, Options{Limits: Limits{ZipBytes: 4096, CodeBytes: 10_000}})
+	s := openBaked(t, Options{Limits: Limits{ZipBytes: 4096, CodeBytes: 10_000}})
 	ok := writeZip(t, map[string]string{"main.py": ""})
 	noise := make([]byte, 5000)
 	for i := range noise {
@@ -129,7 +128,7 @@ func TestCode_refuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.want == moorage.Unsupported && tc.code.Runtime == "PYTHON_3_14" {
-				if _, err := findPython(t.Context(), "3.14"); err == nil {
+				if _, err := s.probes.findPython(t.Context(), "3.14"); err == nil {
 					t.Skip("this machine has Python 3.14")
 				}
 			}
