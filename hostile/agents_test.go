@@ -35,7 +35,7 @@ var misbehaviours = []struct {
 	{"allocation without end", map[string]any{"op": "allocate"}, func(t *testing.T, _ *server, a answer) {
 		wantFault(t, a, 424, "RuntimeClientError", "out of memory")
 	}},
-	{"full root", map[string]any{"op": "fill", "text": "/filler", "bytes": 4 << 30}, noSpace},
+	{"full home", map[string]any{"op": "fill", "text": "/var/tmp/filler", "bytes": 4 << 30}, noSpace},
 	{"full tmp", map[string]any{"op": "fill", "text": "/tmp/filler", "bytes": 4 << 30}, noSpace},
 	{"full shared memory", map[string]any{"op": "fill", "text": "/dev/shm/filler", "bytes": 4 << 30}, noSpace},
 	{"flood of logs", map[string]any{"op": "log", "bytes": logFlood()}, func(t *testing.T, s *server, a answer) {
@@ -55,7 +55,7 @@ var misbehaviours = []struct {
 		wantFault(t, a, 424, "RuntimeClientError", "9")
 	}},
 	{"huge headers", map[string]any{"op": "large-headers", "bytes": 32 << 20}, func(t *testing.T, _ *server, a answer) {
-		wantFault(t, a, 424, "RuntimeClientError", "header")
+		wantFault(t, a, 424, "RuntimeClientError")
 	}},
 	{"answer over the limit", map[string]any{"op": "large-answer", "bytes": 105_000_000}, func(t *testing.T, _ *server, a answer) {
 		if a.status == 200 && a.err == nil || len(a.body) > 101_000_000 {
@@ -205,6 +205,29 @@ func TestAgents_ignoringSIGTERM(t *testing.T) {
 		t.Error("stop:", a)
 	}
 	t.Log("stopped in", a.took)
+}
+
+// A large answer meets full buffers all the way, and must come whole every time. It is slow, and it
+// has found calls that hang for ever: the last bytes stayed in the sandbox.
+func TestAgents_largeAnswersComeWhole(t *testing.T) {
+	if !slowTests {
+		t.Skip("MOORAGE_SLOW is not set")
+	}
+	s := startServer(t, "")
+	wild, err := s.deployWild(t, "wild", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := newSession()
+	const size, calls = 100_000_000, 100
+	for i := range calls {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		a := s.tell(ctx, wild, session, map[string]any{"op": "large-answer", "bytes": size})
+		cancel()
+		if a.err != nil || len(a.body) != size {
+			t.Errorf("call %d: %d of %d bytes: %v", i, len(a.body), size, a.err)
+		}
+	}
 }
 
 // What an agent does as it starts is told by the deployment.

@@ -236,7 +236,8 @@ func one(name string, mode fs.FileMode, data string) func(*testing.T) []byte {
 	return func(t *testing.T) []byte { return zipOf(t, zipEntry{name, mode, []byte(data)}) }
 }
 
-// A requirement that is a path runs its setup.py: inside a sandbox, where the host is not.
+// A requirement that is a path runs its build: inside a sandbox, where the host is not. The build
+// backend is the package's own, so that it runs without a package index.
 func TestArtifacts_setupThatAttacks(t *testing.T) {
 	s := startServer(t, "")
 	n := s.newNeighbour(t)
@@ -269,8 +270,9 @@ sys.exit("setup.py was here, on " + os.uname().release + ", and found " + str(fo
 `, files, addresses, canary)
 	o := s.createCode(t, "setup", zipOf(t,
 		zipEntry{"requirements.txt", 0o644, []byte("./evil\n")}, zipEntry{"evil/setup.py", 0o644, []byte(attack)},
+		zipEntry{"evil/pyproject.toml", 0o644, []byte("[build-system]\nrequires = []\nbuild-backend = \"setup\"\nbackend-path = [\".\"]\n[project]\nname = \"evil\"\nversion = \"1\"\n")},
 	))
-	wantFailed(t, s, o)
+	wantFailed(t, s, o, "setup.py was here")
 	if strings.Contains(o.FailureReason, "read /") || strings.Contains(o.FailureReason, "reached ") || strings.Contains(o.FailureReason, "saw process") {
 		t.Error("setup.py got out")
 	}
@@ -368,7 +370,7 @@ func TestArtifacts_hostileImages(t *testing.T) {
 				r.blobs[d] = append(bytes.Clone(data[:len(data)-1]), 'x')
 			}
 			return r
-		}, []string{"digest"}},
+		}, []string{"sha256"}},
 		{"layer_of_parents", func() http.Handler {
 			return imageOf(t, runtime.GOARCH, tarOf(t, tar.Header{Name: "../../escaped", Mode: 0o644, Typeflag: tar.TypeReg}))
 		}, nil},

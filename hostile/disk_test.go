@@ -1,8 +1,10 @@
 package hostile
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,16 +16,7 @@ import (
 // TestDisk_full gives the server a directory on a small disk and fills it. Nothing that was
 // acknowledged may be lost, refusals must say what is the matter, and all works again with space.
 func TestDisk_full(t *testing.T) {
-	const size = 400 << 20 // the binary itself is pinned there
-	disk := t.TempDir()
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
-		t.Skip("needs to mount a tmpfs:", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(disk, 0); err != nil {
-			t.Error("the directory is still in use:", err)
-		}
-	})
+	disk := smallDisk(t, 600<<20) // the binary itself is pinned there
 	s := startServer(t, filepath.Join(disk, "dir"))
 	n := s.newNeighbour(t)
 	filler := fillDisk(t, disk)
@@ -71,6 +64,32 @@ func TestDisk_full(t *testing.T) {
 	if arn, err := s.deployWild(t, "neighbour", ""); err != nil || arn != n.arn {
 		t.Errorf("what was acknowledged is gone: %q, %v", arn, err)
 	}
+}
+
+// smallDisk mounts an ext4 file system in a file.
+func smallDisk(t *testing.T, size int64) (dir string) {
+	t.Helper()
+	work, err := os.MkdirTemp("", "moorage-disk-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(work) })
+	file, dir := filepath.Join(work, "disk"), filepath.Join(work, "mnt")
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(file, nil, 0o600), os.Truncate(file, size)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"mkfs.ext4", "-q", "-F", file}, {"mount", "-o", "loop", file, dir}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("needs to mount a file: %s: %v %s", args[0], err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error("the directory is still in use:", err)
+			unix.Unmount(dir, unix.MNT_DETACH)
+		}
+	})
+	return dir
 }
 
 // fillDisk leaves no byte.

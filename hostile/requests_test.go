@@ -179,8 +179,8 @@ func TestRequests_framing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := s.send(t, request)
-			if name == "HTTP of tomorrow" || name == "HTTP/2 by prior contract" {
-				if a.err == nil && (a.status < 400 || a.status > 505) {
+			if name == "HTTP of tomorrow" || name == "HTTP/2 by prior contract" || name == "strange encoding" {
+				if a.err == nil && (a.status < 400 || a.status > 505) { // 501 and 505 are right here
 					t.Error(a)
 				}
 				return
@@ -244,8 +244,7 @@ func TestRequests_largeBodies(t *testing.T) {
 		}
 		req.ContentLength = overLimit
 		req.Header.Set("Expect", "100-continue")
-		req.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
-		if err := s.sign(req, "UNSIGNED-PAYLOAD"); err != nil {
+		if err := s.sign(req, hashOf([]byte("of a body that is never sent"))); err != nil {
 			t.Fatal(err)
 		}
 		a := s.do(req, nil)

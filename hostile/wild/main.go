@@ -51,7 +51,7 @@ func main() {
 	case "exit":
 		os.Exit(7)
 	case "never-bind":
-		select {}
+		time.Sleep(time.Hour)
 	case "bind-late":
 		time.Sleep(4 * time.Second)
 	}
