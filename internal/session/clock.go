@@ -5,11 +5,15 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
-	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/warm"
 )
 
-// pingMisses is how many health checks in a row an idle agent may leave unanswered.
-const pingMisses = 3
+// How many health checks in a row may stay unanswered. A single-threaded agent answers none while it
+// works, so one with a call or a socket open is never given up, and one that said it is busy late.
+const (
+	pingMisses = 3
+	busyMisses = 30
+)
 
 func (m *Manager) pingEvery() time.Duration {
 	if m.PingEvery > 0 {
@@ -18,39 +22,85 @@ func (m *Manager) pingEvery() time.Duration {
 	return 10 * time.Second
 }
 
-// nextCheck is how long until the session has to be looked at: the next ping, or a deadline before it.
+// check looks at the session from time to time and returns why it must end, or nil once ctx is done.
+func (m *Manager) check(ctx context.Context, s *live) error {
+	storage := storageWatch{pause: m.pingEvery()}
+	timer := time.NewTimer(m.nextCheck(s, time.Now()))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		if excess := storage.excess(m.Storage, s); excess != "" {
+			return endError("was ended: ", "%s", excess)
+		}
+		health, err := s.agent.Ping(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if reason := m.judge(s, health, err, time.Now()); reason != nil {
+			return reason
+		}
+		timer.Reset(m.nextCheck(s, time.Now()))
+	}
+}
+
+// nextCheck is how long until the next ping, or the end of the idle time before it.
 func (m *Manager) nextCheck(s *live, now time.Time) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	wait := min(m.pingEvery(), s.info.CreatedAt.Add(s.version.Config.Lifecycle.Max).Sub(now))
+	wait := m.pingEvery()
 	if s.leases == 0 && !s.health.Busy {
-		wait = min(wait, s.idleSince().Add(s.version.Config.Lifecycle.Idle).Sub(now))
+		wait = min(wait, s.idleUntil().Sub(now))
 	}
 	return max(wait, time.Millisecond)
 }
 
-// idleSince is when the idle clock started. The caller holds Manager.mu.
-func (s *live) idleSince() time.Time {
-	if s.health.Since.After(s.idleFrom) {
-		return s.health.Since
+// idleUntil is when the idle clock runs out. The caller holds Manager.mu.
+func (s *live) idleUntil() time.Time {
+	since := s.idleFrom
+	for _, t := range []time.Time{s.health.Since, s.lastTouch()} {
+		if t.After(since) {
+			since = t
+		}
 	}
-	return s.idleFrom
+	return since.Add(s.version.Config.Lifecycle.Idle)
 }
 
-// expired pings the agent and says why the session must end now, or nil.
-func (m *Manager) expired(s *live, now time.Time) error {
-	if !now.Before(s.info.CreatedAt.Add(s.version.Config.Lifecycle.Max)) {
-		return moorage.Errorf(moorage.NotFound, "the session reached its maximum lifetime of %s", s.version.Config.Lifecycle.Max)
+// lastTouch is when a socket last carried a message; zero when none ever did.
+func (s *live) lastTouch() time.Time {
+	if n := s.touched.Load(); n != 0 {
+		return time.Unix(0, n)
 	}
-	if excess := m.Storage.excess(s.key, s.version); excess != "" {
-		return moorage.Errorf(moorage.Quota, "%s", excess)
-	}
-	health, err := s.agent.Ping(s.ctx)
+	return time.Time{}
+}
+
+// judge takes in the outcome of a ping and says why the session must end, or nil.
+func (m *Manager) judge(s *live, health warm.Health, failure error, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err != nil {
-		return s.missed(err)
+	if failure == nil {
+		s.heard(health, now)
+	} else if reason := s.missed(failure); reason != nil {
+		s.stopping = true
+		return reason
 	}
+	if s.leases > 0 || s.health.Busy {
+		s.info.State = moorage.Active
+		return nil
+	}
+	s.info.State = moorage.Idle
+	if now.Before(s.idleUntil()) {
+		return nil
+	}
+	s.stopping = true
+	return endError("was ", "idle for %s", s.version.Config.Lifecycle.Idle)
+}
+
+// heard takes in an agent's word. The caller holds Manager.mu.
+func (s *live) heard(health warm.Health, now time.Time) {
 	s.misses = 0
 	if health.Since.IsZero() {
 		health.Since = s.health.Since
@@ -59,120 +109,17 @@ func (m *Manager) expired(s *live, now time.Time) error {
 		}
 	}
 	s.health = health
-	if s.leases > 0 || health.Busy {
-		s.info.State = moorage.Active
-		return nil
-	}
-	s.info.State = moorage.Idle
-	if now.Before(s.idleSince().Add(s.version.Config.Lifecycle.Idle)) {
-		return nil
-	}
-	s.stopping = true
-	return moorage.Errorf(moorage.NotFound, "the session was idle for %s", s.version.Config.Lifecycle.Idle)
 }
 
-// missed counts an unanswered ping. A single-threaded agent may leave pings unanswered while it
-// works on a call, so only an idle one is given up. The caller holds Manager.mu.
+// missed counts an unanswered ping and says when there were too many. The caller holds Manager.mu.
 func (s *live) missed(err error) error {
-	if s.leases > 0 || s.ctx.Err() != nil {
+	s.misses++
+	allowed := pingMisses
+	if s.health.Busy {
+		allowed = busyMisses
+	}
+	if s.leases+s.sockets > 0 || s.misses < allowed {
 		return nil
 	}
-	if s.misses++; s.misses < pingMisses {
-		return nil
-	}
-	s.stopping = true
-	return moorage.Errorf(moorage.AgentFailed, "the session is unhealthy: %d pings in a row had no answer (%v)", pingMisses, err)
-}
-
-// Stop ends the session that key names and returns once nothing of it is left.
-func (m *Manager) Stop(ctx context.Context, key Key) error {
-	m.mu.Lock()
-	s := m.byKey[key]
-	m.mu.Unlock()
-	if s == nil {
-		return moorage.Errorf(moorage.NotFound, "no session %q is active on this endpoint", key.CallerID)
-	}
-	return m.stop(ctx, s, "stopped by its caller")
-}
-
-// StopID ends the session with the given internal id, as Stop does.
-func (m *Manager) StopID(ctx context.Context, id, reason string) error {
-	m.mu.Lock()
-	s := m.byID[id]
-	m.mu.Unlock()
-	if s == nil {
-		return moorage.Errorf(moorage.NotFound, "no live session has the id %q", id)
-	}
-	return m.stop(ctx, s, reason)
-}
-
-// StopWhere ends every session that match says, all at once, and returns once they are gone.
-func (m *Manager) StopWhere(ctx context.Context, reason string, match func(moorage.Session) bool) (ended int, err error) {
-	m.mu.Lock()
-	var hit []*live
-	for _, s := range m.byID {
-		if match(s.info) {
-			hit = append(hit, s)
-		}
-	}
-	m.mu.Unlock()
-	for _, s := range hit {
-		s.cancel(stopError(reason))
-	}
-	for _, s := range hit {
-		if err := m.stop(ctx, s, reason); err != nil {
-			return ended, err
-		}
-		ended++
-	}
-	return ended, nil
-}
-
-func stopError(reason string) error {
-	return &moorage.Error{Code: moorage.AgentFailed, Message: "the session was " + reason, Err: &endReason{reason}}
-}
-
-func (m *Manager) stop(ctx context.Context, s *live, reason string) error {
-	s.cancel(stopError(reason))
-	select {
-	case <-s.gone:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// List returns the sessions that live now, in no order.
-func (m *Manager) List() []moorage.Session {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	out := make([]moorage.Session, 0, len(m.byID))
-	for _, s := range m.byID {
-		out = append(out, s.info)
-	}
-	return out
-}
-
-// Stats returns what a live session has used so far; zero when it does not live or cannot say.
-func (m *Manager) Stats(ctx context.Context, id string) sandbox.Stats {
-	m.mu.Lock()
-	s := m.byID[id]
-	m.mu.Unlock()
-	if s == nil || !s.isReady() {
-		return sandbox.Stats{}
-	}
-	stats, err := s.agent.Sandbox.Stats(ctx)
-	if err != nil {
-		m.Log.Debug("session stats", "session", id, "err", err)
-	}
-	return stats
-}
-
-func (s *live) isReady() bool {
-	select {
-	case <-s.ready:
-		return s.agent != nil
-	default:
-		return false
-	}
+	return endError("is ", "unhealthy: %d pings in a row had no answer (%v)", s.misses, err)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/store"
+	"github.com/moorage-dev/moorage/internal/warm"
 )
 
 // Recover takes up where an earlier server left off. Rows whose sandbox lives become live sessions
@@ -22,21 +23,7 @@ func (m *Manager) Recover(ctx context.Context) error {
 	for _, b := range boxes {
 		byID[b.Info().ID] = b
 	}
-	var rows []moorage.Session
-	versions := map[string]moorage.Version{}
-	err = m.Store.View(ctx, func(tx *store.Tx) (err error) {
-		if rows, err = tx.LiveSessions(); err != nil {
-			return err
-		}
-		for _, r := range rows {
-			v, err := tx.Version(r.RuntimeID, r.Version)
-			if err != nil && moorage.CodeOf(err) != moorage.NotFound {
-				return err
-			}
-			versions[r.ID] = v
-		}
-		return nil
-	})
+	rows, versions, err := m.left(ctx)
 	if err != nil {
 		return err
 	}
@@ -44,47 +31,149 @@ func (m *Manager) Recover(ctx context.Context) error {
 	m.start()
 	m.mu.Unlock()
 	for _, row := range rows {
-		m.recoverOne(row, versions[row.ID], byID[row.SandboxID])
-		delete(byID, row.SandboxID)
+		v, known := versions[row.ID]
+		if box := byID[row.SandboxID]; box != nil && known {
+			m.adopt(row, v, box)
+			delete(byID, row.SandboxID)
+			continue
+		}
+		m.bury(ctx, row, known)
 	}
 	for id, box := range byID {
-		if box.Info().Labels[labelSession] == "" {
-			continue // not a session's: a build or a trial start of the control room
-		}
-		m.Log.Warn("remove a sandbox that no session knows", "sandbox", id)
-		if err := box.Stop(ctx, 0); err != nil {
-			return fmt.Errorf("remove sandbox %s: %w", id, err)
-		}
+		m.removeOrphan(ctx, id, box)
 	}
 	return nil
 }
 
-func (m *Manager) recoverOne(row moorage.Session, v moorage.Version, box sandbox.Sandbox) {
-	key := Key{row.RuntimeID, row.Endpoint, row.Owner, row.CallerID}
-	s := newLive(key, v, row)
+// left reads the sessions that an earlier server left, and their versions by session.
+func (m *Manager) left(ctx context.Context) (rows []moorage.Session, versions map[string]moorage.Version, err error) {
+	versions = map[string]moorage.Version{}
+	err = m.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if rows, err = tx.LiveSessions(); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			v, err := tx.Version(r.RuntimeID, r.Version)
+			if moorage.CodeOf(err) == moorage.NotFound {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			versions[r.ID] = v
+		}
+		return nil
+	})
+	return rows, versions, err
+}
+
+// adopt makes a row and its sandbox a live session. A sandbox that was still starting is waited for:
+// nobody has heard from its agent yet.
+func (m *Manager) adopt(row moorage.Session, v moorage.Version, box sandbox.Sandbox) {
+	s := newLive(Key{row.RuntimeID, row.Endpoint, row.Owner, row.CallerID}, v, row)
+	s.recorded = row
+	agent := m.Warm.Adopt(box, v)
+	agent.StartedBy, agent.StartTook = row.StartedBy, row.StartTook
 	m.mu.Lock()
-	m.byKey[key], m.byID[row.ID] = s, s
+	m.byKey[s.key], m.byID[row.ID] = s, s
 	m.mu.Unlock()
-	if box == nil {
-		close(s.gone)
-		s.err = moorage.Errorf(moorage.NotFound, "the session's sandbox was gone when the server came back")
-		close(s.ready)
-		m.forget(s, "its sandbox was gone when the server came back")
-		return
+	if row.State != moorage.Starting {
+		m.open(s, agent)
+		m.mu.Lock()
+		s.idleFrom = idleAfterRestart(row, time.Now())
+		m.mu.Unlock()
 	}
-	s.agent = m.Warm.Adopt(box, v)
-	s.agent.StartedBy, s.agent.StartTook = row.StartedBy, row.StartTook
-	s.idleFrom = time.Now()
-	s.info.State = moorage.Idle
-	close(s.ready)
 	m.work.Go(func() {
 		defer close(s.gone)
+		if row.State == moorage.Starting && !m.finishStart(s, agent) {
+			return
+		}
 		m.watch(s)
 	})
 	m.Log.Info("session recovered", "session", row.ID, "runtime", row.RuntimeID)
 }
 
-// Forget removes the records and journals of sessions that ended before t.
+// idleAfterRestart is where the idle clock goes on. A session that was active was so until we cut its
+// calls. For an idle one the time while no server ran counts; its row may be recordEvery behind, and
+// no session is ended early for that.
+func idleAfterRestart(row moorage.Session, now time.Time) time.Time {
+	last := row.LastActiveAt.Add(recordEvery)
+	if row.State == moorage.Active || last.After(now) {
+		return now
+	}
+	return last
+}
+
+// finishStart ends a start that an earlier server began, and reports whether the agent is up.
+func (m *Manager) finishStart(s *live, agent *warm.Agent) bool {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	defer context.AfterFunc(m.serving, cancel)()
+	if err := m.Warm.AwaitReady(ctx, agent); err != nil {
+		m.dispose(agent, 0)
+		m.fail(s, m.startError(ctx, s, err))
+		return false
+	}
+	agent.StartedBy, agent.StartTook = "cold", time.Since(s.info.CreatedAt)
+	m.open(s, agent)
+	return true
+}
+
+// bury records the end of a session that cannot go on.
+func (m *Manager) bury(ctx context.Context, row moorage.Session, known bool) {
+	row.State, row.EndedAt, row.EndReason = moorage.Stopped, time.Now(), "its version was deleted"
+	if known {
+		row.EndReason = m.obituary(ctx, row.SandboxID)
+	}
+	if err := m.record(row); err != nil {
+		m.mu.Lock()
+		m.owed = append(m.owed, row)
+		m.mu.Unlock()
+		m.Log.Error("record the end of a session", "session", row.ID, "err", err)
+	}
+	m.Log.Info("session ended", "session", row.ID, "runtime", row.RuntimeID, "reason", row.EndReason)
+}
+
+// finder is a driver that remembers sandboxes which ended while nobody asked.
+type finder interface {
+	Lookup(ctx context.Context, id string) (sandbox.Sandbox, error)
+}
+
+// obituary says how a sandbox ended while no server ran, as far as the driver remembers, and lets
+// the driver forget it.
+func (m *Manager) obituary(ctx context.Context, sandboxID string) string {
+	const unknown = "its sandbox was gone when the server came back"
+	driver, ok := m.Warm.Driver.(finder)
+	if !ok {
+		return unknown
+	}
+	box, err := driver.Lookup(ctx, sandboxID)
+	if err != nil {
+		return unknown
+	}
+	defer m.removeOrphan(ctx, sandboxID, box)
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // it has ended: this is an answer from memory
+	defer cancel()
+	exit, err := box.Wait(ctx)
+	if err != nil {
+		return unknown
+	}
+	return exit.Cause + " while no server ran"
+}
+
+// removeOrphan removes a sandbox that was a session's; builds and trial starts are the control room's.
+func (m *Manager) removeOrphan(ctx context.Context, id string, box sandbox.Sandbox) {
+	if box.Info().Labels[labelSession] == "" {
+		return
+	}
+	m.Log.Warn("remove a sandbox that no session knows", "sandbox", id)
+	if err := box.Stop(ctx, 0); err != nil { // no reason to keep the others waiting
+		m.Log.Error("remove sandbox", "sandbox", id, "err", err)
+	}
+}
+
+// Forget removes the records and journals of sessions that ended before t, and session storage that
+// no session used for storageAge.
 func (m *Manager) Forget(ctx context.Context, t time.Time) error {
 	var sandboxes []string
 	err := m.Store.Update(ctx, func(tx *store.Tx) (err error) {
@@ -97,5 +186,5 @@ func (m *Manager) Forget(ctx context.Context, t time.Time) error {
 	for _, id := range sandboxes {
 		m.Warm.RemoveJournal(id)
 	}
-	return nil
+	return m.Storage.sweep(time.Now().Add(-storageAge))
 }

@@ -10,20 +10,21 @@
 //	                        └────────────────────┴──────▶ stopped ◀──────────────┘
 //	                   failed start, Stop, idle timeout, maximum lifetime, unhealthy, the sandbox died
 //
-// The idle clock starts when the last lease was released or when the agent's ping last turned
-// Healthy, whichever came later; HealthyBusy holds it. The lifetime clock starts at creation and
-// nothing holds it. A stopped session's id may be used again: that is a new session.
+// The idle clock starts when the last lease was released, when the agent's ping last turned Healthy,
+// or with the last message on an open socket, whichever came last; HealthyBusy holds it. The lifetime
+// clock starts at creation and nothing holds it. A stopped session's id may be used again: that is a
+// new session.
 //
-// A session's row is on disk before its first lease is handed out. After a restart [Manager.Recover]
-// matches rows with the sandboxes that live on in their shims.
+// A session's row is on disk before its first lease is handed out, and never more than recordEvery
+// behind in when the session was last active. After a restart [Manager.Recover] matches rows with the
+// sandboxes that live on in their shims, and idle clocks go on from what the rows say.
 package session
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -48,15 +49,19 @@ type Manager struct {
 	// PingEvery is the pause between health checks of a session; 0 is 10 s.
 	PingEvery time.Duration
 
-	mu     sync.Mutex
-	byKey  map[Key]*live
-	byID   map[string]*live
-	closed bool
-	work   sync.WaitGroup // every goroutine of the manager
-	quit   chan struct{}
+	mu      sync.Mutex
+	byKey   map[Key]*live
+	byID    map[string]*live
+	owed    []moorage.Session // ends that could not be written down yet
+	closed  bool
+	changed chan struct{}   // wakes the recorder
+	serving context.Context // ends when the server leaves
+	leave   context.CancelFunc
+	work    sync.WaitGroup // every goroutine of the manager
+	held    sync.WaitGroup // every lease
 }
 
-// live is one session that has not ended. Fields below mu belong to Manager.mu.
+// live is one session that has not ended. Fields below info belong to Manager.mu.
 type live struct {
 	key     Key
 	version moorage.Version
@@ -66,9 +71,12 @@ type live struct {
 	gone    chan struct{} // closed once nothing of it is left
 	agent   *warm.Agent
 	err     error
+	touched atomic.Int64 // when a socket last carried a message, in nanoseconds since 1970
 
 	info     moorage.Session
+	recorded moorage.Session // as it is on disk
 	leases   int
+	sockets  int       // passive leases
 	idleFrom time.Time // when the last lease was released
 	health   warm.Health
 	misses   int // pings in a row without an answer
@@ -77,51 +85,45 @@ type live struct {
 
 // start readies the zero Manager. The caller holds mu.
 func (m *Manager) start() {
-	if m.byKey == nil {
-		m.byKey, m.byID, m.quit = map[Key]*live{}, map[string]*live{}, make(chan struct{})
+	if m.byKey != nil {
+		return
 	}
+	m.byKey, m.byID, m.changed = map[Key]*live{}, map[string]*live{}, make(chan struct{}, 1)
+	m.serving, m.leave = context.WithCancel(context.Background())
+	m.work.Go(m.keepRecords)
 }
 
-// Lease keeps a session active. Release it exactly once.
-type Lease struct {
-	Agent   *warm.Agent
-	Session moorage.Session // as it was when the lease was given
-	// Ended is done when the session ends, with the reason as its cause; streams are cut then.
-	Ended   context.Context
-	manager *Manager
-	session *live
-}
+var errLeaving = moorage.Errorf(moorage.Unavailable, "the server is shutting down")
 
 // Acquire returns a lease on the session that key names, starting it on v when there is none.
 // A session that lives keeps the version that it began with. Errors: Quota when too many live,
 // AgentFailed when the agent does not start, Busy when ctx ends while another start is under way.
 func (m *Manager) Acquire(ctx context.Context, key Key, v moorage.Version) (*Lease, error) {
 	for {
-		s, err := m.find(key, v)
-		if err != nil {
-			return nil, err
-		}
-		lease, err := m.join(ctx, s)
+		s, lease, err := m.find(key, v)
 		if lease != nil || err != nil {
 			return lease, err
 		}
-		// The session ended between find and join: the next turn starts a new one.
+		if err := m.settled(ctx, s); err != nil {
+			return nil, err
+		}
+		// It is up, or gone: the next turn takes a lease on it, or starts a new one.
 	}
 }
 
-// find returns the living session of key, or begins a new one.
-func (m *Manager) find(key Key, v moorage.Version) (*live, error) {
+// find returns the living session of key, with a lease when it is up, or begins a new one.
+func (m *Manager) find(key Key, v moorage.Version) (*live, *Lease, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.start()
 	if m.closed {
-		return nil, moorage.Errorf(moorage.Unavailable, "the server is shutting down")
+		return nil, nil, errLeaving
 	}
 	if s := m.byKey[key]; s != nil {
-		return s, nil
+		return s, m.grant(s), nil
 	}
 	if limit := m.limit(); len(m.byID) >= limit {
-		return nil, moorage.Errorf(moorage.Quota, "maxVms limit exceeded: %d sessions are live, which is this server's limit; stop some or raise --max-sessions", limit)
+		return nil, nil, moorage.Errorf(moorage.Quota, "maxVms limit exceeded: %d sessions are live, which is this server's limit; stop some or raise --max-sessions", limit)
 	}
 	now := time.Now()
 	s := newLive(key, v, moorage.Session{
@@ -130,7 +132,7 @@ func (m *Manager) find(key Key, v moorage.Version) (*live, error) {
 	})
 	m.byKey[key], m.byID[s.info.ID] = s, s
 	m.work.Go(func() { m.run(s) })
-	return s, nil
+	return s, nil, nil
 }
 
 func newLive(key Key, v moorage.Version, info moorage.Session) *live {
@@ -146,38 +148,91 @@ func (m *Manager) limit() int {
 	return 5000
 }
 
-// join waits until s is ready and takes a lease on it. Both results are nil when s has ended and
-// the caller should look again.
-func (m *Manager) join(ctx context.Context, s *live) (*Lease, error) {
-	select {
-	case <-s.ready:
-	case <-ctx.Done():
-		return nil, &moorage.Error{Code: moorage.Busy, Message: "Session operation in progress, please retry", Err: ctx.Err()}
-	}
-	if s.err != nil {
-		return nil, s.err
-	}
+// settled waits until a session that gave no lease is up, or gone. Its error is why the start failed
+// that the caller waited for.
+func (m *Manager) settled(ctx context.Context, s *live) error {
 	m.mu.Lock()
-	if !s.stopping {
-		defer m.mu.Unlock()
-		s.leases++
-		s.info.State, s.info.LastActiveAt = moorage.Active, time.Now()
-		return &Lease{Agent: s.agent, Session: s.info, Ended: s.ctx, manager: m, session: s}, nil
+	next := s.ready
+	if s.stopping { // whoever comes after a stop gets a new session, not the old one's end
+		next = s.gone
 	}
 	m.mu.Unlock()
 	select {
-	case <-s.gone:
-		return nil, nil
+	case <-next:
 	case <-ctx.Done():
-		return nil, &moorage.Error{Code: moorage.Busy, Message: "Session operation in progress, please retry", Err: ctx.Err()}
+		return &moorage.Error{Code: moorage.Busy, Message: "Session operation in progress, please retry", Err: ctx.Err()}
+	}
+	if next == s.ready {
+		return s.err
+	}
+	return nil
+}
+
+// Lease keeps a session active. Release it exactly once.
+type Lease struct {
+	Agent   *warm.Agent
+	Version moorage.Version // which the session began with
+	Session moorage.Session // as it was when the lease was given
+	// Ended is done when the session ends, with the reason as its cause; streams are cut then.
+	Ended   context.Context
+	manager *Manager
+	session *live
+	passive bool
+}
+
+// grant gives a lease on a session that is up, else nil. The caller holds mu.
+func (m *Manager) grant(s *live) *Lease {
+	if s.stopping || !s.isReady() {
+		return nil
+	}
+	now := time.Now()
+	s.leases++
+	s.info.State, s.info.LastActiveAt = moorage.Active, now
+	if now.Sub(s.recorded.LastActiveAt) > recordEvery {
+		m.wakeRecorder()
+	}
+	m.held.Add(1)
+	return &Lease{Agent: s.agent, Version: s.version, Session: s.info, Ended: s.ctx, manager: m, session: s}
+}
+
+// isReady reports whether the session has an agent that answered.
+func (s *live) isReady() bool {
+	select {
+	case <-s.ready:
+		return s.agent != nil
+	default:
+		return false
 	}
 }
 
+// Passive leaves the session to its idle clock, which now starts: from here on only Touch holds it.
+// It is for connections that stay open while nothing happens on them. Call it once at most.
+func (l *Lease) Passive() {
+	l.manager.mu.Lock()
+	defer l.manager.mu.Unlock()
+	l.passive = true
+	l.session.sockets++
+	l.session.drop()
+}
+
+// Touch starts the idle clock anew: something happened on the connection of a passive lease. It takes
+// no lock.
+func (l *Lease) Touch() { l.session.touched.Store(time.Now().UnixNano()) }
+
 // Release ends the lease; when it was the last, the idle clock starts.
 func (l *Lease) Release() {
-	m, s := l.manager, l.session
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	l.manager.mu.Lock()
+	defer l.manager.mu.Unlock()
+	defer l.manager.held.Done()
+	if l.passive { // its clock ran all the while
+		l.session.sockets--
+		return
+	}
+	l.session.drop()
+}
+
+// drop takes one lease off. The caller holds Manager.mu.
+func (s *live) drop() {
 	s.leases--
 	now := time.Now()
 	s.info.LastActiveAt, s.idleFrom = now, now
@@ -199,168 +254,70 @@ func (l *Lease) Failure(ctx context.Context) error {
 	}
 }
 
-// run is a session's life: start, watch, end.
-func (m *Manager) run(s *live) {
-	defer close(s.gone)
-	agent, err := m.launch(s)
-	if err != nil {
-		s.err = err
-		s.cancel(err)
-		m.forget(s, "did not start: "+firstLine(err.Error()))
-		close(s.ready)
-		return
-	}
-	s.agent = agent
+// List returns the sessions that live now, in no order.
+func (m *Manager) List() []moorage.Session {
 	m.mu.Lock()
-	s.info.State, s.info.StartedBy, s.info.StartTook = moorage.Active, agent.StartedBy, agent.StartTook
-	s.idleFrom = time.Now()
-	m.mu.Unlock()
-	close(s.ready)
-	m.watch(s)
-}
-
-// launch starts the sandbox while the session's row goes to disk.
-func (m *Manager) launch(s *live) (*warm.Agent, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Minute)
-	defer cancel()
-	mounts, err := m.Storage.mounts(s.key, s.version)
-	if err != nil {
-		return nil, err
-	}
-	written := make(chan error, 1)
-	go func() { written <- m.record(s.info) }()
-	agent, err := m.Warm.Start(ctx, s.version, s.info.SandboxID, labels(s.info), mounts)
-	if stopped := context.Cause(s.ctx); err != nil && stopped != nil {
-		err = stopped
-	}
-	if err = errors.Join(err, <-written); err != nil && agent != nil {
-		m.dispose(agent, 0)
-	}
-	return agent, err
-}
-
-// Labels by which a restarted server finds the session of a sandbox.
-const (
-	labelSession = "session"
-	labelRuntime = "runtime"
-	labelVersion = "version"
-)
-
-func labels(s moorage.Session) map[string]string {
-	return map[string]string{labelSession: s.ID, labelRuntime: s.RuntimeID, labelVersion: fmt.Sprint(s.Version)}
-}
-
-// watch waits until the session must end, ends it, and clears up.
-func (m *Manager) watch(s *live) {
-	died := make(chan sandbox.Exit, 1)
-	ctx, stop := context.WithCancel(s.ctx)
-	defer stop()
-	m.work.Go(func() {
-		if exit, err := s.agent.Sandbox.Wait(ctx); err == nil {
-			died <- exit
-		}
-	})
-	check := time.NewTimer(m.nextCheck(s, time.Now()))
-	defer check.Stop()
-	for {
-		select {
-		case exit := <-died:
-			m.end(s, m.deathNotice(s, exit), 0)
-			return
-		case <-s.ctx.Done():
-			m.end(s, context.Cause(s.ctx), stopGrace)
-			return
-		case <-m.quit:
-			s.agent.Close()
-			return // the server leaves; the sandbox lives on in its shim
-		case <-check.C:
-			if reason := m.expired(s, time.Now()); reason != nil {
-				m.end(s, reason, stopGrace)
-				return
-			}
-			check.Reset(m.nextCheck(s, time.Now()))
+	defer m.mu.Unlock()
+	now := time.Now()
+	out := make([]moorage.Session, 0, len(m.byID))
+	for _, s := range m.byID {
+		if s.info.EndedAt.IsZero() { // else its end is being written down
+			out = append(out, m.view(s, now))
 		}
 	}
+	return out
 }
 
-// stopGrace is how long an agent has between SIGTERM and SIGKILL.
-const stopGrace = time.Second
-
-func (m *Manager) deathNotice(s *live, exit sandbox.Exit) error {
-	words := s.agent.LastWords()
-	message := "the agent's sandbox ended: it " + exit.Cause
-	for i, w := range words {
-		if i == 0 {
-			message += ". Its last words:"
-		}
-		message += "\n" + w
-	}
-	return &moorage.Error{Code: moorage.AgentFailed, Message: message, Err: &endReason{exit.Cause}}
-}
-
-// endReason carries the short form of why a session ended, for its record.
-type endReason struct{ text string }
-
-func (e *endReason) Error() string { return e.text }
-
-// end closes the session to new leases, cuts its streams, removes its sandbox and records why.
-func (m *Manager) end(s *live, cause error, grace time.Duration) {
-	m.mu.Lock()
-	s.stopping = true
-	m.mu.Unlock()
-	s.cancel(cause)
-	m.dispose(s.agent, grace)
-	reason := firstLine(cause.Error())
-	if r := (*endReason)(nil); errors.As(cause, &r) {
-		reason = r.text
-	}
-	m.forget(s, reason)
-}
-
-func (m *Manager) dispose(a *warm.Agent, grace time.Duration) {
-	a.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), grace+30*time.Second)
-	defer cancel()
-	if err := a.Sandbox.Stop(ctx, grace); err != nil {
-		m.Log.Error("stop sandbox", "sandbox", a.Sandbox.Info().ID, "err", err)
-	}
-}
-
-// forget takes s off the list of the living and records its end.
-func (m *Manager) forget(s *live, reason string) {
-	m.mu.Lock()
-	delete(m.byKey, s.key)
-	delete(m.byID, s.info.ID)
-	s.info.State, s.info.EndedAt, s.info.EndReason = moorage.Stopped, time.Now(), reason
+// view is a session as it is now. A socket that carried a message since about the last check makes
+// it active. The caller holds mu.
+func (m *Manager) view(s *live, now time.Time) moorage.Session {
 	info := s.info
-	m.mu.Unlock()
-	if err := m.record(info); err != nil {
-		m.Log.Error("record the end of a session", "session", info.ID, "err", err)
+	if s.leases > 0 || s.health.Busy {
+		info.LastActiveAt = now
 	}
-	m.Log.Info("session ended", "session", info.ID, "runtime", info.RuntimeID, "reason", reason)
+	if touched := s.lastTouch(); touched.After(info.LastActiveAt) {
+		info.LastActiveAt = touched
+		if s.sockets > 0 && now.Sub(touched) < m.pingEvery() {
+			info.State = moorage.Active
+		}
+	}
+	return info
 }
 
-func (m *Manager) record(info moorage.Session) error {
-	return m.Store.Update(context.Background(), func(tx *store.Tx) error { return tx.PutSession(info) })
+// Stats returns what a live session has used so far; zero when it does not live or cannot say.
+func (m *Manager) Stats(ctx context.Context, id string) sandbox.Stats {
+	m.mu.Lock()
+	s := m.byID[id]
+	m.mu.Unlock()
+	if s == nil || !s.isReady() {
+		return sandbox.Stats{}
+	}
+	stats, err := s.agent.Sandbox.Stats(ctx)
+	if err != nil {
+		m.Log.Debug("session stats", "session", id, "err", err)
+	}
+	return stats
 }
 
-// Close stops watching without stopping any session; the sandboxes live on in their shims.
+// leaseGrace is how long Close waits for calls that it cut to say goodbye.
+const leaseGrace = time.Second
+
+// Close cuts the calls in progress and stops watching, without stopping any session: the sandboxes
+// live on in their shims. A session that is still starting ends.
 func (m *Manager) Close() {
 	m.mu.Lock()
 	m.start()
-	if !m.closed {
-		m.closed = true
-		close(m.quit)
-	}
+	m.closed = true
 	m.mu.Unlock()
+	m.leave()
 	m.work.Wait()
-}
-
-func firstLine(s string) string {
-	for i := range s {
-		if s[i] == '\n' {
-			return s[:i]
-		}
+	released := make(chan struct{})
+	go func() {
+		m.held.Wait()
+		close(released)
+	}()
+	select {
+	case <-released:
+	case <-time.After(leaseGrace):
 	}
-	return s
 }

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
@@ -21,10 +23,15 @@ type Storage struct {
 	Dir string
 }
 
-// path is Dir/RUNTIME/SESSION-HASH/VERSION: deleting a runtime or a session is one removal.
+// storageAge is how long storage is kept that no session came back to. Source: AgentCore developer
+// guide, persistent filesystems.
+const storageAge = 14 * 24 * time.Hour
+
+// path is Dir/RUNTIME/ENDPOINT/SESSION-HASH, with a directory per version below: deleting a runtime,
+// an endpoint or a session is one removal.
 func (st *Storage) path(key Key) string {
-	sum := sha256.Sum256([]byte(key.Endpoint + "\x00" + key.Owner + "\x00" + key.CallerID))
-	return filepath.Join(st.Dir, key.RuntimeID, hex.EncodeToString(sum[:16]))
+	sum := sha256.Sum256([]byte(key.Owner + "\x00" + key.CallerID))
+	return filepath.Join(st.Dir, key.RuntimeID, key.Endpoint, hex.EncodeToString(sum[:16]))
 }
 
 // mounts returns the mount of a session's storage, making the directory on first use.
@@ -38,6 +45,10 @@ func (st *Storage) mounts(key Key, v moorage.Version) ([]sandbox.Mount, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("session storage: %w", err)
+	}
+	now := time.Now()
+	if err := os.Chtimes(st.path(key), now, now); err != nil { // what sweep goes by
 		return nil, fmt.Errorf("session storage: %w", err)
 	}
 	return []sandbox.Mount{{Source: dir, Target: target}}, os.Chmod(dir, 0o777) // any user of the image may write
@@ -62,6 +73,23 @@ const (
 	storageBytes = 1 << 30
 	storageFiles = 200_000
 )
+
+// storageWatch measures a session's storage no more often than it is worth: at least pause apart, and
+// never for more than a fiftieth of the time.
+type storageWatch struct {
+	pause time.Duration
+	due   time.Time
+}
+
+func (w *storageWatch) excess(st *Storage, s *live) string {
+	began := time.Now()
+	if s.version.Config.Storage == "" || began.Before(w.due) {
+		return ""
+	}
+	excess := st.excess(s.key, s.version)
+	w.due = time.Now().Add(max(w.pause/2, 50*time.Since(began))) // half: a check that comes a little early still counts
+	return excess
+}
 
 // excess says by how much a session's storage is over its limits, or "" when it is not. The limit is
 // a check from time to time and not a wall: a session may be over it for as long as a check takes to come.
@@ -97,6 +125,27 @@ func allocated(info fs.FileInfo) int64 {
 		return st.Blocks * 512
 	}
 	return info.Size()
+}
+
+// sweep wipes the storage of sessions that began before t for the last time.
+func (st *Storage) sweep(t time.Time) error {
+	sessions, err := filepath.Glob(filepath.Join(globEscape(st.Dir), "*", "*", "*"))
+	for _, dir := range sessions {
+		if info, e := os.Stat(dir); e == nil && info.ModTime().Before(t) {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	return err
+}
+
+// globEscape makes a pattern that matches path alone.
+func globEscape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// RemoveEndpoint wipes the storage of all of an endpoint's sessions.
+func (st *Storage) RemoveEndpoint(runtimeID, endpoint string) error {
+	return os.RemoveAll(filepath.Join(st.Dir, runtimeID, endpoint))
 }
 
 // RemoveRuntime wipes the storage of all of a runtime's sessions.

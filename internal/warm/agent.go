@@ -28,8 +28,8 @@ func newAgent(box sandbox.Sandbox, p moorage.Protocol) *Agent {
 	a := &Agent{Sandbox: box, Protocol: p.Resolved()}
 	a.transport = &http.Transport{
 		DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return a.Dial(ctx) },
-		MaxIdleConnsPerHost:   64, // a new connection into a sandbox costs about 2 ms, a pooled one nothing
-		IdleConnTimeout:       90 * time.Second,
+		MaxIdleConnsPerHost:   64,              // a new connection into a sandbox costs about 2 ms, a pooled one nothing
+		IdleConnTimeout:       4 * time.Second, // uvicorn and Node close theirs after 5: be first, or a call meets a closed one
 		DisableCompression:    true,
 		ResponseHeaderTimeout: 0, // the caller's context decides
 	}
@@ -84,25 +84,28 @@ func (a *Agent) Ping(ctx context.Context) (Health, error) {
 	if resp.StatusCode != http.StatusOK {
 		return Health{}, fmt.Errorf("GET /ping answered status %d", resp.StatusCode)
 	}
-	return parseHealth(body), nil
+	return parseHealth(body, time.Now()), nil
 }
 
 // parseHealth reads a ping body. Whatever cannot be understood counts as a plain Healthy, since an
 // agent that answers 200 is alive.
-func parseHealth(body []byte) Health {
+func parseHealth(body []byte, now time.Time) Health {
 	var p struct {
-		Status string          `json:"status"`
+		Status any             `json:"status"`
 		Since  json.RawMessage `json:"time_of_last_update"`
 	}
 	if json.Unmarshal(body, &p) != nil {
 		return Health{}
 	}
-	return Health{Busy: p.Status == "HealthyBusy", Since: parseInstant(p.Since)}
+	return Health{Busy: p.Status == "HealthyBusy", Since: parseInstant(p.Since, now)}
 }
+
+// timeForms are those of SDKs: JavaScript's toISOString, and Python's isoformat, which says no zone.
+var timeForms = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"}
 
 // parseInstant accepts the forms that SDKs send: seconds or milliseconds since 1970, as a number
 // or a string, and ISO 8601. Anything else, or an instant in the future, is no instant.
-func parseInstant(raw json.RawMessage) (t time.Time) {
+func parseInstant(raw json.RawMessage, now time.Time) (t time.Time) {
 	var text string
 	if json.Unmarshal(raw, &text) != nil {
 		text = string(raw)
@@ -112,10 +115,13 @@ func parseInstant(raw json.RawMessage) (t time.Time) {
 			n /= 1000
 		}
 		t = time.UnixMilli(int64(n * 1000))
-	} else if t, err = time.Parse(time.RFC3339Nano, text); err != nil {
-		return time.Time{}
 	}
-	if t.After(time.Now().Add(time.Minute)) {
+	for _, form := range timeForms {
+		if iso, err := time.Parse(form, text); err == nil {
+			t = iso
+		}
+	}
+	if t.After(now.Add(time.Minute)) {
 		return time.Time{}
 	}
 	return t.UTC()

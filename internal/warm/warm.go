@@ -12,9 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -45,7 +48,7 @@ func (s *Starter) Start(ctx context.Context, v moorage.Version, id string, label
 		return nil, fmt.Errorf("create sandbox: %w", err)
 	}
 	agent := newAgent(box, v.Config.Protocol)
-	if err := s.awaitReady(ctx, agent); err != nil {
+	if err := s.AwaitReady(ctx, agent); err != nil {
 		agent.Close()
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
@@ -77,16 +80,22 @@ func (s *Starter) spec(v moorage.Version, id string, labels map[string]string, m
 }
 
 // environment holds what is the same for every session of a version: nothing of a session may be
-// in it, since frozen environments are shared.
+// in it, since frozen environments are shared. Of several values for one name the owner's wins, then
+// the image's; programs differ in which they would take.
 func (s *Starter) environment(v moorage.Version) []string {
-	env := []string{
-		"AWS_REGION=" + s.Region,
-		"AWS_DEFAULT_REGION=" + s.Region,
-		"DOCKER_CONTAINER=1", // the AgentCore Python SDK binds to all interfaces only when it sees this
+	values := map[string]string{
+		"AWS_REGION":         s.Region,
+		"AWS_DEFAULT_REGION": s.Region,
+		"DOCKER_CONTAINER":   "1", // the AgentCore Python SDK binds to all interfaces only when it sees this
 	}
-	env = append(env, v.Program.Env...)
-	for k, val := range v.Config.Environment {
-		env = append(env, k+"="+val)
+	for _, pair := range v.Program.Env {
+		name, value, _ := strings.Cut(pair, "=")
+		values[name] = value
+	}
+	maps.Copy(values, v.Config.Environment)
+	env := make([]string, 0, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		env = append(env, name+"="+values[name])
 	}
 	return env
 }
@@ -94,20 +103,23 @@ func (s *Starter) environment(v moorage.Version) []string {
 // DefaultPatience is the contract's limit on an agent's start.
 const DefaultPatience = 30 * time.Second
 
-// awaitReady polls until the agent answers, its sandbox ends, or patience runs out.
-func (s *Starter) awaitReady(ctx context.Context, a *Agent) error {
+// AwaitReady polls until the agent answers, its sandbox ends, or Patience runs out. Start has done so
+// already; it is for an adopted agent whose start nobody saw the end of.
+func (s *Starter) AwaitReady(ctx context.Context, a *Agent) error {
 	patience := s.Patience
 	if patience == 0 {
 		patience = DefaultPatience
 	}
+	var watcher sync.WaitGroup
+	defer watcher.Wait()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	died := make(chan sandbox.Exit, 1)
-	go func() {
+	watcher.Go(func() {
 		if exit, err := a.Sandbox.Wait(ctx); err == nil {
 			died <- exit
 		}
-	}()
+	})
 	var last error
 	for pause := 2 * time.Millisecond; ; pause = min(pause*5/4, 50*time.Millisecond) {
 		if last = a.answers(ctx); last == nil {

@@ -1,0 +1,206 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/warm"
+)
+
+// run is a session's life: start, watch, end.
+func (m *Manager) run(s *live) {
+	defer close(s.gone)
+	agent, err := m.launch(s)
+	if err != nil {
+		m.fail(s, err)
+		return
+	}
+	m.open(s, agent)
+	m.watch(s)
+}
+
+// startLimit bounds a whole start; the agent's own part of it is bounded by Starter.Patience.
+const startLimit = 2 * time.Minute
+
+// launch starts the sandbox while the session's row goes to disk.
+func (m *Manager) launch(s *live) (*warm.Agent, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, startLimit)
+	defer cancel()
+	defer context.AfterFunc(m.serving, cancel)()
+	mounts, err := m.Storage.mounts(s.key, s.version)
+	if err != nil {
+		return nil, err
+	}
+	written := make(chan error, 1)
+	m.work.Go(func() { written <- m.record(s.info) })
+	agent, err := m.Warm.Start(ctx, s.version, s.info.SandboxID, labels(s.info), mounts)
+	if err != nil {
+		err = m.startError(ctx, s, err)
+	}
+	if err = errors.Join(err, <-written); err != nil && agent != nil {
+		m.dispose(agent, 0)
+	}
+	return agent, err
+}
+
+// startError says why a start was broken off, where that is not the agent's doing.
+func (m *Manager) startError(ctx context.Context, s *live, err error) error {
+	switch {
+	case s.ctx.Err() != nil:
+		return context.Cause(s.ctx)
+	case m.serving.Err() != nil:
+		return errLeaving
+	case ctx.Err() != nil:
+		return &moorage.Error{Code: moorage.Unavailable, Message: fmt.Sprintf("the session's sandbox did not start within %s", startLimit), Err: err}
+	}
+	return err
+}
+
+// Labels by which a restarted server finds the session of a sandbox.
+const (
+	labelSession = "session"
+	labelRuntime = "runtime"
+	labelVersion = "version"
+)
+
+func labels(s moorage.Session) map[string]string {
+	return map[string]string{labelSession: s.ID, labelRuntime: s.RuntimeID, labelVersion: fmt.Sprint(s.Version)}
+}
+
+// fail ends a session that did not start. Whoever waited for it learns why.
+func (m *Manager) fail(s *live, err error) {
+	m.mu.Lock()
+	s.stopping = true
+	m.mu.Unlock()
+	s.err = err
+	s.cancel(err)
+	m.forget(s, "did not start: "+firstLine(err.Error()))
+	close(s.ready)
+}
+
+// open lets callers in.
+func (m *Manager) open(s *live, agent *warm.Agent) {
+	s.agent = agent
+	m.mu.Lock()
+	s.info.State, s.info.StartedBy, s.info.StartTook = moorage.Idle, agent.StartedBy, agent.StartTook
+	s.idleFrom = time.Now()
+	m.mu.Unlock()
+	close(s.ready)
+	m.wakeRecorder()
+}
+
+// watch waits until the session must end, ends it, and clears up.
+func (m *Manager) watch(s *live) {
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	ctx, stop := context.WithCancel(s.ctx)
+	defer stop()
+	died, unfit := make(chan sandbox.Exit, 1), make(chan error, 1)
+	helpers.Go(func() {
+		if exit, err := s.agent.Sandbox.Wait(ctx); err == nil {
+			died <- exit
+		}
+	})
+	helpers.Go(func() {
+		if reason := m.check(ctx, s); reason != nil {
+			unfit <- reason
+		}
+	})
+	lifetime := time.NewTimer(time.Until(s.info.CreatedAt.Add(s.version.Config.Lifecycle.Max)))
+	defer lifetime.Stop()
+	select {
+	case exit := <-died:
+		m.end(s, m.deathNotice(s, exit), 0)
+	case <-s.ctx.Done():
+		m.end(s, context.Cause(s.ctx), stopGrace)
+	case reason := <-unfit:
+		m.end(s, reason, stopGrace)
+	case <-lifetime.C:
+		m.end(s, endError("", "reached its maximum lifetime of %s", s.version.Config.Lifecycle.Max), stopGrace)
+	case <-m.serving.Done():
+		s.cancel(errLeaving)
+		s.agent.Close() // the sandbox lives on in its shim
+	}
+}
+
+// stopGrace is how long an agent has between SIGTERM and SIGKILL.
+const stopGrace = time.Second
+
+// deathNotice quotes what the agent said last, for whoever made the call that it died in.
+func (m *Manager) deathNotice(s *live, exit sandbox.Exit) error {
+	message := "the agent's sandbox ended: it " + exit.Cause
+	if words := s.agent.LastWords(); len(words) > 0 {
+		message += ". Its last words:\n" + strings.Join(words, "\n")
+	}
+	return &moorage.Error{Code: moorage.AgentFailed, Message: message, Err: &endReason{exit.Cause}}
+}
+
+// endError is what calls in progress learn when the platform ends their session: that it VERB REASON.
+// Its record says the reason alone.
+func endError(verb, format string, args ...any) error {
+	reason := fmt.Sprintf(format, args...)
+	return &moorage.Error{Code: moorage.AgentFailed, Message: "the session " + verb + reason, Err: &endReason{reason}}
+}
+
+// endReason carries the short form of why a session ended, for its record.
+type endReason struct{ text string }
+
+func (e *endReason) Error() string { return e.text }
+
+func reasonOf(cause error) string {
+	if r := (*endReason)(nil); errors.As(cause, &r) {
+		return r.text
+	}
+	return firstLine(cause.Error())
+}
+
+// end closes the session to new leases, cuts its streams, removes its sandbox and records why.
+func (m *Manager) end(s *live, cause error, grace time.Duration) {
+	m.mu.Lock()
+	s.stopping = true
+	m.mu.Unlock()
+	s.cancel(cause)
+	m.dispose(s.agent, grace)
+	m.forget(s, reasonOf(cause))
+}
+
+func (m *Manager) dispose(a *warm.Agent, grace time.Duration) {
+	a.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), grace+30*time.Second)
+	defer cancel()
+	if err := a.Sandbox.Stop(ctx, grace); err != nil {
+		m.Log.Error("stop sandbox", "sandbox", a.Sandbox.Info().ID, "err", err)
+	}
+}
+
+// forget records the end of s and takes it off the list of the living, in this order: a row that says
+// that it lives would keep the next session of the same key from being written.
+func (m *Manager) forget(s *live, reason string) {
+	m.mu.Lock()
+	s.info.State, s.info.EndedAt, s.info.EndReason = moorage.Stopped, time.Now(), reason
+	info := s.info
+	m.mu.Unlock()
+	err := m.record(info)
+	m.mu.Lock()
+	delete(m.byKey, s.key)
+	delete(m.byID, info.ID)
+	if err != nil {
+		m.owed = append(m.owed, info)
+	}
+	m.mu.Unlock()
+	if err != nil {
+		m.Log.Error("record the end of a session", "session", info.ID, "err", err)
+	}
+	m.Log.Info("session ended", "session", info.ID, "runtime", info.RuntimeID, "reason", reason)
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
