@@ -1,7 +1,7 @@
 // Package warm turns a version into a running agent that answers.
 //
 // [Starter.Start] creates a sandbox for a version, waits until the agent in it answers ping, and
-// hands it over as an [Agent]. When that fails, the error says why in terms the agent's owner can
+// hands it over as an [Agent]. [Pools] has that done ahead of need. When it fails, the error says why in terms the agent's owner can
 // act on: the exit code or signal, what was being waited for, and the last lines of stderr.
 //
 // The package knows no callers and no sessions: labels that identify those are passed through.
@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -34,11 +35,18 @@ type Starter struct {
 	Region    string            // as agents see it in AWS_REGION
 	Patience  time.Duration     // from start to the first healthy answer; default 30 s
 	Log       *slog.Logger
+
+	starting atomic.Int64 // sessions that are starting now; fills of pools wait for them
 }
 
 // Start creates a sandbox for v and returns when its agent answers. On failure nothing is left
 // running; the journal stays. Mounts are bound into the sandbox as they are.
 func (s *Starter) Start(ctx context.Context, v moorage.Version, id string, labels map[string]string, mounts []sandbox.Mount) (*Agent, error) {
+	defer s.begin()()
+	return s.start(ctx, v, id, labels, mounts)
+}
+
+func (s *Starter) start(ctx context.Context, v moorage.Version, id string, labels map[string]string, mounts []sandbox.Mount) (*Agent, error) {
 	if v.Program == nil {
 		return nil, moorage.Errorf(moorage.Conflict, "version %d of %s is not built yet", v.Number, v.RuntimeID)
 	}

@@ -1,0 +1,359 @@
+package warm
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+)
+
+// Pools keeps sandboxes ready ahead of need, so that a session starts in milliseconds. Each is a
+// fresh start of its version that answered ping once and was then paused:
+//
+//	fill ──▶ ready (paused) ──Take──▶ a session's, and never a pool's again
+//	             │
+//	             └──▶ removed: its version is live on no endpoint, demand fell, it died
+//
+// A pool is as large as its version's demand asks (see demand), between the runtime's floor and
+// Ceiling. All pools together stay inside Budget and Room; within these, the pool that lacks most is
+// filled first. Fills run in the background, one per two processors, and wait while sessions start.
+//
+// Versions with session storage have no pool, since mounts are bound when a sandbox is created, and
+// neither have plain processes, which would hold the host's ports. Ready sandboxes outlive a server
+// in their shim: the next one adopts those that are what it would have started itself.
+//
+// The zero value with a Starter works, and so does nil, which keeps none. Its exported fields are set
+// before the first call.
+type Pools struct {
+	Starter *Starter
+	Ceiling int        // of one version; 0 is 8, at most 64, below 0 none
+	Budget  int64      // bytes of memory for all ready sandboxes; 0 is a quarter of what is available at first use
+	Room    func() int // how many more sandboxes there may be; nil is no bound
+	Log     *slog.Logger
+
+	mu      sync.Mutex
+	pools   map[poolKey]*pool
+	dropped []*pool // on their way out
+	wake    chan struct{}
+	filling int
+	closed  bool
+	work    sync.WaitGroup // what ends with Run
+}
+
+const (
+	defaultCeiling = 8
+	maxCeiling     = 64
+	budgetShare    = 4        // a quarter
+	guessedCost    = 64 << 20 // bytes, of a version that was not measured yet
+	keepEvery      = 10 * time.Second
+)
+
+// poolKey names the version that a pool is of.
+type poolKey struct {
+	runtimeID string
+	number    int
+}
+
+func (k poolKey) String() string { return fmt.Sprintf("%s/%d", k.runtimeID, k.number) }
+
+// pool is the ready sandboxes of one version. Its fields belong to Pools.mu.
+type pool struct {
+	key     poolKey
+	version moorage.Version
+	floor   int
+	ready   []*ready // oldest first
+	filling int
+	demand  demand
+	cost    int64 // bytes of one ready sandbox, as measured last; 0 before
+	retry   retry
+
+	ctx     context.Context // of its fills and watchers
+	cancel  context.CancelFunc
+	work    sync.WaitGroup // fills, watchers and removals
+	dropped bool
+	gone    chan struct{} // closed once dropped and nothing is left
+}
+
+// ready is one paused sandbox of a pool.
+type ready struct {
+	agent  *Agent
+	bytes  int64
+	cancel context.CancelFunc // of its watcher
+}
+
+func (p *Pools) start() {
+	if p.pools == nil {
+		p.pools, p.wake = map[poolKey]*pool{}, make(chan struct{}, 1)
+		p.Ceiling = min(cmp.Or(p.Ceiling, defaultCeiling), maxCeiling)
+		p.Budget = cmp.Or(p.Budget, availableMemory()/budgetShare)
+		if p.Log == nil {
+			p.Log = slog.New(slog.DiscardHandler)
+		}
+	}
+}
+
+func (p *Pools) kick() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Serve says which versions of a runtime are live on an endpoint, and the least that is to be ready
+// of each. The pools of its other versions are dropped.
+func (p *Pools) Serve(runtimeID string, floor int, live []moorage.Version) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.start()
+	if p.closed {
+		return // what is ready is for the next server to judge
+	}
+	keep := map[poolKey]bool{}
+	for _, v := range live {
+		if key := (poolKey{v.RuntimeID, v.Number}); p.canPool(v) {
+			keep[key] = true
+			p.serve(key, v, floor)
+		}
+	}
+	for key, q := range p.pools {
+		if key.runtimeID == runtimeID && !keep[key] {
+			p.drop(q)
+		}
+	}
+	p.kick()
+}
+
+func (p *Pools) canPool(v moorage.Version) bool {
+	return p.Ceiling > 0 && v.Program != nil && v.Config.Storage == "" && p.Starter.Isolation != sandbox.None
+}
+
+func (p *Pools) serve(key poolKey, v moorage.Version, floor int) {
+	q := p.pools[key]
+	if q == nil {
+		q = &pool{key: key, version: v, gone: make(chan struct{})}
+		q.ctx, q.cancel = context.WithCancel(context.Background())
+		p.pools[key] = q
+	}
+	q.floor = floor
+}
+
+// drop ends a pool; q.gone tells when nothing is left of it. The caller holds mu.
+func (p *Pools) drop(q *pool) {
+	delete(p.pools, q.key)
+	q.dropped = true
+	q.cancel()
+	for _, r := range q.ready {
+		p.remove(q, r)
+	}
+	q.ready = nil
+	p.dropped = append(slices.DeleteFunc(p.dropped, (*pool).isGone), q)
+	p.work.Go(func() {
+		q.work.Wait()
+		close(q.gone)
+	})
+}
+
+func (q *pool) isGone() bool {
+	select {
+	case <-q.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Drop ends a runtime's pools and returns once nothing of them is left.
+func (p *Pools) Drop(ctx context.Context, runtimeID string) error {
+	if p == nil {
+		return nil
+	}
+	p.Serve(runtimeID, 0, nil)
+	p.mu.Lock()
+	leaving := slices.Clone(p.dropped)
+	p.mu.Unlock()
+	for _, q := range leaving {
+		if q.key.runtimeID != runtimeID {
+			continue
+		}
+		select {
+		case <-q.gone:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// PoolState is how a pool stands.
+type PoolState struct {
+	Version         int
+	Ready           int
+	Filling         int
+	Want            int
+	Floor           int
+	StartsPerMinute float64       // as seen lately
+	Refill          time.Duration // from a sandbox being asked for to the next being ready; 0 before the first
+	MemoryBytes     int64         // of the ready ones
+	Problem         string        // why the last fill failed; empty when it did not
+}
+
+// State returns the pools of a runtime, the newest version first.
+func (p *Pools) State(runtimeID string) (out []PoolState) {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for key, q := range p.pools {
+		if key.runtimeID != runtimeID {
+			continue
+		}
+		out = append(out, PoolState{
+			Version: key.number, Ready: len(q.ready), Filling: q.filling, Want: p.want(q, now), Floor: q.floor,
+			StartsPerMinute: 60 * q.demand.rateAt(now), Refill: time.Duration(q.demand.refill * float64(time.Second)),
+			MemoryBytes: q.bytes(), Problem: q.retry.problem,
+		})
+	}
+	slices.SortFunc(out, func(a, b PoolState) int { return b.Version - a.Version })
+	return out
+}
+
+func (p *Pools) want(q *pool, now time.Time) int { return q.demand.want(now, q.floor, p.Ceiling) }
+
+func (q *pool) bytes() (sum int64) {
+	for _, r := range q.ready {
+		sum += r.bytes
+	}
+	return sum
+}
+
+// Run adopts what an earlier server left ready, and keeps the pools filled until ctx ends. Ready
+// sandboxes then stay in their shim. Sessions of an earlier server are recovered before it is called:
+// what no session claims is the pools'.
+func (p *Pools) Run(ctx context.Context) {
+	p.mu.Lock()
+	p.start()
+	p.mu.Unlock()
+	p.adopt(ctx)
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		p.keep(time.Now())
+		select {
+		case <-ctx.Done():
+			p.leave()
+			return
+		case <-p.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// leave stops filling and watching, and waits until that stopped.
+func (p *Pools) leave() {
+	p.mu.Lock()
+	p.closed = true
+	left := slices.Collect(maps.Values(p.pools))
+	for _, q := range left {
+		q.cancel()
+	}
+	p.mu.Unlock()
+	for _, q := range left {
+		q.work.Wait()
+	}
+	p.work.Wait()
+}
+
+// keep brings the pools to their sizes: what is too much goes, what lacks is begun.
+func (p *Pools) keep(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, q := range p.pools {
+		for len(q.ready) > p.want(q, now) {
+			p.removeOldest(q)
+		}
+	}
+	for p.over() && p.largest() != nil {
+		p.removeOldest(p.largest())
+	}
+	for p.filling < fillers() {
+		q := p.neediest(now)
+		if q == nil {
+			return
+		}
+		q.filling++
+		p.filling++
+		q.work.Go(func() { p.fill(q) })
+	}
+}
+
+func fillers() int { return max(1, runtime.NumCPU()/2) }
+
+// over says that there are more ready sandboxes than memory or the machine's limit have room for:
+// sessions that started cold took it.
+func (p *Pools) over() bool {
+	bytes, n := p.held()
+	return bytes > p.Budget || n > 0 && p.room() < n
+}
+
+// held is what the ready sandboxes and those that are being filled take.
+func (p *Pools) held() (bytes int64, n int) {
+	for _, q := range p.pools {
+		bytes += q.bytes() + int64(q.filling)*q.estimate()
+		n += len(q.ready) + q.filling
+	}
+	return bytes, n
+}
+
+// room is how many sandboxes there may be beside those of sessions.
+func (p *Pools) room() int {
+	if p.Room == nil {
+		return len(p.pools) * maxCeiling
+	}
+	return p.Room()
+}
+
+func (q *pool) estimate() int64 { return cmp.Or(q.cost, guessedCost) }
+
+func (p *Pools) largest() (most *pool) {
+	for _, q := range p.pools {
+		if len(q.ready) > 0 && (most == nil || q.bytes() > most.bytes()) {
+			most = q
+		}
+	}
+	return most
+}
+
+// neediest is the pool that lacks most of what may be started now; nil when none lacks any.
+func (p *Pools) neediest(now time.Time) (most *pool) {
+	bytes, n := p.held()
+	if n >= p.room() {
+		return nil
+	}
+	lack := 0
+	for _, q := range p.pools {
+		l := p.want(q, now) - len(q.ready) - q.filling
+		if l > lack && bytes+q.estimate() <= p.Budget && q.retry.due(now) {
+			most, lack = q, l
+		}
+	}
+	return most
+}
+
+func (p *Pools) removeOldest(q *pool) {
+	r := q.ready[0]
+	q.ready = q.ready[1:]
+	p.remove(q, r)
+}
