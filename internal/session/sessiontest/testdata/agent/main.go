@@ -24,6 +24,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 var (
@@ -68,7 +69,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(3)
 	}
-	select {} // shut: the process lives on
+	time.Sleep(time.Hour) // shut: the process lives on
 }
 
 func call(w http.ResponseWriter, r *http.Request) {
