@@ -131,7 +131,7 @@ func (s *server) create(ctx context.Context, d deployment) (*agent, error) {
 		return nil, err
 	}
 	made, err := s.control().CreateAgentRuntime(ctx, &control.CreateAgentRuntimeInput{
-		AgentRuntimeName: &d.name, RoleArn: aws.String(s.role()), AgentRuntimeArtifact: artifact,
+		AgentRuntimeName: uniqueName(d.name), RoleArn: aws.String(s.role()), AgentRuntimeArtifact: artifact,
 		NetworkConfiguration: &controltypes.NetworkConfiguration{NetworkMode: controltypes.NetworkModePublic},
 		EnvironmentVariables: d.env, RequestHeaderConfiguration: d.allowlist(), FilesystemConfigurations: d.filesystems(), LifecycleConfiguration: d.lifecycle(),
 	})
@@ -139,6 +139,11 @@ func (s *server) create(ctx context.Context, d deployment) (*agent, error) {
 		return nil, err
 	}
 	return &agent{server: s, id: *made.AgentRuntimeId, arn: *made.AgentRuntimeArn}, nil
+}
+
+// uniqueName lets a test run more than once on the same server.
+func uniqueName(name string) *string {
+	return aws.String(fmt.Sprintf("%s_%x", name, time.Now().UnixNano()))
 }
 
 // update replaces the agent's configuration by d, whole, and waits until the new version is READY.

@@ -124,7 +124,7 @@ func (s *server) runImage(t *testing.T, runtimeName, uri string) {
 
 func (s *server) deployImage(t *testing.T, runtimeName, uri string) (*agent, error) {
 	made, err := s.control().CreateAgentRuntime(t.Context(), &control.CreateAgentRuntimeInput{
-		AgentRuntimeName: &runtimeName, RoleArn: aws.String(s.role()),
+		AgentRuntimeName: uniqueName(runtimeName), RoleArn: aws.String(s.role()),
 		AgentRuntimeArtifact: &controltypes.AgentRuntimeArtifactMemberContainerConfiguration{Value: controltypes.ContainerConfiguration{ContainerUri: &uri}},
 		NetworkConfiguration: &controltypes.NetworkConfiguration{NetworkMode: controltypes.NetworkModePublic},
 	})
