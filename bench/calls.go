@@ -38,9 +38,15 @@ func prepared(r *http.Request) ([]byte, error) {
 	return out.Bytes(), err
 }
 
+// callLimit is when an answer that does not come is a failure, and not a measurement.
+const callLimit = 40 * time.Second
+
 // call sends a request and reads the whole answer.
 func (l *line) call(request []byte) (took time.Duration, err error) {
 	began := time.Now()
+	if err := l.SetDeadline(began.Add(callLimit)); err != nil {
+		return 0, err
+	}
 	if _, err := l.Write(request); err != nil {
 		return 0, err
 	}

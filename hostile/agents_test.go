@@ -35,7 +35,6 @@ var misbehaviours = []struct {
 	{"allocation without end", map[string]any{"op": "allocate"}, func(t *testing.T, _ *server, a answer) {
 		wantFault(t, a, 424, "RuntimeClientError", "out of memory")
 	}},
-	{"full home", map[string]any{"op": "fill", "text": "/var/tmp/filler", "bytes": 4 << 30}, noSpace},
 	{"full tmp", map[string]any{"op": "fill", "text": "/tmp/filler", "bytes": 4 << 30}, noSpace},
 	{"full shared memory", map[string]any{"op": "fill", "text": "/dev/shm/filler", "bytes": 4 << 30}, noSpace},
 	{"flood of logs", map[string]any{"op": "log", "bytes": logFlood()}, func(t *testing.T, s *server, a answer) {
