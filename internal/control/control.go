@@ -42,6 +42,7 @@ type Service struct {
 	Store    *store.DB
 	Builder  *Builder
 	Warm     *warm.Starter
+	Pools    *warm.Pools // nil for none
 	Sessions *session.Manager
 	Region   string
 	Account  string
@@ -61,6 +62,7 @@ type mirror struct {
 	endpoints map[string]moorage.Endpoint
 	versions  map[int]moorage.Version
 	least     sandbox.Isolation // by the runtime's tag
+	floor     int               // of its pools, by the runtime's tag
 }
 
 // Load reads every runtime into memory. Call it once before any other method.
@@ -108,6 +110,7 @@ func (s *Service) refresh(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
+		m.floor, _ = poolFloor(tags) // one from before the tag had a meaning is none
 		m.least, err = leastIsolation(tags)
 		return err
 	})
@@ -115,10 +118,12 @@ func (s *Service) refresh(ctx context.Context, id string) error {
 	defer s.mu.Unlock()
 	if moorage.CodeOf(err) == moorage.NotFound {
 		delete(s.view, id)
+		s.servePools(id)
 		return nil
 	}
 	if err == nil {
 		s.view[id] = m
+		s.servePools(id)
 	}
 	return err
 }

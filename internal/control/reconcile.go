@@ -196,6 +196,9 @@ func (s *Service) remove(ctx context.Context, rt moorage.Runtime) error {
 	if err != nil {
 		return err
 	}
+	if err := s.Pools.Drop(ctx, rt.ID); err != nil {
+		return err
+	}
 	if err := s.Sessions.Storage.RemoveRuntime(rt.ID); err != nil {
 		return err
 	}
@@ -280,6 +283,9 @@ func (s *Service) inventory(ctx context.Context, rt moorage.Runtime) (parts []st
 		parts = append(parts, "1 live session")
 	case sessions > 1:
 		parts = append(parts, fmt.Sprintf("%d live sessions", sessions))
+	}
+	if n := s.ready(rt.ID); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d ready sandboxes", n))
 	}
 	return parts, objects, err
 }

@@ -31,7 +31,7 @@ func (s *Service) Create(ctx context.Context, req CreateRequest) (Created, error
 	if err := s.check(req.Config); err != nil {
 		return Created{}, err
 	}
-	if _, err := leastIsolation(req.Tags); err != nil {
+	if err := checkTags(req.Tags); err != nil {
 		return Created{}, err
 	}
 	req.Environment = req.Config.Environment
@@ -279,7 +279,7 @@ func runtimeOf(arn string) string {
 
 // Tag adds tags to a resource.
 func (s *Service) Tag(ctx context.Context, arn string, tags map[string]string) error {
-	if _, err := leastIsolation(tags); err != nil {
+	if err := checkTags(tags); err != nil {
 		return err
 	}
 	return s.change(ctx, runtimeOf(arn), func(tx *store.Tx) error {

@@ -31,6 +31,7 @@ type house struct {
 	images    *image.Store
 	objects   *object.Store
 	warm      *warm.Starter
+	pools     *warm.Pools
 	sessions  *session.Manager
 	control   *control.Service
 	invoke    *invoke.Service
@@ -97,8 +98,9 @@ func (h *house) openSessions(context.Context) error {
 	h.warm = &warm.Starter{
 		Driver: h.shim, Isolation: h.isolation, LogDir: h.path("logs"), Limits: h.Limits, Region: h.Region, Log: h.Log,
 	}
+	h.pools = &warm.Pools{Starter: h.warm, Budget: h.PoolMemory, Room: func() int { return h.sessions.Room() }, Log: h.Log}
 	h.sessions = &session.Manager{
-		Store: h.store, Warm: h.warm, Storage: &session.Storage{Dir: h.path("storage")}, Limit: h.MaxSessions, Log: h.Log,
+		Store: h.store, Warm: h.warm, Pools: h.pools, Storage: &session.Storage{Dir: h.path("storage")}, Limit: h.MaxSessions, Log: h.Log,
 	}
 	return os.MkdirAll(h.path("logs"), 0o700)
 }
@@ -108,7 +110,7 @@ func (h *house) openControl(ctx context.Context) error {
 		Images: h.images, Objects: h.objects, Driver: h.shim, Isolation: h.isolation, Dir: h.path("builds"), Log: h.Log,
 	}
 	h.control = &control.Service{
-		Store: h.store, Builder: builder, Warm: h.warm, Sessions: h.sessions, Region: h.Region, Account: h.account,
+		Store: h.store, Builder: builder, Warm: h.warm, Pools: h.pools, Sessions: h.sessions, Region: h.Region, Account: h.account,
 		Isolation: h.isolation, Log: h.Log,
 	}
 	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, Log: h.Log}

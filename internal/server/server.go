@@ -34,6 +34,7 @@ type Options struct {
 	Isolation   string // auto (default), gvisor or process
 	Region      string // default us-east-1
 	MaxSessions int    // default 5,000
+	PoolMemory  int64  // bytes for sandboxes kept ready for new sessions; default a quarter of what is available
 	Limits      sandbox.Limits
 	Executable  string // this binary, for the shim; default os.Executable
 	Version     string
@@ -159,6 +160,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	defer work.Wait()
 	defer stop()
 	work.Go(func() { h.control.Run(background) })
+	work.Go(func() { h.pools.Run(background) })
 	work.Go(func() { h.forget(background) })
 
 	srv := &http.Server{

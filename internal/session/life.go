@@ -37,6 +37,9 @@ func (m *Manager) launch(s *live) (*warm.Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	if agent, err := m.fromPool(ctx, s); agent != nil || err != nil {
+		return agent, err
+	}
 	written := make(chan error, 1)
 	m.work.Go(func() { written <- m.record(s.info) })
 	agent, err := m.Warm.Start(ctx, s.version, s.info.SandboxID, labels(s.info), mounts)

@@ -109,7 +109,11 @@ func (m *Manager) finishStart(s *live, agent *warm.Agent) bool {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	defer context.AfterFunc(m.serving, cancel)()
-	if err := m.Warm.AwaitReady(ctx, agent); err != nil {
+	err := m.own(ctx, s, agent.Sandbox)
+	if err == nil {
+		err = m.Warm.AwaitReady(ctx, agent)
+	}
+	if err != nil {
 		m.dispose(agent, 0)
 		m.fail(s, m.startError(ctx, s, err))
 		return false

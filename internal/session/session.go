@@ -42,6 +42,7 @@ type Key struct {
 type Manager struct {
 	Store   *store.DB
 	Warm    *warm.Starter
+	Pools   *warm.Pools // where sessions find ready sandboxes; nil starts every session cold
 	Storage *Storage
 	Log     *slog.Logger
 	// Limit is how many sessions may live at once; 0 is 5,000, as in the cloud service.

@@ -7,6 +7,7 @@
 //	GET    /v1/sessions/{id}/logs?tail=N&follow=true one JSON object per line
 //	GET    /v1/runtimes/{id}/logs?tail=N&follow=true the same for all sessions of a runtime
 //	GET    /v1/runtimes/{id}/versions/{n}/build      how the build of a version goes
+//	GET    /v1/runtimes/{id}/pool                    how many sandboxes are ready for new sessions
 //	DELETE /v1/runtimes/{id}                         remove it and wait; says what was removed
 //
 // Requests reach it authenticated. Errors have the form of AWS's JSON services.
@@ -63,6 +64,7 @@ func (h *Handler) Routes() http.Handler {
 		"GET /v1/sessions/{id}/logs":               h.sessionLogs,
 		"GET /v1/runtimes/{id}/logs":               h.runtimeLogs,
 		"GET /v1/runtimes/{id}/versions/{n}/build": h.showBuild,
+		"GET /v1/runtimes/{id}/pool":               h.showPool,
 		"DELETE /v1/runtimes/{id}":                 h.destroy,
 	} {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {

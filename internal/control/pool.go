@@ -1,0 +1,58 @@
+package control
+
+import (
+	"strconv"
+
+	"github.com/moorage-dev/moorage"
+)
+
+// TagPool is the tag by which a runtime says how many sandboxes of each live version shall always be
+// ready for new sessions: 0 (the default) to 64. The server's own ceiling holds above it.
+const TagPool = "moorage:pool"
+
+const maxPool = 64
+
+func poolFloor(tags map[string]string) (int, error) {
+	value, ok := tags[TagPool]
+	if !ok {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > maxPool {
+		return 0, invalid("tags", "the tag %s is a number from 0 to %d; %q is none", TagPool, maxPool, value)
+	}
+	return n, nil
+}
+
+// checkTags holds the platform's own tags against their rules.
+func checkTags(tags map[string]string) error {
+	if _, err := leastIsolation(tags); err != nil {
+		return err
+	}
+	_, err := poolFloor(tags)
+	return err
+}
+
+// servePools says which versions of a runtime sessions can start from. The caller holds mu.
+func (s *Service) servePools(id string) {
+	m := s.view[id]
+	if m == nil || m.runtime.Status == moorage.Deleting || m.least > s.Isolation {
+		s.Pools.Serve(id, 0, nil)
+		return
+	}
+	var live []moorage.Version
+	for _, e := range m.endpoints {
+		if v, ok := m.versions[e.Live]; ok {
+			live = append(live, v)
+		}
+	}
+	s.Pools.Serve(id, m.floor, live)
+}
+
+// ready counts the sandboxes that a runtime's pools hold.
+func (s *Service) ready(runtimeID string) (n int) {
+	for _, p := range s.Pools.State(runtimeID) {
+		n += p.Ready
+	}
+	return n
+}
