@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -25,10 +26,13 @@ type Command struct {
 	conn    *connection
 	text    string
 	timeout time.Duration
+	release func()
 }
 
-// CommandEvent is one thing that a command did: it wrote to one of its streams, or, last, it ended.
+// CommandEvent is one thing that a command did: first it started, then it wrote to one of its
+// streams, and last it ended.
 type CommandEvent struct {
+	Started        bool
 	Stdout, Stderr string
 	Result         *CommandResult
 }
@@ -40,7 +44,7 @@ type CommandResult struct {
 }
 
 // Command prepares a shell command in the session's sandbox, starting the session when there is
-// none. Timeout 0 is 300 s. Range over Run exactly once: that releases the session.
+// none. Timeout 0 is 300 s. Range over Run once at most; the session is held until that ends, or ctx.
 func (s *Service) Command(ctx context.Context, a Address, command string, timeout time.Duration) (*Command, error) {
 	conn, err := s.open(ctx, a)
 	if err != nil {
@@ -49,7 +53,9 @@ func (s *Service) Command(ctx context.Context, a Address, command string, timeou
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
-	return &Command{conn.sessionID, conn, command, timeout}, nil
+	release := sync.OnceFunc(conn.lease.Release)
+	context.AfterFunc(ctx, release) // a caller may be gone before Run begins
+	return &Command{conn.sessionID, conn, command, timeout, release}, nil
 }
 
 var errCommandTimeout = errors.New("the command ran out of its time")
@@ -57,7 +63,10 @@ var errCommandTimeout = errors.New("the command ran out of its time")
 // Run runs the command and yields what it does. Breaking off kills it.
 func (c *Command) Run(ctx context.Context) iter.Seq2[CommandEvent, error] {
 	return func(yield func(CommandEvent, error) bool) {
-		defer c.conn.lease.Release()
+		defer c.release()
+		if !yield(CommandEvent{Started: true}, nil) {
+			return
+		}
 		ctx, cancel := c.conn.context(ctx)
 		defer cancel(nil)
 		ctx, stop := context.WithTimeoutCause(ctx, c.timeout, errCommandTimeout)
@@ -94,17 +103,17 @@ func (c *Command) Run(ctx context.Context) iter.Seq2[CommandEvent, error] {
 // execute runs the command to its end, sending its output to events.
 func (c *Command) execute(ctx context.Context, events chan<- CommandEvent) (CommandResult, error) {
 	left := &allowance{bytes: maxCommandOutput}
-	p, err := c.conn.lease.Agent.Sandbox.Exec(ctx, sandbox.Command{
-		Args:   []string{"/bin/bash", "-c", c.text},
-		Stdout: &splitter{ctx: ctx, left: left, send: func(text string) CommandEvent { return CommandEvent{Stdout: text} }, events: events},
-		Stderr: &splitter{ctx: ctx, left: left, send: func(text string) CommandEvent { return CommandEvent{Stderr: text} }, events: events},
-	})
+	stdout := &splitter{ctx: ctx, left: left, send: func(text string) CommandEvent { return CommandEvent{Stdout: text} }, events: events}
+	stderr := &splitter{ctx: ctx, left: left, send: func(text string) CommandEvent { return CommandEvent{Stderr: text} }, events: events}
+	p, err := c.conn.lease.Agent.Sandbox.Exec(ctx, sandbox.Command{Args: []string{"/bin/bash", "-c", c.text}, Stdout: stdout, Stderr: stderr})
 	if err != nil {
 		return CommandResult{}, err
 	}
 	kill := context.AfterFunc(ctx, func() { p.Kill() })
 	defer kill()
 	exit, err := p.Wait()
+	stdout.flush()
+	stderr.flush()
 	switch cause := context.Cause(ctx); {
 	case cause == errCommandTimeout:
 		return CommandResult{Code: exit.Code, TimedOut: true}, nil
@@ -137,14 +146,28 @@ func (s *splitter) Write(p []byte) (int, error) {
 		if !s.left.take(n) {
 			return 0, errors.New("too much output")
 		}
-		select {
-		case s.events <- s.send(string(data[:n])):
-		case <-s.ctx.Done():
-			return 0, s.ctx.Err()
+		if err := s.emit(data[:n]); err != nil {
+			return 0, err
 		}
 		data = data[n:]
 	}
 	return len(p), nil
+}
+
+func (s *splitter) emit(data []byte) error {
+	select {
+	case s.events <- s.send(string(data)):
+		return nil
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
+// flush sends a character that was never finished, once the command has ended.
+func (s *splitter) flush() {
+	if len(s.rest) > 0 && s.left.take(len(s.rest)) {
+		s.emit(s.rest)
+	}
 }
 
 // cut returns how many bytes to send next, so that no character is split between two events.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"io"
 	"net/http"
 	"strings"
 )
@@ -27,20 +26,17 @@ var passedMCP = []string{headerMCPSessID, "Mcp-Protocol-Version", "Mcp-Method", 
 var answered = []string{"Content-Type", "Traceparent", "Tracestate", "Baggage", "X-Amzn-Trace-Id", headerMCPSessID, "Mcp-Protocol-Version"}
 
 // request makes the request that the agent gets.
-func (c *connection) request(ctx context.Context, call Call) (*http.Request, error) {
-	agent := c.lease.Agent
-	r, err := http.NewRequestWithContext(ctx, "POST", "http://agent"+agent.Protocol.Path, call.Body)
+func (c *connection) request(ctx context.Context, call Call, body *payload) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, "POST", "http://agent"+c.lease.Agent.Protocol.Path, nil)
 	if err != nil {
 		return nil, err
 	}
-	rewindable(r, call.Body)
-	if call.Length >= 0 {
-		r.ContentLength = call.Length
-		if call.Length == 0 {
-			r.Body = http.NoBody
-		}
+	if body.from != nil && call.Length != 0 {
+		r.Body, r.GetBody, r.ContentLength = body, body.again, call.Length
 	}
-	r.Header = c.headers(call.Header)
+	if r.Header, err = c.headers(call.Header); err != nil {
+		return nil, err
+	}
 	r.Header.Set(HeaderRequest, call.RequestID)
 	if r.Header.Get("Content-Type") == "" {
 		r.Header.Set("Content-Type", "application/json") // agents parse JSON; boto3 sends no type
@@ -48,33 +44,31 @@ func (c *connection) request(ctx context.Context, call Call) (*http.Request, err
 	return r, nil
 }
 
-// rewindable lets the transport send the body once more when a pooled connection turned out to be
-// closed before anything of it was written.
-func rewindable(r *http.Request, b io.Reader) {
-	seeker, ok := b.(io.ReadSeeker)
-	if !ok || r.GetBody != nil {
-		return
-	}
-	r.GetBody = func() (io.ReadCloser, error) {
-		_, err := seeker.Seek(0, io.SeekStart)
-		return io.NopCloser(seeker), err
-	}
-}
+// maxHeader bounds a header that an owner allowed, in bytes. Source: AgentCore quotas.
+const maxHeader = 4096
 
 // headers picks from what the caller sent what the agent may see, and adds the platform's own.
-func (c *connection) headers(in http.Header) http.Header {
+func (c *connection) headers(in http.Header) (http.Header, error) {
 	out := http.Header{"User-Agent": nil} // none, rather than Go's
-	names := passed
-	if c.lease.Agent.Protocol.Name == "MCP" {
-		names = append(append([]string{}, passed...), passedMCP...)
-	}
-	for _, name := range append(names, c.target.Version.Config.Headers...) {
-		for _, v := range in.Values(name) {
-			out.Add(name, v)
+	pass := func(names []string) {
+		for _, name := range names {
+			if values := in.Values(name); len(values) > 0 {
+				out[http.CanonicalHeaderKey(name)] = values
+			}
 		}
 	}
+	pass(passed)
+	if c.lease.Agent.Protocol.Name == "MCP" {
+		pass(passedMCP)
+	}
+	for _, name := range c.lease.Version.Config.Headers {
+		if n := len(strings.Join(in.Values(name), "")); n > maxHeader {
+			return nil, invalid(name, "the header %s has %d bytes; at most %d are passed on", name, n, maxHeader)
+		}
+	}
+	pass(c.lease.Version.Config.Headers)
 	out.Set(HeaderSession, c.sessionID)
-	return out
+	return out, nil
 }
 
 func answerHeader(in http.Header) http.Header {

@@ -8,6 +8,7 @@
 package invoke
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/session"
@@ -78,21 +81,7 @@ func (s *Service) Invoke(ctx context.Context, call Call) (*Answer, error) {
 		return nil, err
 	}
 	ctx, cancel := conn.context(ctx)
-	request, err := conn.request(ctx, call)
-	if err != nil {
-		cancel(nil)
-		conn.lease.Release()
-		return nil, err
-	}
-	timer := time.AfterFunc(answerTimeout, func() { cancel(errTooSlow) })
-	response, err := conn.lease.Agent.RoundTrip(request)
-	timer.Stop()
-	if err == nil && (response.StatusCode < 200 || response.StatusCode > 299) {
-		response.Body.Close()
-		err = conn.agentError(response.StatusCode)
-	} else if err != nil {
-		err = conn.broken(ctx, err)
-	}
+	response, err := conn.ask(ctx, call, cancel)
 	if err != nil {
 		cancel(nil)
 		conn.lease.Release()
@@ -104,6 +93,28 @@ func (s *Service) Invoke(ctx context.Context, call Call) (*Answer, error) {
 	return &Answer{SessionID: conn.sessionID, Header: answerHeader(response.Header), Body: body}, nil
 }
 
+// ask sends the call and returns the agent's answer if that is a success.
+func (c *connection) ask(ctx context.Context, call Call, cancel context.CancelCauseFunc) (*http.Response, error) {
+	sent := &payload{from: call.Body}
+	request, err := c.request(ctx, call, sent)
+	if err != nil {
+		return nil, err
+	}
+	timer := time.AfterFunc(answerTimeout, func() { cancel(errTooSlow) })
+	defer timer.Stop()
+	response, err := c.lease.Agent.RoundTrip(request)
+	switch {
+	case err != nil && ctx.Err() == nil && sent.failure() != nil:
+		return nil, sent.failure()
+	case err != nil:
+		return nil, c.broken(ctx, err)
+	case response.StatusCode < 200 || response.StatusCode > 299:
+		response.Body.Close()
+		return nil, c.agentError(response.StatusCode)
+	}
+	return response, nil
+}
+
 var (
 	errTooSlow = moorage.Errorf(moorage.AgentFailed, "the agent did not begin its answer within %s", answerTimeout)
 	errTooLong = moorage.Errorf(moorage.AgentFailed, "the answer went on for longer than %s", streamTimeout)
@@ -111,7 +122,6 @@ var (
 
 // connection is a call's hold on its session.
 type connection struct {
-	target    moorage.Target
 	sessionID string
 	lease     *session.Lease
 }
@@ -126,28 +136,45 @@ func (s *Service) open(ctx context.Context, a Address) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connection{target, a.SessionID, lease}, nil
+	// A deletion that came after resolve may have looked for sessions before this one was there.
+	if _, err := s.Catalog.Resolve(key.RuntimeID, key.Endpoint); err != nil {
+		lease.Release()
+		s.Sessions.Stop(context.WithoutCancel(ctx), key) // NotFound: the deletion saw it after all
+		return nil, err
+	}
+	return &connection{a.SessionID, lease}, nil
 }
 
 // resolve checks an address, mints a session id where there is none, and finds the target.
 func (s *Service) resolve(a *Address) (target moorage.Target, key session.Key, err error) {
-	id, err := s.runtimeID(*a)
+	id, endpoint, err := s.runtimeID(*a)
 	if err != nil {
 		return target, key, err
+	}
+	if endpoint != "" && a.Qualifier != "" && endpoint != a.Qualifier {
+		return target, key, invalid("qualifier", "the ARN names the endpoint '%s' and the qualifier '%s'; give one of them", endpoint, a.Qualifier)
 	}
 	if a.SessionID == "" {
 		a.SessionID = newUUID()
 	}
-	if n := len(a.SessionID); n < minSessionID || n > maxSessionID {
-		return target, key, invalid("runtimeSessionId", "Value at 'runtimeSessionId' failed to satisfy constraint: Member must have length between %d and %d; it has %d", minSessionID, maxSessionID, n)
+	if err := checkSessionID(a.SessionID); err != nil {
+		return target, key, err
 	}
-	if strings.ContainsFunc(a.SessionID, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
-		return target, key, invalid("runtimeSessionId", "Value at 'runtimeSessionId' failed to satisfy constraint: Member must not hold control characters")
-	}
-	if target, err = s.Catalog.Resolve(id, a.Qualifier); err != nil {
+	if target, err = s.Catalog.Resolve(id, cmp.Or(a.Qualifier, endpoint)); err != nil {
 		return target, key, err
 	}
 	return target, session.Key{RuntimeID: id, Endpoint: target.Endpoint.Name, Owner: a.Owner, CallerID: a.SessionID}, nil
+}
+
+func checkSessionID(id string) error {
+	const rule = "Value at 'runtimeSessionId' failed to satisfy constraint: "
+	if n := utf8.RuneCountInString(id); n < minSessionID || n > maxSessionID {
+		return invalid("runtimeSessionId", rule+"Member must have length between %d and %d; it has %d", minSessionID, maxSessionID, n)
+	}
+	if !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
+		return invalid("runtimeSessionId", rule+"Member must be UTF-8 without control characters")
+	}
+	return nil
 }
 
 func invalid(member, format string, args ...any) error {
@@ -155,37 +182,33 @@ func invalid(member, format string, args ...any) error {
 	return &moorage.Error{Code: moorage.Invalid, Message: message, Fields: []moorage.Field{{Name: member, Message: message}}}
 }
 
-// runtimeID accepts both address forms. Another region or account holds nothing that is known here.
-func (s *Service) runtimeID(a Address) (string, error) {
+// runtimeID accepts both address forms, and an endpoint's ARN. Another region or account holds nothing
+// that is known here.
+func (s *Service) runtimeID(a Address) (id, endpoint string, err error) {
 	if !strings.HasPrefix(a.Runtime, "arn:") {
 		if a.Account == "" {
-			return "", invalid("accountId", "an agent id needs accountId beside it; or give the agent's whole ARN")
+			return "", "", invalid("accountId", "an agent id needs accountId beside it; or give the agent's whole ARN")
 		}
 		if a.Account != s.Account {
-			return "", s.unknown(a)
+			return "", "", s.unknown(a)
 		}
-		return a.Runtime, nil
+		return a.Runtime, "", nil
 	}
 	arn, err := moorage.ParseARN(a.Runtime)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	id, _, err := arn.RuntimeID()
-	if err != nil {
-		return "", err
+	if id, endpoint, err = arn.RuntimeID(); err != nil {
+		return "", "", err
 	}
 	if arn.Region != s.Region || arn.Account != s.Account {
-		return "", s.unknown(a)
+		return "", "", s.unknown(a)
 	}
-	return id, nil
+	return id, endpoint, nil
 }
 
 func (s *Service) unknown(a Address) error {
-	qualifier := a.Qualifier
-	if qualifier == "" {
-		qualifier = moorage.DefaultEndpoint
-	}
-	return moorage.Errorf(moorage.NotFound, "No endpoint or agent found with qualifier '%s' for agent '%s'", qualifier, a.Runtime)
+	return moorage.Errorf(moorage.NotFound, "No endpoint or agent found with qualifier '%s' for agent '%s'", cmp.Or(a.Qualifier, moorage.DefaultEndpoint), a.Runtime)
 }
 
 // Stop ends a session. NotFound when it does not live.

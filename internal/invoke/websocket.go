@@ -35,12 +35,7 @@ func (s *Service) WebSocket(w http.ResponseWriter, r *http.Request, call Call) e
 		return err
 	}
 	defer conn.lease.Release()
-	ctx, cancel := conn.context(context.WithoutCancel(r.Context()))
-	defer cancel(nil)
-	ctx, stop := context.WithTimeout(ctx, streamTimeout)
-	defer stop()
-
-	agent, answer, err := conn.upgrade(ctx, r, call)
+	agent, answer, err := conn.upgrade(r, call)
 	if err != nil {
 		return err
 	}
@@ -50,9 +45,14 @@ func (s *Service) WebSocket(w http.ResponseWriter, r *http.Request, call Call) e
 		return err
 	}
 	defer caller.Close()
-	relay(ctx, caller, agent)
+	conn.lease.Passive() // from here on it is messages that keep the session, not the open connection
+	ctx, stop := context.WithTimeoutCause(conn.lease.Ended, streamTimeout, errSocketTooLong)
+	defer stop()
+	conn.relay(ctx, caller, agent)
 	return nil
 }
+
+var errSocketTooLong = moorage.Errorf(moorage.AgentFailed, "the connection reached its maximum of %s", streamTimeout)
 
 func upgrades(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && strings.Contains(strings.ToLower(r.Header.Get("Connection")), "upgrade")
@@ -68,25 +68,19 @@ type wire struct {
 
 var handshakeHeaders = []string{"Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions"}
 
-// upgrade shakes hands with the agent.
-func (c *connection) upgrade(ctx context.Context, r *http.Request, call Call) (*wire, *http.Response, error) {
+// upgrade shakes hands with the agent, for as long as caller and session are there.
+func (c *connection) upgrade(r *http.Request, call Call) (*wire, *http.Response, error) {
+	ctx, cancel := c.context(r.Context())
+	defer cancel(nil)
+	request, err := c.handshake(ctx, r, call)
+	if err != nil {
+		return nil, nil, err
+	}
 	raw, err := c.lease.Agent.Dial(ctx)
 	if err != nil {
 		return nil, nil, c.broken(ctx, err)
 	}
-	request, err := http.NewRequestWithContext(ctx, "GET", "http://agent/ws", nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	request.Header = c.headers(call.Header)
-	request.Header.Set(HeaderRequest, call.RequestID)
-	request.Header.Set("Connection", "Upgrade")
-	request.Header.Set("Upgrade", "websocket")
-	for _, name := range handshakeHeaders {
-		for _, v := range r.Header.Values(name) {
-			request.Header.Add(name, v)
-		}
-	}
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	raw.SetDeadline(time.Now().Add(handshakeLimit))
 	in := bufio.NewReader(raw)
 	err = request.Write(raw)
@@ -105,6 +99,26 @@ func (c *connection) upgrade(ctx context.Context, r *http.Request, call Call) (*
 	}
 	raw.Close()
 	return nil, nil, err
+}
+
+// handshake is the request for the upgrade, as the agent gets it.
+func (c *connection) handshake(ctx context.Context, r *http.Request, call Call) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, "GET", "http://agent/ws", nil)
+	if err != nil {
+		return nil, err
+	}
+	if request.Header, err = c.headers(call.Header); err != nil {
+		return nil, err
+	}
+	request.Header.Set(HeaderRequest, call.RequestID)
+	request.Header.Set("Connection", "Upgrade")
+	request.Header.Set("Upgrade", "websocket")
+	for _, name := range handshakeHeaders {
+		for _, v := range r.Header.Values(name) {
+			request.Header.Add(name, v)
+		}
+	}
+	return request, nil
 }
 
 // accept passes the agent's handshake on to the caller.
@@ -138,34 +152,59 @@ type closeError struct {
 func (e *closeError) Error() string { return e.text }
 
 // relay copies frames both ways until one side closes, ctx ends, or a limit is broken.
-func relay(ctx context.Context, caller, agent *wire) {
-	ended := make(chan error, 2)
+func (c *connection) relay(ctx context.Context, caller, agent *wire) {
+	asked, answered := make(chan error, 1), make(chan error, 1)
 	var both sync.WaitGroup
-	both.Go(func() { ended <- copyFrames(agent, caller, framesInSecond) })
-	both.Go(func() { ended <- copyFrames(caller, agent, 0) })
-	var err error
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		err = &closeError{1001, "the session ended"}
-	}
+	both.Go(func() { asked <- copyFrames(agent, caller, framesInSecond, c.lease.Touch) })
+	both.Go(func() { answered <- copyFrames(caller, agent, 0, c.lease.Touch) })
 	var reason *closeError
-	if !errors.As(err, &reason) && !errors.Is(err, errClosed) {
-		reason = &closeError{1011, "the other side went away"}
+	select {
+	case err := <-asked:
+		reason = closing(err, &closeError{1001, "the caller went away"})
+	case err := <-answered:
+		if reason = closing(err, agentLost); reason == agentLost {
+			reason = c.lostAgent(ctx)
+		}
+	case <-ctx.Done():
+		reason = &closeError{1001, context.Cause(ctx).Error()}
 	}
 	if reason != nil {
 		caller.sendClose(reason)
 		agent.sendClose(reason)
 	}
-	if errors.Is(err, errClosed) { // one side said goodbye: the other may answer
-		select {
-		case <-ended:
-		case <-time.After(time.Second):
-		}
+	// The other side may still say goodbye. Closing a connection with bytes unread would also take
+	// back the close frame that was just sent on it.
+	caller.SetDeadline(time.Now().Add(goodbye))
+	agent.SetDeadline(time.Now().Add(goodbye))
+	both.Wait()
+	if reason != nil {
+		io.Copy(io.Discard, caller.in)
 	}
 	caller.Close()
 	agent.Close()
-	both.Wait()
+}
+
+// goodbye is how long the sides have to close after one of them did.
+const goodbye = time.Second
+
+var agentLost = &closeError{1011, "the agent closed the connection without a close frame"}
+
+// lostAgent tells a session that ended from an agent that dropped the connection.
+func (c *connection) lostAgent(ctx context.Context) *closeError {
+	if cause := c.lease.Failure(ctx); cause != nil {
+		return &closeError{1001, cause.Error()}
+	}
+	return agentLost
+}
+
+// closing is the reason to give when a direction ended with err: its own, lost for a connection that
+// broke, and nil when a close frame went through.
+func closing(err error, lost *closeError) *closeError {
+	var reason *closeError
+	if errors.Is(err, errClosed) || errors.As(err, &reason) {
+		return reason
+	}
+	return lost
 }
 
 // errClosed ends a direction after its close frame was passed on.
@@ -173,8 +212,9 @@ var errClosed = errors.New("closed")
 
 const opClose = 8
 
-// copyFrames relays frames from one wire to the other, unopened. perSecond bounds their rate; 0 does not.
-func copyFrames(to, from *wire, perSecond int) error {
+// copyFrames relays frames from one wire to the other, unopened, telling touch of each. perSecond
+// bounds their rate; 0 does not.
+func copyFrames(to, from *wire, perSecond int, touch func()) error {
 	var second time.Time
 	count := 0
 	for {
@@ -182,6 +222,7 @@ func copyFrames(to, from *wire, perSecond int) error {
 		if err != nil {
 			return err
 		}
+		touch()
 		if size > maxFrame {
 			return &closeError{1009, fmt.Sprintf("a frame has at most %d bytes", maxFrame)}
 		}
@@ -248,7 +289,8 @@ func (w *wire) sendClose(reason *closeError) {
 	}
 	defer w.output.Unlock()
 	payload := binary.BigEndian.AppendUint16(nil, reason.code)
-	payload = append(payload, reason.text[:min(len(reason.text), 120)]...)
+	text, _, _ := strings.Cut(reason.text, "\n")
+	payload = append(payload, strings.ToValidUTF8(text[:min(len(text), 120)], "")...)
 	frame := []byte{0x80 | opClose, byte(len(payload))}
 	if w.masks {
 		frame[1] |= 0x80

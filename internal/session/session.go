@@ -249,10 +249,9 @@ func (l *Lease) Failure(ctx context.Context) error {
 	defer cancel()
 	select {
 	case <-l.session.ctx.Done():
-		return context.Cause(l.session.ctx)
 	case <-ctx.Done():
-		return nil
 	}
+	return context.Cause(l.session.ctx) // nil while it lives
 }
 
 // List returns the sessions that live now, in no order.

@@ -79,9 +79,6 @@ func (h handlers) command(ctx context.Context, in *InvokeAgentRuntimeCommandInpu
 	return &InvokeAgentRuntimeCommandOutput{
 		RuntimeSessionId: &command.SessionID, ContentType: "application/vnd.amazon.eventstream",
 		Stream: func(yield func(InvokeAgentRuntimeCommandStreamOutput, error) bool) {
-			if !yield(chunk(ResponseChunk{ContentStart: &ContentStartEvent{}}), nil) {
-				return
-			}
 			for e, err := range command.Run(ctx) {
 				if !yield(chunk(event(e)), err) {
 					return
@@ -97,6 +94,8 @@ func chunk(c ResponseChunk) InvokeAgentRuntimeCommandStreamOutput {
 
 func event(e invoke.CommandEvent) ResponseChunk {
 	switch {
+	case e.Started:
+		return ResponseChunk{ContentStart: &ContentStartEvent{}}
 	case e.Result != nil && e.Result.TimedOut:
 		return ResponseChunk{ContentStop: &ContentStopEvent{ExitCode: int32(e.Result.Code), Status: CommandExecutionStatusTimedOut}}
 	case e.Result != nil:

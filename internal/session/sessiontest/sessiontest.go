@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -200,6 +201,9 @@ func build(mkfs string) (err error) {
 	compile.Dir = filepath.Dir(here)
 	compile.Env = append(os.Environ(), "CGO_ENABLED=0")
 	pack := exec.Command(mkfs, "--quiet", "-E", "noinline_data", filepath.Join(agent.dir, "root.erofs"), root)
+	if err := addShell(root); err != nil {
+		return err
+	}
 	for _, cmd := range []*exec.Cmd{compile, pack} {
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
@@ -207,4 +211,30 @@ func build(mkfs string) (err error) {
 		}
 	}
 	return os.Chmod(agent.dir, 0o755)
+}
+
+// addShell copies this machine's bash with the libraries that it needs; without one there is none.
+func addShell(root string) error {
+	const bash = "/bin/bash"
+	out, err := exec.Command("ldd", bash).Output()
+	if err != nil {
+		return nil
+	}
+	files := append(strings.Fields(string(out)), bash)
+	for _, name := range files {
+		if !strings.HasPrefix(name, "/") {
+			continue
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(root, name), data, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }

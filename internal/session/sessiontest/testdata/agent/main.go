@@ -19,18 +19,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 var (
-	server = http.Server{Addr: ":8080"}
+	server = http.Server{Addr: ":8080", ConnState: track}
 
 	ping  atomic.Value // JSON; "" leaves it unanswered
+	begun atomic.Int64 // calls
 	left  atomic.Int64 // callers that went away
 	goOn  = make(chan struct{}, 100)
 	calls = map[string]func(w http.ResponseWriter, r *http.Request, args []string){
@@ -64,6 +67,8 @@ func main() {
 	http.HandleFunc("POST /invocations", call)
 	http.HandleFunc("/go", func(http.ResponseWriter, *http.Request) { goOn <- struct{}{} })
 	http.HandleFunc("/left", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, left.Load()) })
+	http.HandleFunc("/calls", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, begun.Load()) })
+	http.HandleFunc("/unpool", func(http.ResponseWriter, *http.Request) { closeIdle() })
 	http.HandleFunc("/ws", socket)
 	if err := server.ListenAndServe(); err != http.ErrServerClosed {
 		fmt.Fprintln(os.Stderr, err)
@@ -72,7 +77,24 @@ func main() {
 	time.Sleep(time.Hour) // shut: the process lives on
 }
 
+// idle holds the connections on which no request is under way.
+var idle sync.Map
+
+func track(c net.Conn, state http.ConnState) {
+	if state == http.StateIdle {
+		idle.Store(c, nil)
+	} else {
+		idle.Delete(c)
+	}
+}
+
+// closeIdle is what a server does whose keep-alive time is over.
+func closeIdle() {
+	idle.Range(func(c, _ any) bool { return c.(net.Conn).Close() == nil })
+}
+
 func call(w http.ResponseWriter, r *http.Request) {
+	begun.Add(1)
 	head := make([]byte, 256)
 	n, _ := io.ReadFull(r.Body, head)
 	rest, _ := io.Copy(io.Discard, r.Body)

@@ -19,13 +19,13 @@ func socket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	defer left.Add(1)
 	defer conn.Close()
 	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\nX-Secret: yes\r\n\r\n",
 		base64.StdEncoding.EncodeToString(sum[:]))
 	for {
 		head, payload, err := frame(in.Reader)
 		if err != nil {
-			left.Add(1)
 			return
 		}
 		var code uint16
