@@ -80,7 +80,7 @@ func run(ctx context.Context, bin, out, only string, quick bool) (err error) {
 	for _, m := range []struct {
 		name    string
 		measure func(context.Context) error
-	}{{"cold", b.coldStarts}, {"warm", b.warmCalls}, {"throughput", b.throughput}, {"memory", b.memory}, {"cycles", b.cycles}} {
+	}{{"cold", b.coldStarts}, {"pool", b.pooledStarts}, {"warm", b.warmCalls}, {"throughput", b.throughput}, {"memory", b.memory}, {"cycles", b.cycles}} {
 		if !strings.Contains(m.name, only) {
 			continue
 		}
@@ -169,6 +169,8 @@ func machine() string {
 const notes = `Cold start: from the first byte of InvokeAgentRuntime with a new session to the last byte of the answer, over a
 connection that is open already. The bare process: from exec to the last byte of the same answer, asking
 every 0.3 ms. Both in turns.
+From the pool: the same call on a version that has a paused sandbox ready, in turns with a cold start of the same
+agent. The next turn begins when the pool is full again.
 Warm overhead: the same request on kept connections, in turns through the data plane and on a connection
 dialled into the same sandbox; the result is the difference, the absolute times stand beside.
 Requests per second: wrk, one thread, signed before the run. nginx proxies to the same sandbox over

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -107,12 +108,14 @@ func (s *server) command(ctx context.Context, args ...string) ([]byte, error) {
 // kind is an agent that is measured.
 type kind struct {
 	name, label, dir, entry string
-	bare                    func(ctx context.Context, work string) (*exec.Cmd, error) // as a process of the host; PORT is set by the caller
+	// pool is its tag moorage:pool; empty for off, so that every session starts cold.
+	pool string
+	bare func(ctx context.Context, work string) (*exec.Cmd, error) // as a process of the host; PORT is set by the caller
 }
 
 const erofs = "EROFS, overlay in memory"
 
-var goAgent = kind{"bench_go", "static Go", "bench/agent", ".", func(ctx context.Context, work string) (*exec.Cmd, error) {
+var goAgent = kind{"bench_go", "static Go", "bench/agent", ".", "", func(ctx context.Context, work string) (*exec.Cmd, error) {
 	path := filepath.Join(work, "agent")
 	if _, err := os.Stat(path); err != nil {
 		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./bench/agent")
@@ -124,7 +127,7 @@ var goAgent = kind{"bench_go", "static Go", "bench/agent", ".", func(ctx context
 	return exec.CommandContext(ctx, path), nil
 }}
 
-var pythonAgent = kind{"bench_python", "light Python (standard library)", "examples/hello-python", "main.py", func(ctx context.Context, _ string) (*exec.Cmd, error) {
+var pythonAgent = kind{"bench_python", "light Python (standard library)", "examples/hello-python", "main.py", "", func(ctx context.Context, _ string) (*exec.Cmd, error) {
 	python, err := realPython()
 	return exec.CommandContext(ctx, python, "-u", "examples/hello-python/main.py"), err
 }}
@@ -140,7 +143,7 @@ func (s *server) deploy(ctx context.Context, k kind) (string, error) {
 	if arn := s.agents[k.name]; arn != "" {
 		return arn, nil
 	}
-	out, err := s.command(ctx, "deploy", k.dir, "--name", k.name, "--entrypoint", k.entry, "--json")
+	out, err := s.command(ctx, "deploy", k.dir, "--name", k.name, "--entrypoint", k.entry, "--tag", "moorage:pool="+cmp.Or(k.pool, "off"), "--json")
 	if err != nil {
 		return "", err
 	}

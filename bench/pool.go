@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// pooledStarts measures new sessions that find a ready sandbox beside cold ones and bare processes, in turns.
+func (b *bench) pooledStarts(ctx context.Context) error {
+	for _, k := range []kind{goAgent, pythonAgent} {
+		if err := b.pooledStart(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) pooledStart(ctx context.Context, cold kind) error {
+	pooled := cold
+	pooled.name, pooled.pool = cold.name+"_pool", "2"
+	var ready, fresh, bare []time.Duration
+	for i := range b.samples(100) + 1 {
+		if err := b.awaitPool(ctx, pooled); err != nil {
+			return err
+		}
+		r, err := b.coldOnce(ctx, pooled)
+		if err != nil {
+			return err
+		}
+		if err := b.awaitPool(ctx, pooled); err != nil { // its refill is no part of the cold start
+			return err
+		}
+		f, err := b.coldOnce(ctx, cold)
+		if err != nil {
+			return err
+		}
+		p, stop, _, err := bareStart(ctx, cold, b.server.work)
+		if err != nil {
+			return err
+		}
+		stop()
+		if i > 0 {
+			ready, fresh, bare = append(ready, r), append(fresh, f), append(bare, p)
+		}
+	}
+	for _, q := range []int{50, 99} {
+		v := percentile(ready, q)
+		limit := map[int]float64{50: 10, 99: 40}[q]
+		r := row{
+			What: fmt.Sprintf("new session from the pool, p%d", q), Agent: cold.label, Root: erofs, Unit: "ms", Samples: len(ready),
+			Value: v, Beside: percentile(fresh, q), Against: "the same agent started cold", Detail: fmt.Sprintf("a bare process %.3g ms", percentile(bare, q)),
+		}
+		r.Goal, r.Met = goal(fmt.Sprintf("≤ %.0f ms", limit), v <= limit)
+		b.add(r)
+	}
+	_, err := b.server.command(ctx, "destroy", "--name", pooled.name)
+	return err
+}
+
+// awaitPool waits until the pool of an agent is full.
+func (b *bench) awaitPool(ctx context.Context, k kind) error {
+	arn, err := b.server.deploy(ctx, k)
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		full, err := b.server.poolIsFull(ctx, arn[strings.LastIndexByte(arn, '/')+1:])
+		if err != nil || full {
+			return err
+		}
+	}
+	return errors.New("the pool does not fill")
+}
+
+func (s *server) poolIsFull(ctx context.Context, id string) (bool, error) {
+	req, err := http.NewRequestWithContext(ctx, "GET", s.Endpoint+"/v1/runtimes/"+id+"/pool", nil)
+	if err != nil {
+		return false, err
+	}
+	key := aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey}
+	if err := v4.NewSigner().SignHTTP(ctx, key, req, hash(""), "bedrock-agentcore", s.Region, time.Now()); err != nil {
+		return false, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Pools []struct{ Ready, Filling, Want int }
+	}
+	if resp.StatusCode != http.StatusOK {
+		return false, fmt.Errorf("GET the pool of %s: status %d", id, resp.StatusCode)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return false, err
+	}
+	p := answer.Pools
+	return len(p) == 1 && p[0].Ready >= p[0].Want && p[0].Filling == 0, nil
+}
