@@ -41,6 +41,7 @@ type ServeOptions struct {
 	BehindProxy bool   // a proxy in front ends TLS, so a public listener without it is meant
 	Isolation   string // auto, gvisor or process
 	MaxSessions int    // live sessions at once; 0 is as many as memory allows
+	PoolMemory  int64  // bytes for sandboxes kept ready; 0 is a quarter of what is available
 	MemoryLimit int64  // bytes per session; 0 is the driver's default
 	CPULimit    int64  // thousandths of a CPU per session; 0 is the driver's default
 	Log         *slog.Logger

@@ -173,7 +173,7 @@ func (d *deployer) settings(ctx context.Context) (settings, error) {
 // put creates or updates the runtime, unless its latest version is READY and just as wanted.
 func (d *deployer) put(ctx context.Context, want settings) (*deployment, error) {
 	if d.before == nil {
-		out, err := d.client.control.CreateAgentRuntime(ctx, want.createInput(d.project.Name, d.project.Tags))
+		out, err := d.client.control.CreateAgentRuntime(ctx, want.createInput(d.project.Name, d.project.tags()))
 		if err != nil {
 			return nil, err
 		}
@@ -203,7 +203,7 @@ func (d *deployer) result(arn, id, version *string, status string, changed bool)
 // tag sets the project's tags on a runtime that exists; creation takes them along. Tags that the
 // project does not name stay, since somebody else may have set them.
 func (d *deployer) tag(ctx context.Context) error {
-	if len(d.project.Tags) == 0 {
+	if len(d.project.tags()) == 0 {
 		return nil
 	}
 	arn := d.before.AgentRuntimeArn
@@ -212,7 +212,7 @@ func (d *deployer) tag(ctx context.Context) error {
 		return err
 	}
 	set := map[string]string{}
-	for k, v := range d.project.Tags {
+	for k, v := range d.project.tags() {
 		if old, ok := have.Tags[k]; !ok || old != v {
 			set[k] = v
 		}

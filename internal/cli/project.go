@@ -40,6 +40,7 @@ type project struct {
 	Headers     []string          `yaml:"headers,omitempty"` // request headers that reach the agent
 	Authorizer  *authorizer       `yaml:"authorizer,omitempty"`
 	Tags        map[string]string `yaml:"tags,omitempty"`
+	Pool        string            `yaml:"pool,omitempty"`   // sandboxes always ready for new sessions, or off: the tag moorage:pool
 	Ignore      []string          `yaml:"ignore,omitempty"` // names and paths that are not uploaded
 
 	dir  string // absolute
@@ -376,6 +377,16 @@ func (f *projectFlags) apply(p *project, flags *pflag.FlagSet) error {
 		p.Headers = f.set.Headers
 	}
 	return errors.Join(mergePairs(&p.Env, f.env, "--env"), mergePairs(&p.Tags, f.tag, "--tag"))
+}
+
+// tags are the project's own, and those that stand for its settings; a tag that is written out wins.
+func (p *project) tags() map[string]string {
+	if p.Pool == "" {
+		return p.Tags
+	}
+	all := map[string]string{tagPool: p.Pool}
+	maps.Copy(all, p.Tags)
+	return all
 }
 
 func mergePairs(into *map[string]string, pairs []string, flag string) error {

@@ -19,7 +19,7 @@ var isolations = []string{"auto", "gvisor", "process"}
 
 func (a *app) serveCmd() *cobra.Command {
 	var o ServeOptions
-	var memory, cpu, logFormat, logLevel string
+	var memory, poolMemory, cpu, logFormat, logLevel string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -35,6 +35,9 @@ A listener outside this machine needs TLS, here or by a proxy in front.`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.MemoryLimit, err = parseSize(memory); err != nil {
+				return err
+			}
+			if o.PoolMemory, err = parseSize(poolMemory); err != nil {
 				return err
 			}
 			if o.CPULimit, err = parseCPU(cpu); err != nil {
@@ -55,6 +58,7 @@ A listener outside this machine needs TLS, here or by a proxy in front.`,
 	flags.StringVar(&o.Isolation, "isolation", "auto", "auto, gvisor, or process (no isolation: development only)")
 	flags.IntVar(&o.MaxSessions, "max-sessions", 0, "live sessions at once (default: as many as memory allows)")
 	flags.StringVar(&memory, "memory-limit", "", "memory of one session, such as 512M or 4G (default 8G)")
+	flags.StringVar(&poolMemory, "pool-memory", "", "memory for sandboxes kept ready, such as 2G (default a quarter of what is free)")
 	flags.StringVar(&cpu, "cpu-limit", "", "CPUs of one session, such as 0.5 (default 2)")
 	flags.StringVar(&logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")

@@ -44,6 +44,7 @@ type runtimeStatus struct {
 	LastUpdatedAt       time.Time        `json:"lastUpdatedAt"`
 	Endpoints           []endpointStatus `json:"endpoints"`
 	LiveSessions        int              `json:"liveSessions"`
+	Pools               []poolStatus     `json:"pools,omitempty"`
 }
 
 // endpointStatus is one endpoint with --json.
@@ -134,7 +135,11 @@ func (c *client) runtimeStatus(ctx context.Context, id string) (*runtimeStatus, 
 		return nil, err
 	}
 	live, _, err := c.sessions(ctx, id, false)
+	if err != nil {
+		return nil, err
+	}
 	s.LiveSessions = len(live)
+	s.Pools, err = c.pools(ctx, id)
 	return s, err
 }
 
@@ -181,6 +186,9 @@ func (s *runtimeStatus) fields(u *ui, now time.Time) []field {
 		out = append(out, field{"endpoint", e.line()})
 	}
 	out = append(out, field{"sessions", fmt.Sprintf("%d live", s.LiveSessions)})
+	for _, p := range s.Pools {
+		out = append(out, field{"pool", p.line()})
+	}
 	if s.FailureReason != "" {
 		out = append(out, field{"failure", u.outStyle.red(s.FailureReason)})
 	}
