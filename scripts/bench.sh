@@ -14,6 +14,7 @@ for tool in nginx wrk; do
 	[ "$tool" != nginx ] || systemctl disable --now nginx >/dev/null 2>&1 || true
 done
 
-export CGO_ENABLED=0
+go run ./internal/sandbox/gvisor/mend -out .cache/engine
+export CGO_ENABLED=0 GOWORK="$PWD/.cache/engine/go.work"
 go build -o .cache/bench ./bench
 exec .cache/bench "$@"

@@ -3,6 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+go run ./internal/sandbox/gvisor/mend -out .cache/engine
+export GOWORK="$PWD/.cache/engine/go.work"
 version=${1:-$(git describe --tags --always)}
 out=dist
 rm -rf "$out"
@@ -10,7 +12,8 @@ mkdir -p "$out"
 for arch in amd64 arm64; do
 	folder="$out/moorage-$version-linux-$arch"
 	mkdir -p "$folder/licenses"
-	CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.version=$version" -o "$folder/moorage" ./cmd/moorage
+	CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath \
+		-ldflags "-s -w -X main.version=$version -X github.com/moorage-dev/moorage/internal/sandbox/gvisor.mended=yes" -o "$folder/moorage" ./cmd/moorage
 	cp LICENSE NOTICE README.md "$folder/"
 	go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}' ./cmd/moorage | sort -u | while read -r module dir; do
 		for file in "$dir"/LICENSE* "$dir"/NOTICE* "$dir"/COPYING*; do

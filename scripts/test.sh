@@ -3,6 +3,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0 MOORAGE_BIN="$PWD/bin/moorage" MOORAGE_PYTHON="$PWD/.cache/venv/bin/python"
+go run ./internal/sandbox/gvisor/mend -out .cache/engine
+export GOWORK="$PWD/.cache/engine/go.work" # the engine with its faults mended
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
@@ -31,7 +33,7 @@ fi
 
 echo
 echo "Skipped, and why:"
-grep -A1 -E '^\s*--- SKIP' "$log" | grep -v '^--$' | sed 's/^/  /' || echo "  nothing"
+grep -B1 -E '^\s*--- SKIP' "$log" | grep -v '^--$' | sed 's/^/  /' || echo "  nothing"
 passed=$(grep -cE '^\s*--- PASS' "$log")
 failed=$(grep -cE '^\s*--- FAIL' "$log")
 skipped=$(grep -cE '^\s*--- SKIP' "$log")

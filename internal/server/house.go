@@ -77,6 +77,9 @@ func (h *house) openEngine(ctx context.Context) (err error) {
 		return err
 	}
 	h.shim, err = shim.Open(ctx, shim.Options{Dir: h.Dir, Executable: h.Executable, Log: h.Log})
+	if !shim.EngineMended() {
+		h.Log.Warn("this binary was not built by make: its engine loses bytes of large requests to agents that read slowly")
+	}
 	if err == nil && h.isolation == sandbox.None {
 		h.Log.Warn("sessions are NOT isolated: they run as plain processes of this machine")
 	}

@@ -1,8 +1,17 @@
 package gvisor
 
 import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/sandboxtest"
@@ -46,4 +55,54 @@ func TestConformance_directory(t *testing.T) {
 	image := sandboxtest.BuildImage(t)
 	d := open(t, Options{})
 	sandboxtest.Run(t, d, sandboxtest.Fixture{Root: sandbox.Root{Dir: image.Dir}, Agent: "/agent", StateDir: d.opts.Dir})
+}
+
+// TestDial_losesNothing sends more than every buffer on the way holds to an agent that reads late, and
+// as much back to a caller that does.
+func TestDial_losesNothing(t *testing.T) {
+	image := sandboxtest.BuildImage(t)
+	if image.EROFS == "" {
+		t.Skip("needs mkfs.erofs")
+	}
+	d := open(t, Options{})
+	box, err := d.Create(t.Context(), sandbox.Spec{
+		ID: sandbox.NewID(), Root: sandbox.Root{EROFS: image.EROFS}, LogDir: t.TempDir(), Process: sandbox.ProcessSpec{Args: []string{"/agent"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { box.Stop(context.Background(), 0) })
+	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return box.Dial(ctx, 8080) },
+	}}
+	for r, err := client.Get("http://agent/ping"); err != nil || r.Body.Close() != nil; r, err = client.Get("http://agent/ping") {
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	body := make([]byte, 20<<20)
+	rand.Read(body)
+	sum := sha256.Sum256(body)
+	for round := range 3 {
+		if got, want := post(t, client, "/digest", body), fmt.Sprintf("%d %x <nil>", len(body), sum); string(got) != want {
+			t.Errorf("round %d: the agent read %q, want %q; is this the engine that make builds?", round, got, want)
+		}
+		if got := post(t, client, "/invocations", body); !bytes.Equal(got, body) {
+			t.Errorf("round %d: %d bytes came back, and not those that were sent", round, len(got))
+		}
+	}
+}
+
+func post(t *testing.T, client http.Client, path string, body []byte) []byte {
+	t.Helper()
+	r, err := client.Post("http://agent"+path, "application/octet-stream", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	out, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatalf("%s after %d bytes: %v", path, len(out), err)
+	}
+	return out
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/gvisor"
 )
 
 // Options say where a Client finds its shims.
@@ -397,3 +398,6 @@ func (p *remoteProcess) Kill() error {
 	}
 	return err
 }
+
+// EngineMended reports whether the engine of this program loses nothing: see [gvisor.Mended].
+func EngineMended() bool { return gvisor.Mended() }

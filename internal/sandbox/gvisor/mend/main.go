@@ -1,0 +1,192 @@
+// Command mend makes the source that the engine is built from: gVisor as it is pinned in go.mod, with
+// the faults mended that would lose a caller's bytes or leave a call waiting for ever.
+//
+//	go run ./internal/sandbox/gvisor/mend -out .cache/engine
+//	GOWORK=$PWD/.cache/engine/go.work go build ./cmd/moorage
+//
+// It copies the module and writes a workspace that uses the copy. A mend replaces one exact passage of
+// one file, so that a version in which the passage changed fails the build instead of being mended
+// wrongly. The copy is made on the machine that builds and is not part of this repository.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+const engine = "gvisor.dev/gvisor"
+
+// mend is one fault: where it is, what is wrong, and what its passage has to say instead.
+type mend struct {
+	file, why string
+	from, to  string
+}
+
+const forward = "runsc/boot/portforward/"
+
+// lookAgain makes a waiter try once more after it registered: what became possible between its last
+// try and the registration wakes nobody.
+const lookAgain = `
+			select {
+			case %s <- struct{}{}:
+			default:
+			}
+`
+
+var mends = []mend{
+	{
+		file: forward + "portforward.go",
+		why:  "a short write is taken for a whole one, and the rest of the chunk is lost",
+		from: "	_, err = dst.Write(ctx, buf[0:n], cancel)\n",
+		to: "	for rest := buf[0:n]; len(rest) > 0 && err == nil; rest = rest[n:] {\n" +
+			"		n, err = dst.Write(ctx, rest, cancel)\n" +
+			"	}\n",
+	},
+	{
+		file: forward + "portforward_netstack.go",
+		why:  "an answer that arrives while the reader registers is waited for for ever",
+		from: "waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventIn | waiter.EventHUp | waiter.EventErr)\n			n.wq.EventRegister(&e)\n",
+		to: "waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventIn | waiter.EventHUp | waiter.EventErr)\n			n.wq.EventRegister(&e)" +
+			fmt.Sprintf(lookAgain, "ch"),
+	},
+	{
+		file: forward + "portforward_netstack.go",
+		why:  "room that comes while the writer registers is waited for for ever",
+		from: "waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventIn | waiter.EventHUp | waiter.EventErr)\n			n.wq.EventRegister(&e)\n",
+		to: "waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventIn | waiter.EventHUp | waiter.EventErr)\n			n.wq.EventRegister(&e)" +
+			fmt.Sprintf(lookAgain, "ch"),
+	},
+	{
+		file: forward + "portforward_fd_rw.go",
+		why:  "as above, for what the host sends",
+		from: "readable or disconnected.\n			r.file.EventRegister(&waitEntry)\n",
+		to:   "readable or disconnected.\n			r.file.EventRegister(&waitEntry)" + fmt.Sprintf(lookAgain, "notifyCh"),
+	},
+	{
+		file: forward + "portforward_fd_rw.go",
+		why:  "as above, for room on the host's side",
+		from: "writable or disconnected.\n			r.file.EventRegister(&waitEntry)\n",
+		to:   "writable or disconnected.\n			r.file.EventRegister(&waitEntry)" + fmt.Sprintf(lookAgain, "notifyCh"),
+	},
+	{
+		file: forward + "portforward_fd_rw.go",
+		why:  "a write that was taken in part is made again from its start",
+		from: "	n, err := r.file.Write(ctx, usermem.BytesIOSequence(buf), vfs.WriteOptions{})\n	for linuxerr",
+		to:   "	n, err := r.file.Write(ctx, usermem.BytesIOSequence(buf), vfs.WriteOptions{})\n	for n == 0 && linuxerr",
+	},
+	{
+		file: forward + "portforward_fd_rw.go",
+		why:  "as above: what was taken is no error",
+		from: "		n, err = r.file.Write(ctx, usermem.BytesIOSequence(buf), vfs.WriteOptions{})\n	}\n",
+		to:   "		n, err = r.file.Write(ctx, usermem.BytesIOSequence(buf), vfs.WriteOptions{})\n	}\n	if n > 0 {\n		err = nil\n	}\n",
+	},
+}
+
+func main() {
+	log.SetFlags(0)
+	out := flag.String("out", "", "folder for the mended files and overlay.json")
+	flag.Parse()
+	if err := run(*out); err != nil {
+		log.Fatal("mend: ", err)
+	}
+}
+
+func run(out string) error {
+	out, err := filepath.Abs(out)
+	if err != nil {
+		return err
+	}
+	source, err := output("go", "list", "-m", "-f", "{{.Dir}}", engine)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", engine, err)
+	}
+	// The copy is named after what it was made from: another version, or another list of mends, is
+	// another copy, and one that is there is whole.
+	mended := filepath.Join(out, filepath.Base(source)+"-"+fingerprint())
+	if _, err := os.Stat(mended); err != nil {
+		if err := copyMended(source, mended); err != nil {
+			return err
+		}
+	}
+	return writeWorkspace(filepath.Join(out, "go.work"), mended)
+}
+
+func output(name string, args ...string) (string, error) {
+	text, err := exec.Command(name, args...).Output()
+	return strings.TrimSpace(string(text)), err
+}
+
+func fingerprint() string {
+	sum := fnv.New64a()
+	for _, m := range mends {
+		fmt.Fprint(sum, m)
+	}
+	return fmt.Sprintf("%x", sum.Sum64())
+}
+
+// copyMended makes the copy beside its place and moves it there when it is whole.
+func copyMended(source, mended string) error {
+	tmp := mended + ".new"
+	if err := os.RemoveAll(tmp); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(mended), 0o755); err != nil {
+		return err
+	}
+	if err := os.CopyFS(tmp, os.DirFS(source)); err != nil {
+		return fmt.Errorf("copy %s: %w", engine, err)
+	}
+	for _, m := range mends {
+		if err := m.apply(filepath.Join(tmp, m.file)); err != nil {
+			return err
+		}
+	}
+	return os.Rename(tmp, mended)
+}
+
+func (m mend) apply(name string) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(string(text), m.from); n != 1 {
+		return fmt.Errorf("%s has the passage %d times instead of once; see whether this version still needs the mend: %s", m.file, n, m.why)
+	}
+	if err := os.Chmod(name, 0o644); err != nil { // the module cache is read-only, and so is its copy
+		return err
+	}
+	return os.WriteFile(name, []byte(strings.Replace(string(text), m.from, m.to, 1)), 0o644)
+}
+
+// writeWorkspace copies the repository's go.work, with its folders made absolute and the mended engine
+// in place of the pinned one.
+func writeWorkspace(name, mended string) error {
+	root, err := output("go", "env", "GOWORK")
+	if err != nil || root == "" || root == "off" {
+		return fmt.Errorf("no go.work above this folder: %v", err)
+	}
+	text, err := os.ReadFile(root)
+	if err != nil {
+		return err
+	}
+	var work strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if folder, ok := strings.CutPrefix(strings.TrimSpace(line), "."); ok {
+			line = "\t" + filepath.Join(filepath.Dir(root), folder) + "\n"
+		}
+		work.WriteString(line)
+	}
+	fmt.Fprintf(&work, "\nreplace %s => %s\n", engine, mended)
+	if sums, err := os.ReadFile(root + ".sum"); err == nil {
+		if err := os.WriteFile(name+".sum", sums, 0o644); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(name, []byte(work.String()), 0o644)
+}
