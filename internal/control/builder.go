@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -59,11 +60,26 @@ func (b *Builder) hold(c moorage.CodeZip) (path string, err error) {
 		return "", err
 	}
 	path = filepath.Join(b.Dir, sandbox.NewID()+".zip")
-	return path, os.Link(f.Name(), path)
+	if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrNotExist) {
+		err = moorage.Errorf(moorage.Conflict, "s3://%s/%s was replaced while it was read; deploy again", c.Bucket, c.Key)
+	}
+	return path, err
 }
 
 func program(a image.Artifact) *moorage.Program {
 	return &moorage.Program{Digest: a.Digest, Root: a.EROFS, Args: a.Config.Args, Env: a.Config.Env, Dir: a.Config.Dir, User: a.Config.User}
+}
+
+// trialStorage gives a trial start an empty directory where sessions of the version have their storage.
+func (b *Builder) trialStorage(id string, v moorage.Version) ([]sandbox.Mount, error) {
+	if v.Config.Storage == "" {
+		return nil, nil
+	}
+	dir := filepath.Join(b.Dir, id+"-storage")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return []sandbox.Mount{{Source: dir, Target: v.Config.Storage}}, os.Chmod(dir, 0o777) // as a session's: any user of the image may write
 }
 
 // labelBuild marks sandboxes that no session needs: an installer's.
@@ -80,8 +96,8 @@ func (b *Builder) Clear(ctx context.Context) error {
 		if labels[labelBuild] == "" && labels[labelTrial] == "" {
 			continue
 		}
-		if err := box.Stop(ctx, 0); err != nil {
-			return err
+		if err := errors.Join(box.Stop(ctx, 0), os.RemoveAll(box.Info().LogDir)); err != nil {
+			b.Log.Error("clear away a build", "sandbox", box.Info().ID, "err", err) // no reason not to start
 		}
 	}
 	return os.RemoveAll(b.Dir)

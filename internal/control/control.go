@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,8 @@ type Service struct {
 	// Isolation is what sessions get here; runtimes that accept no less than more are not run.
 	Isolation sandbox.Isolation
 	Log       *slog.Logger
+
+	refreshing sync.Mutex // a refresh that read earlier must not be the last to write
 
 	mu    sync.RWMutex
 	view  map[string]*mirror // by runtime id
@@ -87,6 +90,8 @@ func (s *Service) Load(ctx context.Context) error {
 
 // refresh brings the mirror of one runtime up to what is on disk.
 func (s *Service) refresh(ctx context.Context, id string) error {
+	s.refreshing.Lock()
+	defer s.refreshing.Unlock()
 	m := &mirror{endpoints: map[string]moorage.Endpoint{}, versions: map[int]moorage.Version{}}
 	err := s.Store.View(ctx, func(tx *store.Tx) (err error) {
 		if m.runtime, err = tx.Runtime(id); err != nil {
@@ -111,8 +116,10 @@ func (s *Service) refresh(ctx context.Context, id string) error {
 			return err
 		}
 		m.floor, _ = poolFloor(tags) // one from before the tag had a meaning is none
-		m.least, err = leastIsolation(tags)
-		return err
+		if m.least, err = leastIsolation(tags); err != nil {
+			m.least = sandbox.VM // who asked for something that we cannot read gets no less than the most
+		}
+		return nil
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +161,7 @@ func (s *Service) Resolve(runtimeID, qualifier string) (moorage.Target, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	m := s.view[runtimeID]
-	if m == nil {
+	if m == nil || m.runtime.Status == moorage.Deleting {
 		return moorage.Target{}, s.noEndpoint(runtimeID, qualifier)
 	}
 	e, ok := m.endpoints[qualifier]
@@ -162,7 +169,7 @@ func (s *Service) Resolve(runtimeID, qualifier string) (moorage.Target, error) {
 		return moorage.Target{}, s.noEndpoint(runtimeID, qualifier)
 	}
 	v, ok := m.versions[e.Live]
-	if !ok || m.runtime.Status == moorage.Deleting {
+	if !ok {
 		return moorage.Target{}, notReady(m.runtime, e)
 	}
 	if s.Isolation < m.least {
@@ -239,6 +246,13 @@ func (st *steps) add(key string, step Step) {
 		st.byKey = map[string][]Step{}
 	}
 	st.byKey[key] = append(st.byKey[key], step)
+}
+
+// drop forgets the steps of a runtime's builds.
+func (st *steps) drop(runtimeID string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	maps.DeleteFunc(st.byKey, func(key string, _ []Step) bool { return strings.HasPrefix(key, runtimeID+"/") })
 }
 
 // Steps returns what the build of a version did so far.

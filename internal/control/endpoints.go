@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -28,6 +29,9 @@ type EndpointRequest struct {
 
 // CreateEndpoint makes an endpoint that points at one version. Errors: NotFound, Conflict, Quota.
 func (s *Service) CreateEndpoint(ctx context.Context, req EndpointRequest) (out moorage.Endpoint, err error) {
+	if err := checkTags(req.Tags); err != nil {
+		return out, err
+	}
 	err = s.change(ctx, req.RuntimeID, func(tx *store.Tx) error {
 		out, err = once(tx, "CreateAgentRuntimeEndpoint", req.Token, req, time.Now(), func() (moorage.Endpoint, error) { return s.createEndpoint(tx, req) })
 		return err
@@ -36,7 +40,7 @@ func (s *Service) CreateEndpoint(ctx context.Context, req EndpointRequest) (out 
 }
 
 func (s *Service) createEndpoint(tx *store.Tx, req EndpointRequest) (none moorage.Endpoint, err error) {
-	rt, err := tx.Runtime(req.RuntimeID)
+	rt, err := s.standing(tx, req.RuntimeID)
 	if err != nil {
 		return none, err
 	}
@@ -66,6 +70,15 @@ func (s *Service) createEndpoint(tx *store.Tx, req EndpointRequest) (none moorag
 		return none, err
 	}
 	return e, tx.PutEndpoint(e)
+}
+
+// standing returns a runtime that is not being deleted.
+func (s *Service) standing(tx *store.Tx, id string) (moorage.Runtime, error) {
+	rt, err := tx.Runtime(id)
+	if err == nil && rt.Status == moorage.Deleting {
+		err = moorage.Errorf(moorage.Conflict, "agent runtime %s is being deleted", id)
+	}
+	return rt, err
 }
 
 // point aims e at a version: at once when that is ready, else when the reconcile loop made it so.
@@ -100,12 +113,15 @@ func (s *Service) UpdateEndpoint(ctx context.Context, req EndpointRequest) (out 
 }
 
 func (s *Service) updateEndpoint(tx *store.Tx, req EndpointRequest) (none moorage.Endpoint, err error) {
-	if _, err := tx.Runtime(req.RuntimeID); err != nil {
+	if _, err := s.standing(tx, req.RuntimeID); err != nil {
 		return none, err
 	}
 	e, err := tx.Endpoint(req.RuntimeID, req.Name)
 	if err != nil {
 		return none, err
+	}
+	if e.Status.InProgress() {
+		return none, moorage.Errorf(moorage.Conflict, "endpoint %s of %s is %s; wait until that is done", e.Name, e.RuntimeID, e.Status)
 	}
 	if req.Version != 0 && e.Name == moorage.DefaultEndpoint {
 		return none, moorage.Errorf(moorage.Conflict, "the DEFAULT endpoint follows the latest version and cannot be moved; make an endpoint of your own")
@@ -146,26 +162,50 @@ func (s *Service) Endpoints(ctx context.Context, runtimeID, after string, limit 
 	return rt, out, err
 }
 
-// DeleteEndpoint removes an endpoint and ends its sessions. DEFAULT goes only with its runtime.
-func (s *Service) DeleteEndpoint(ctx context.Context, runtimeID, name string) error {
+// DeleteEndpoint removes an endpoint, ends its sessions and wipes their storage. DEFAULT goes only with
+// its runtime.
+func (s *Service) DeleteEndpoint(ctx context.Context, runtimeID, name, token string) error {
 	err := s.change(ctx, runtimeID, func(tx *store.Tx) error {
-		if _, err := tx.Runtime(runtimeID); err != nil {
-			return err
-		}
-		e, err := tx.Endpoint(runtimeID, name)
-		if err != nil {
-			return err
-		}
-		if name == moorage.DefaultEndpoint {
-			return moorage.Errorf(moorage.Conflict, "the DEFAULT endpoint cannot be deleted; it goes with its agent runtime")
-		}
-		return tx.DeleteEndpoint(e)
+		_, err := once(tx, "DeleteAgentRuntimeEndpoint", token, [2]string{runtimeID, name}, time.Now(), func() (struct{}, error) {
+			return struct{}{}, s.deleteEndpoint(tx, runtimeID, name)
+		})
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	return s.endSessions(ctx, "stopped because its endpoint was deleted", func(x moorage.Session) bool {
+	err = s.endSessions(ctx, "stopped because its endpoint was deleted", func(x moorage.Session) bool {
 		return x.RuntimeID == runtimeID && x.Endpoint == name
+	})
+	return errors.Join(err, s.Sessions.Storage.RemoveEndpoint(runtimeID, name))
+}
+
+func (s *Service) deleteEndpoint(tx *store.Tx, runtimeID, name string) error {
+	if _, err := s.standing(tx, runtimeID); err != nil {
+		return err
+	}
+	e, err := tx.Endpoint(runtimeID, name)
+	if err != nil {
+		return err
+	}
+	if name == moorage.DefaultEndpoint {
+		return moorage.Errorf(moorage.Conflict, "the DEFAULT endpoint cannot be deleted; it goes with its agent runtime")
+	}
+	return tx.DeleteEndpoint(e)
+}
+
+// EndStray ends the sessions whose endpoint was deleted as an earlier server was killed. Call it once
+// the sessions have been recovered.
+func (s *Service) EndStray(ctx context.Context) error {
+	return s.endSessions(ctx, "stopped because its endpoint was deleted", func(x moorage.Session) bool {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		m := s.view[x.RuntimeID]
+		if m == nil {
+			return true
+		}
+		_, there := m.endpoints[x.Endpoint]
+		return !there
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -16,32 +17,26 @@ import (
 // builders is how many versions are built at once.
 const builders = 2
 
-// sweepEvery is how often images that no version needs are looked for. A sweep spares what was
-// used in the last quarter of an hour, so that a build that is not on record yet keeps its image.
-const sweepEvery = 5 * time.Minute
+// retryAfter is the pause before work that failed is done again.
+const retryAfter = 10 * time.Second
 
 // Run does what the rows promise until ctx ends: builds versions that are not ready, removes what is
 // being deleted. Work that was cut off by a crash begins again.
 func (s *Service) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
+	work.Go(func() { s.sweepImages(ctx) })
 	slots := make(chan struct{}, builders)
 	running := map[string]bool{}
-	done := make(chan string, builders)
-	sweep := time.NewTicker(sweepEvery)
-	defer sweep.Stop()
+	done := make(chan string)
 	for {
-		for _, job := range s.jobs(ctx) {
+		for _, job := range s.jobs(ctx, slots) {
 			if running[job.key] {
 				continue
 			}
 			running[job.key] = true
 			work.Go(func() {
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				if err := job.do(ctx); err != nil && ctx.Err() == nil {
-					s.Log.Error("reconcile", "what", job.key, "err", err)
-				}
+				s.do(ctx, job)
 				select {
 				case done <- job.key:
 				case <-ctx.Done():
@@ -54,13 +49,39 @@ func (s *Service) Run(ctx context.Context) {
 		case key := <-done:
 			delete(running, key)
 		case <-s.wake:
-		case <-sweep.C:
-			work.Go(func() {
-				if err := s.Builder.Sweep(ctx, s.Store); err != nil && ctx.Err() == nil {
-					s.Log.Error("sweep images", "err", err)
-				}
-			})
-		case <-time.After(time.Minute): // whatever failed is tried again
+		case <-time.After(time.Minute): // rows that could not be read are read again
+		}
+	}
+}
+
+// do does a job. One that failed is held back for a while, so that it is not done over and over.
+func (s *Service) do(ctx context.Context, j job) {
+	err := j.do(ctx)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	s.Log.Error("reconcile", "what", j.key, "err", err)
+	select {
+	case <-ctx.Done():
+	case <-time.After(retryAfter):
+	}
+}
+
+// sweepEvery is how often images that no version needs are looked for. A sweep spares what was
+// used in the last quarter of an hour, so that a build that is not on record yet keeps its image.
+const sweepEvery = 5 * time.Minute
+
+func (s *Service) sweepImages(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.Builder.Sweep(ctx, s.Store); err != nil && ctx.Err() == nil {
+			s.Log.Error("sweep images", "err", err)
 		}
 	}
 }
@@ -70,15 +91,23 @@ type job struct {
 	do  func(context.Context) error
 }
 
-// jobs reads from the rows what has to be done.
-func (s *Service) jobs(ctx context.Context) (out []job) {
+// jobs reads from the rows what has to be done. Builds take turns for the slots; removals wait for none.
+func (s *Service) jobs(ctx context.Context, slots chan struct{}) (out []job) {
 	err := s.Store.View(ctx, func(tx *store.Tx) error {
 		versions, err := tx.UnfinishedVersions()
 		if err != nil {
 			return err
 		}
 		for _, v := range versions {
-			out = append(out, job{"build " + stepsKey(v.RuntimeID, v.Number), func(ctx context.Context) error { return s.build(ctx, v) }})
+			out = append(out, job{"build " + stepsKey(v.RuntimeID, v.Number), func(ctx context.Context) error {
+				select {
+				case slots <- struct{}{}:
+					defer func() { <-slots }()
+					return s.build(ctx, v)
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}})
 		}
 		runtimes, err := tx.Runtimes("", -1)
 		for _, rt := range runtimes {
@@ -119,7 +148,14 @@ const labelTrial = "trial"
 func (s *Service) try(ctx context.Context, v moorage.Version) error {
 	id := sandbox.NewID()
 	defer s.Warm.RemoveJournal(id)
-	agent, err := s.Warm.Start(ctx, v, id, map[string]string{labelTrial: stepsKey(v.RuntimeID, v.Number)}, nil)
+	mounts, err := s.Builder.trialStorage(id, v)
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		defer os.RemoveAll(m.Source)
+	}
+	agent, err := s.Warm.Start(ctx, v, id, map[string]string{labelTrial: stepsKey(v.RuntimeID, v.Number)}, mounts)
 	if err != nil {
 		return err
 	}
@@ -154,11 +190,11 @@ func (s *Service) settle(ctx context.Context, v moorage.Version, failure error) 
 				return err
 			}
 		}
-		return s.settleEndpoints(tx, v, failed, now)
+		return s.settleEndpoints(tx, v, now)
 	})
 }
 
-func (s *Service) settleEndpoints(tx *store.Tx, v moorage.Version, failed moorage.Status, now time.Time) error {
+func (s *Service) settleEndpoints(tx *store.Tx, v moorage.Version, now time.Time) error {
 	endpoints, err := tx.Endpoints(v.RuntimeID, "", -1)
 	if err != nil {
 		return err
@@ -167,11 +203,14 @@ func (s *Service) settleEndpoints(tx *store.Tx, v moorage.Version, failed moorag
 		if e.Target != v.Number || e.Live == v.Number {
 			continue
 		}
-		e.UpdatedAt = now
-		if v.Status == moorage.Ready {
-			e.Live, e.Status, e.FailureReason = v.Number, moorage.Ready, ""
-		} else {
-			e.Status, e.FailureReason = failed, v.FailureReason // Live stays: the old version still serves
+		e.UpdatedAt, e.FailureReason = now, v.FailureReason
+		switch {
+		case v.Status == moorage.Ready:
+			e.Live, e.Status = v.Number, moorage.Ready
+		case e.Live == 0:
+			e.Status = moorage.CreateFailed
+		default:
+			e.Status = moorage.UpdateFailed // Live stays: the old version still serves
 		}
 		if err := tx.PutEndpoint(e); err != nil {
 			return err
@@ -208,6 +247,7 @@ func (s *Service) remove(ctx context.Context, rt moorage.Runtime) error {
 	if err := s.change(ctx, rt.ID, func(tx *store.Tx) error { return tx.DeleteRuntime(rt) }); err != nil {
 		return err
 	}
+	s.steps.drop(rt.ID)
 	s.Log.Info("runtime deleted", "runtime", rt.ID)
 	return nil
 }
@@ -235,7 +275,7 @@ func (s *Service) Destroy(ctx context.Context, id string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.Delete(ctx, id, 0); err != nil {
+	if _, err := s.Delete(ctx, id, 0, ""); err != nil {
 		return nil, err
 	}
 	if err := s.awaitGone(ctx, id); err != nil {

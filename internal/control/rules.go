@@ -2,6 +2,8 @@ package control
 
 import (
 	"fmt"
+	"net/url"
+	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -18,7 +20,7 @@ func invalid(member, format string, args ...any) error {
 // check holds a configuration against the rules that the service model cannot express.
 // Source: AgentCore developer guide and observed answers, listed in the contract.
 func (s *Service) check(c moorage.Config) error {
-	for _, rule := range []func(moorage.Config) error{s.checkRole, checkProtocol, checkLifecycle, checkHeaders, checkEnvironment} {
+	for _, rule := range []func(moorage.Config) error{s.checkRole, checkProtocol, checkLifecycle, checkHeaders, checkEnvironment, checkStorage} {
 		if err := rule(c); err != nil {
 			return err
 		}
@@ -43,6 +45,16 @@ func checkProtocol(c moorage.Config) error {
 	}
 	if p := c.Protocol.Path; p != "" && !strings.HasPrefix(p, "/") {
 		return invalid("protocolConfiguration.path", "the path must begin with '/'; %q does not", p)
+	} else if _, err := url.ParseRequestURI(p); p != "" && err != nil {
+		return invalid("protocolConfiguration.path", "%q is not a path of a URL", p)
+	}
+	return nil
+}
+
+// checkStorage keeps a mount inside /mnt: the contract's pattern lets "." and ".." pass as names.
+func checkStorage(c moorage.Config) error {
+	if name := path.Base(c.Storage); name == "." && c.Storage != "" || name == ".." {
+		return invalid("filesystemConfigurations.1.sessionStorage.mountPath", "%q is no directory of its own below /mnt", c.Storage)
 	}
 	return nil
 }
@@ -90,6 +102,10 @@ func checkHeaders(c moorage.Config) error {
 	return nil
 }
 
+// forged are the platform's own headers beside those with its prefixes: who could send them would pose
+// as the platform to the agent.
+var forged = set("workloadaccesstoken", "oauth2callbackurl")
+
 // restricted reports whether a header, in lower case, belongs to the transport or the platform.
 func restricted(name string) bool {
 	if strings.HasPrefix(name, customPrefix) {
@@ -100,7 +116,7 @@ func restricted(name string) bool {
 			return true
 		}
 	}
-	return restrictedHeaders[name]
+	return forged[name] || restrictedHeaders[name]
 }
 
 // maxEnvironment is the limit on all names and values together, in bytes.

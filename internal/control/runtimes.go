@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -112,8 +111,8 @@ func (s *Service) update(tx *store.Tx, id string, config moorage.Config) (Create
 	if rt.Status.InProgress() {
 		return Created{}, moorage.Errorf(moorage.Conflict, "agent runtime %s is %s; wait until it is READY", id, rt.Status)
 	}
-	if rt.Latest >= maxVersions {
-		return Created{}, moorage.Errorf(moorage.Quota, "agent runtime %s has %d versions, which is the limit", id, maxVersions)
+	if err := s.checkVersions(tx, rt); err != nil {
+		return Created{}, err
 	}
 	last, err := tx.Version(id, rt.Latest)
 	if err != nil {
@@ -136,8 +135,21 @@ func (s *Service) update(tx *store.Tx, id string, config moorage.Config) (Create
 	if err != nil {
 		return Created{}, err
 	}
-	e.Target, e.Status, e.UpdatedAt = v.Number, moorage.Updating, now
+	e.Target, e.Status, e.FailureReason, e.UpdatedAt = v.Number, moorage.Updating, "", now
 	return Created{rt, v}, tx.PutEndpoint(e)
+}
+
+// checkVersions refuses one version too many. Numbers are never used again, so that there are fewer
+// versions than the latest number when some were deleted.
+func (s *Service) checkVersions(tx *store.Tx, rt moorage.Runtime) error {
+	if rt.Latest < maxVersions {
+		return nil
+	}
+	have, err := tx.Versions(rt.ID, 0, maxVersions)
+	if err == nil && len(have) >= maxVersions {
+		err = moorage.Errorf(moorage.Quota, "agent runtime %s has %d versions, which is the limit; delete some", rt.ID, maxVersions)
+	}
+	return err
 }
 
 // Get returns a runtime with one of its versions; number 0 is the latest.
@@ -186,26 +198,36 @@ func (s *Service) Versions(ctx context.Context, id string, before, limit int) (r
 	return rt, out, err
 }
 
-// Delete marks a runtime for removal, or removes one version that no endpoint uses when number is
-// not 0. Errors: NotFound, Conflict.
-func (s *Service) Delete(ctx context.Context, id string, number int) (rt moorage.Runtime, err error) {
-	err = s.change(ctx, id, func(tx *store.Tx) error {
-		if rt, err = tx.Runtime(id); err != nil {
-			return err
-		}
-		if number != 0 {
-			return s.deleteVersion(tx, rt, number)
-		}
-		if rt.Status.InProgress() && rt.Status != moorage.Deleting {
-			return moorage.Errorf(moorage.Conflict, "agent runtime %s is %s; wait until that is done", id, rt.Status)
-		}
-		rt.Status, rt.UpdatedAt = moorage.Deleting, time.Now().UTC()
-		return tx.PutRuntime(rt)
+// Delete marks a runtime for removal, or removes one version that nothing uses when number is not 0.
+// Errors: NotFound, Conflict.
+func (s *Service) Delete(ctx context.Context, id string, number int, token string) (rt moorage.Runtime, err error) {
+	params := struct {
+		ID     string
+		Number int
+	}{id, number}
+	err = s.change(ctx, id, func(tx *store.Tx) (err error) {
+		rt, err = once(tx, "DeleteAgentRuntime", token, params, time.Now(), func() (moorage.Runtime, error) { return s.delete(tx, id, number) })
+		return err
 	})
 	if err == nil {
 		s.kick()
 	}
 	return rt, err
+}
+
+func (s *Service) delete(tx *store.Tx, id string, number int) (moorage.Runtime, error) {
+	rt, err := tx.Runtime(id)
+	if err != nil {
+		return rt, err
+	}
+	if number != 0 {
+		return rt, s.deleteVersion(tx, rt, number)
+	}
+	if rt.Status.InProgress() && rt.Status != moorage.Deleting {
+		return rt, moorage.Errorf(moorage.Conflict, "agent runtime %s is %s; wait until that is done", id, rt.Status)
+	}
+	rt.Status, rt.UpdatedAt = moorage.Deleting, time.Now().UTC()
+	return rt, tx.PutRuntime(rt)
 }
 
 func (s *Service) deleteVersion(tx *store.Tx, rt moorage.Runtime, number int) error {
@@ -224,6 +246,11 @@ func (s *Service) deleteVersion(tx *store.Tx, rt moorage.Runtime, number int) er
 	}
 	if v.Status.InProgress() || number == rt.Latest {
 		return moorage.Errorf(moorage.Conflict, "version %d of %s is its latest; update the runtime first", number, rt.ID)
+	}
+	for _, x := range s.Sessions.List() { // no new one can begin on it
+		if x.RuntimeID == rt.ID && x.Version == number {
+			return moorage.Errorf(moorage.Conflict, "version %d of %s is in use by session %s; stop it first", number, rt.ID, x.ID)
+		}
 	}
 	return tx.DeleteVersion(rt.ID, number)
 }
@@ -292,9 +319,6 @@ func (s *Service) Tag(ctx context.Context, arn string, tags map[string]string) e
 		}
 		for k := range tags {
 			have[k] = ""
-			if strings.HasPrefix(strings.ToLower(k), "aws:") {
-				return invalid("tags", "the prefix aws: is reserved; tag key %q cannot be set", k)
-			}
 		}
 		if len(have) > maxTags {
 			return invalid("tags", "a resource has at most %d tags", maxTags)

@@ -120,12 +120,15 @@ func (h *house) openControl(ctx context.Context) error {
 	return h.control.Load(ctx)
 }
 
-// resume adopts live sessions and clears away what builds of an earlier server left.
+// resume adopts live sessions and clears away what an earlier server left.
 func (h *house) resume(ctx context.Context) error {
 	if err := h.control.Builder.Clear(ctx); err != nil {
 		return err
 	}
-	return h.sessions.Recover(ctx)
+	if err := h.sessions.Recover(ctx); err != nil {
+		return err
+	}
+	return h.control.EndStray(ctx)
 }
 
 // close lets go of the rooms in reverse. Sandboxes live on in their shim.

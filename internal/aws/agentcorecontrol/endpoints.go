@@ -55,7 +55,7 @@ func (h handlers) updateEndpoint(ctx context.Context, in *UpdateAgentRuntimeEndp
 }
 
 func (h handlers) deleteEndpoint(ctx context.Context, in *DeleteAgentRuntimeEndpointInput) (*DeleteAgentRuntimeEndpointOutput, error) {
-	if err := h.control.DeleteEndpoint(ctx, in.AgentRuntimeId, in.EndpointName); err != nil {
+	if err := h.control.DeleteEndpoint(ctx, in.AgentRuntimeId, in.EndpointName, value(in.ClientToken)); err != nil {
 		return nil, err
 	}
 	return &DeleteAgentRuntimeEndpointOutput{Status: AgentRuntimeEndpointStatusDeleting, AgentRuntimeId: &in.AgentRuntimeId, EndpointName: &in.EndpointName}, nil

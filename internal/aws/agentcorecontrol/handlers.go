@@ -83,7 +83,7 @@ func (h handlers) delete(ctx context.Context, in *DeleteAgentRuntimeInput) (*Del
 	if err != nil {
 		return nil, err
 	}
-	rt, err := h.control.Delete(ctx, in.AgentRuntimeId, number)
+	rt, err := h.control.Delete(ctx, in.AgentRuntimeId, number, value(in.ClientToken))
 	if err != nil {
 		return nil, err
 	}

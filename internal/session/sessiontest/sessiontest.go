@@ -186,6 +186,12 @@ func Image(t testing.TB) string {
 	return filepath.Join(agent.dir, "root.erofs")
 }
 
+// Agent builds the agent and returns the host path of its static program. With the arguments "exit N"
+// it says its last words and exits at once; with "never" it never listens.
+func Agent(t testing.TB) string {
+	return filepath.Join(filepath.Dir(Image(t)), "root", "agent")
+}
+
 func build(mkfs string) (err error) {
 	if agent.dir, err = os.MkdirTemp("", "moorage-agent-"); err != nil {
 		return err

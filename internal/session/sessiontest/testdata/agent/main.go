@@ -55,6 +55,13 @@ var (
 )
 
 func main() {
+	if len(os.Args) > 2 && os.Args[1] == "exit" {
+		fmt.Fprintln(os.Stderr, "these are my last words")
+		os.Exit(number(os.Args[2]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "never" {
+		time.Sleep(time.Hour) // never listens
+	}
 	ping.Store(`{"status":"Healthy"}`)
 	http.HandleFunc("GET /ping", func(w http.ResponseWriter, r *http.Request) {
 		answer := ping.Load().(string)
