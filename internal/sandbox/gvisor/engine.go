@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,7 @@ func IsEngine(args []string) bool {
 // would more than double the binary.
 func Main() {
 	useCompiledFilters()
+	debug.SetGCPercent(engineGCPercent)
 	if spec, err := donatedSpec(os.Args); err == nil {
 		enterGroups(spec)
 		os.Args = withVisibleLimits(os.Args, spec)
@@ -41,6 +43,10 @@ func Main() {
 		new(cmd.Gofer):        "internal",
 	}, []subcommands.Command{})
 }
+
+// engineGCPercent lets an engine's heap grow by so much between collections. Most of what a session
+// costs beyond its agent is this heap, there is one for each session, and it is small.
+const engineGCPercent = 30
 
 // The annotations that carry what gVisor has no place for.
 const (
