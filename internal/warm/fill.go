@@ -3,18 +3,13 @@ package warm
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 )
 
@@ -152,149 +147,6 @@ func (p *Pools) remove(q *pool, r *ready) {
 			p.Log.Error("remove a ready sandbox", "sandbox", r.agent.Sandbox.Info().ID, "err", err)
 		}
 	})
-}
-
-// Ready is a paused sandbox that was taken from a pool. It belongs to whoever took it, who calls Open
-// once.
-type Ready struct {
-	agent   *Agent
-	starter *Starter
-}
-
-// Take notes that a session of v starts, and takes a ready sandbox for it; nil when there is none.
-func (p *Pools) Take(v moorage.Version) *Ready {
-	if p == nil {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	q := p.pools[poolKey{v.RuntimeID, v.Number}]
-	if q == nil || p.closed {
-		return nil
-	}
-	q.demand.asked(time.Now())
-	p.kick()
-	if len(q.ready) == 0 {
-		return nil
-	}
-	r := q.ready[0]
-	q.ready = q.ready[1:]
-	r.cancel()
-	return &Ready{r.agent, p.Starter}
-}
-
-// ID is the sandbox's.
-func (r *Ready) ID() string { return r.agent.Sandbox.Info().ID }
-
-// Open lets the sandbox run under its owner's labels, and returns once its agent answered a ping. On
-// failure nothing is left of it.
-func (r *Ready) Open(ctx context.Context, labels map[string]string) (*Agent, error) {
-	defer r.starter.begin()()
-	began := time.Now()
-	err := r.open(ctx, labels)
-	if err != nil {
-		return nil, errors.Join(err, r.starter.discard(r.agent))
-	}
-	r.agent.StartedBy, r.agent.StartTook = "pool", time.Since(began)
-	return r.agent, nil
-}
-
-func (r *Ready) open(ctx context.Context, labels map[string]string) error {
-	if err := Own(ctx, r.agent.Sandbox, labels); err != nil {
-		return err
-	}
-	if err := r.agent.answers(ctx); err != nil {
-		return fmt.Errorf("a sandbox from the pool does not answer: %w", err)
-	}
-	return nil
-}
-
-// Own makes a pool's sandbox its session's: it gets the labels and runs. Doing so again changes
-// nothing, so a server that was killed while it did can have it done by the next.
-func Own(ctx context.Context, box sandbox.Sandbox, labels map[string]string) error {
-	if err := box.Relabel(ctx, labels); err != nil {
-		return err
-	}
-	return box.Resume(ctx)
-}
-
-// discard ends a sandbox that no session ever used, its journal included.
-func (s *Starter) discard(a *Agent) error {
-	a.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	err := a.Sandbox.Stop(ctx, 0)
-	s.RemoveJournal(a.Sandbox.Info().ID)
-	return err
-}
-
-// adopt takes over what an earlier server left in its pools, and removes what it would start
-// otherwise now.
-func (p *Pools) adopt(ctx context.Context) {
-	boxes, err := p.Starter.Driver.List(ctx)
-	if err != nil {
-		p.Log.Error("find the ready sandboxes of an earlier server", "err", err)
-		return
-	}
-	for _, box := range boxes {
-		if box.Info().Labels[labelPool] != "" {
-			p.adoptOne(ctx, box)
-		}
-	}
-}
-
-func (p *Pools) adoptOne(ctx context.Context, box sandbox.Sandbox) {
-	p.mu.Lock()
-	var q *pool
-	for key, candidate := range p.pools {
-		if key.String() == box.Info().Labels[labelPool] {
-			q = candidate
-		}
-	}
-	p.mu.Unlock()
-	if q == nil || !p.Starter.wouldStart(q.version, box.Info()) {
-		p.clear(box)
-		return
-	}
-	r := &ready{agent: p.Starter.Adopt(box, q.version)}
-	if err := p.settle(ctx, r, maps.Clone(box.Info().Labels)); err != nil {
-		p.clear(box)
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if q.dropped {
-		p.remove(q, r)
-		return
-	}
-	p.add(q, r)
-}
-
-func (p *Pools) clear(box sandbox.Sandbox) {
-	if err := p.Starter.discard(newAgent(box, moorage.Protocol{})); err != nil {
-		p.Log.Error("remove a sandbox of an earlier server's pool", "sandbox", box.Info().ID, "err", err)
-	}
-}
-
-// wouldStart reports whether a ready sandbox is what Start makes of v now: of the same engine, limits
-// and environment.
-func (s *Starter) wouldStart(v moorage.Version, info sandbox.Info) bool {
-	if driver, ok := s.Driver.(interface{ Build() string }); ok && !strings.HasSuffix(info.Engine, " "+driver.Build()) {
-		return false
-	}
-	return info.Labels[labelReady] != "" && info.Labels[labelRecipe] == s.recipe(v)
-}
-
-// recipe is a digest of all that a sandbox of v is started from.
-func (s *Starter) recipe(v moorage.Version) string {
-	spec := s.spec(v, "", nil, nil)
-	slices.Sort(spec.Process.Env) // a map's order is not the same twice
-	doc, err := json.Marshal(spec)
-	if err != nil {
-		return "" // strings and numbers do not fail
-	}
-	sum := sha256.Sum256(doc)
-	return hex.EncodeToString(sum[:16])
 }
 
 // yield lets sessions that are starting go first.

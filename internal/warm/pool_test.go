@@ -150,8 +150,9 @@ func TestTake_theFirstSessionIsColdAndTheSecondFromThePool(t *testing.T) {
 	if agent.StartedBy != "pool" || agent.StartTook <= 0 || len(info.Labels) != 1 || info.Labels["session"] != "s-"+info.ID {
 		t.Errorf("started by %q in %v, labels %v", agent.StartedBy, agent.StartTook, info.Labels)
 	}
-	if list, err := h.shim.List(t.Context()); err != nil || list[0].Info().Labels["pool"] != "" && list[len(list)-1].Info().Labels["pool"] != "" {
-		t.Errorf("the shim does not know the new labels: %v", err)
+	known, err := h.shim.Lookup(t.Context(), info.ID)
+	if err != nil || known.Info().Labels["session"] != "s-"+info.ID || known.Info().Labels["pool"] != "" {
+		t.Errorf("the shim knows the sandbox as %v, %v", known, err)
 	}
 	h.awaitReady(t, 1)
 	if h.State(runtimeID)[0].MemoryBytes <= 0 {

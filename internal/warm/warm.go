@@ -1,8 +1,9 @@
 // Package warm turns a version into a running agent that answers.
 //
 // [Starter.Start] creates a sandbox for a version, waits until the agent in it answers ping, and
-// hands it over as an [Agent]. [Pools] has that done ahead of need. When it fails, the error says why in terms the agent's owner can
-// act on: the exit code or signal, what was being waited for, and the last lines of stderr.
+// hands it over as an [Agent]. [Pools] has that done ahead of need. When a start fails, the error says
+// why in terms the agent's owner can act on: the exit code or signal, what was being waited for, and
+// the last lines of stderr.
 //
 // The package knows no callers and no sessions: labels that identify those are passed through.
 package warm

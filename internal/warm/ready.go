@@ -1,0 +1,85 @@
+package warm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+)
+
+// Ready is a paused sandbox that was taken from a pool. It belongs to whoever took it, who calls Open
+// once.
+type Ready struct {
+	agent   *Agent
+	starter *Starter
+}
+
+// Take notes that a session of v starts, and takes a ready sandbox for it; nil when there is none.
+func (p *Pools) Take(v moorage.Version) *Ready {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q := p.pools[poolKey{v.RuntimeID, v.Number}]
+	if q == nil || p.closed {
+		return nil
+	}
+	q.demand.asked(time.Now())
+	p.kick()
+	if len(q.ready) == 0 {
+		return nil
+	}
+	r := q.ready[0]
+	q.ready = q.ready[1:]
+	r.cancel()
+	return &Ready{r.agent, p.Starter}
+}
+
+// ID is the sandbox's.
+func (r *Ready) ID() string { return r.agent.Sandbox.Info().ID }
+
+// Open lets the sandbox run under its owner's labels, and returns once its agent answered a ping. On
+// failure nothing is left of it.
+func (r *Ready) Open(ctx context.Context, labels map[string]string) (*Agent, error) {
+	defer r.starter.begin()()
+	began := time.Now()
+	err := r.open(ctx, labels)
+	if err != nil {
+		return nil, errors.Join(err, r.starter.discard(r.agent))
+	}
+	r.agent.StartedBy, r.agent.StartTook = "pool", time.Since(began)
+	return r.agent, nil
+}
+
+func (r *Ready) open(ctx context.Context, labels map[string]string) error {
+	if err := Own(ctx, r.agent.Sandbox, labels); err != nil {
+		return err
+	}
+	if err := r.agent.answers(ctx); err != nil {
+		return fmt.Errorf("a sandbox from the pool does not answer: %w", err)
+	}
+	return nil
+}
+
+// Own makes a pool's sandbox its session's: it gets the labels and runs. Doing so again changes
+// nothing, so a server that was killed while it did can have it done by the next.
+func Own(ctx context.Context, box sandbox.Sandbox, labels map[string]string) error {
+	if err := box.Relabel(ctx, labels); err != nil {
+		return err
+	}
+	return box.Resume(ctx)
+}
+
+// discard ends a sandbox that no session ever used, its journal included.
+func (s *Starter) discard(a *Agent) error {
+	a.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := a.Sandbox.Stop(ctx, 0)
+	s.RemoveJournal(a.Sandbox.Info().ID)
+	return err
+}
