@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -51,19 +50,14 @@ func (b *Builder) code(ctx context.Context, c moorage.CodeZip, step func(image.S
 // hold gives the build a name of its own for the uploaded file, so that an upload under the same key
 // cannot change it halfway.
 func (b *Builder) hold(c moorage.CodeZip) (path string, err error) {
-	f, _, err := b.Objects.Open(c.Bucket, c.Key)
-	if err != nil {
-		return "", fmt.Errorf("code s3://%s/%s: %w", c.Bucket, c.Key, err)
-	}
-	defer f.Close()
 	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
 		return "", err
 	}
 	path = filepath.Join(b.Dir, sandbox.NewID()+".zip")
-	if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrNotExist) {
-		err = moorage.Errorf(moorage.Conflict, "s3://%s/%s was replaced while it was read; deploy again", c.Bucket, c.Key)
+	if err := b.Objects.Link(c.Bucket, c.Key, path); err != nil {
+		return "", fmt.Errorf("code s3://%s/%s: %w", c.Bucket, c.Key, err)
 	}
-	return path, err
+	return path, nil
 }
 
 func program(a image.Artifact) *moorage.Program {

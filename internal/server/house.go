@@ -88,6 +88,9 @@ func (h *house) openEngine(ctx context.Context) (err error) {
 
 func (h *house) openImages(context.Context) (err error) {
 	h.objects = &object.Store{Dir: h.path("objects")}
+	if err := h.objects.Recover(); err != nil {
+		return err
+	}
 	h.images, err = image.Open(image.Options{Dir: h.path("images"), Log: h.Log, RegistryHost: h.registryHost(), Index: packageIndex()})
 	return err
 }

@@ -26,7 +26,7 @@ import (
 func (h *house) handler() http.Handler {
 	registry := h.basicAuth(h.images.Registry())
 	own := h.signed(h.v1().Routes(), wire.WriteError)
-	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region}, s3.WriteError)
+	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region, Log: h.Log}, s3.WriteError)
 	core, who := h.agentCore(), h.sts()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()

@@ -10,11 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
@@ -25,24 +25,30 @@ import (
 type Handler struct {
 	Objects *object.Store
 	Region  string
+	Log     *slog.Logger // hears of our own faults
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	bucket, key, err := splitPath(r.URL.EscapedPath())
+	err := h.serve(w, r)
+	if moorage.CodeOf(err) == moorage.Internal && r.Context().Err() == nil {
+		h.Log.ErrorContext(r.Context(), "S3 request failed", "requestId", wire.RequestID(r.Context()), "method", r.Method, "error", err)
+	}
 	if err != nil {
 		WriteError(w, r, err)
-		return
 	}
-	operation := h.bucketOperation
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
+	bucket, key, err := splitPath(r.URL.EscapedPath())
 	switch {
+	case err != nil:
+		return err
 	case bucket == "":
-		operation = unsupported
+		return unsupported(w, r, bucket, key)
 	case key != "":
-		operation = h.objectOperation
+		return h.objectOperation(w, r, bucket, key)
 	}
-	if err := operation(w, r, bucket, key); err != nil {
-		WriteError(w, r, err)
-	}
+	return h.bucketOperation(w, r, bucket, key)
 }
 
 func splitPath(escaped string) (bucket, key string, err error) {
@@ -54,10 +60,13 @@ func splitPath(escaped string) (bucket, key string, err error) {
 	return bucket, key, nil
 }
 
-// subresources are what a query may ask for instead of the bucket or object itself.
+// listParameters may be empty without asking for anything else.
+var listParameters = map[string]bool{"prefix": true, "delimiter": true, "start-after": true, "marker": true, "encoding-type": true}
+
+// subresource is what a query may ask for instead of the bucket or object itself.
 func subresource(r *http.Request) string {
 	for name, values := range r.URL.Query() {
-		if len(values) == 1 && values[0] == "" && name != "prefix" && name != "delimiter" && name != "start-after" {
+		if len(values) == 1 && values[0] == "" && !listParameters[name] {
 			return name
 		}
 	}
@@ -115,8 +124,11 @@ func (h *Handler) objectOperation(w http.ResponseWriter, r *http.Request, bucket
 	case r.Method == "POST" && upload != "":
 		return h.completeUpload(w, r, bucket, key, upload)
 	case r.Method == "DELETE" && upload != "":
+		if err := h.Objects.AbortUpload(bucket, key, upload); err != nil {
+			return err
+		}
 		w.WriteHeader(http.StatusNoContent)
-		return h.Objects.AbortUpload(bucket, key, upload)
+		return nil
 	case r.Method == "DELETE" && subresource(r) == "":
 		if err := h.Objects.Delete(bucket, key); err != nil {
 			return err
@@ -130,7 +142,11 @@ func (h *Handler) objectOperation(w http.ResponseWriter, r *http.Request, bucket
 }
 
 func (h *Handler) put(w http.ResponseWriter, r *http.Request, bucket, key string) error {
-	info, err := h.Objects.Put(r.Context(), bucket, key, r.Header.Get("Content-Type"), r.Body)
+	body, err := checked(r)
+	if err != nil {
+		return err
+	}
+	info, err := h.Objects.Put(r.Context(), bucket, key, r.Header.Get("Content-Type"), body)
 	if err != nil {
 		return err
 	}
@@ -167,7 +183,11 @@ func (h *Handler) putPart(w http.ResponseWriter, r *http.Request, bucket, key, u
 	if err != nil {
 		return moorage.Errorf(moorage.Invalid, "partNumber must be a number")
 	}
-	etag, err := h.Objects.PutPart(bucket, key, upload, number, r.Body)
+	body, err := checked(r)
+	if err != nil {
+		return err
+	}
+	etag, err := h.Objects.PutPart(bucket, key, upload, number, body)
 	if err != nil {
 		return err
 	}
@@ -196,31 +216,6 @@ func (h *Handler) completeUpload(w http.ResponseWriter, r *http.Request, bucket,
 	return writeXML(w, completed{Bucket: bucket, Key: key, ETag: quote(info.MD5)})
 }
 
-const listPage = 1000
-
-func (h *Handler) list(w http.ResponseWriter, r *http.Request, bucket string) error {
-	q := r.URL.Query()
-	limit := listPage
-	if n, err := strconv.Atoi(q.Get("max-keys")); err == nil && n >= 0 && n < limit {
-		limit = n
-	}
-	after := max(q.Get("start-after"), q.Get("continuation-token"), q.Get("marker"))
-	found, err := h.Objects.List(bucket, q.Get("prefix"), after, limit+1)
-	if err != nil {
-		return err
-	}
-	out := listing{Name: bucket, Prefix: q.Get("prefix"), MaxKeys: limit, Truncated: len(found) > limit}
-	if out.Truncated {
-		found = found[:limit]
-		out.Next = found[limit-1].Key
-	}
-	out.Count = len(found)
-	for _, o := range found {
-		out.Contents = append(out.Contents, content{o.Key, o.ModifiedAt.Format(time.RFC3339), quote(o.MD5), o.Size, "STANDARD"})
-	}
-	return writeXML(w, out)
-}
-
 func quote(etag string) string { return `"` + etag + `"` }
 
 type location struct {
@@ -240,25 +235,6 @@ type completed struct {
 	Bucket  string
 	Key     string
 	ETag    string
-}
-
-type listing struct {
-	XMLName   xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListBucketResult"`
-	Name      string
-	Prefix    string
-	MaxKeys   int
-	Count     int    `xml:"KeyCount"`
-	Truncated bool   `xml:"IsTruncated"`
-	Next      string `xml:"NextContinuationToken,omitempty"`
-	Contents  []content
-}
-
-type content struct {
-	Key          string
-	LastModified string
-	ETag         string
-	Size         int64
-	StorageClass string
 }
 
 func writeXML(w http.ResponseWriter, v any) error {
@@ -299,7 +275,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	_, key, _ := splitPath(r.URL.EscapedPath())
 	switch {
-	case coded != nil && coded.Exception != "": // a refused signature: its names are S3's own
+	case coded != nil && coded.Exception != "": // its name is S3's own
 		e.name = coded.Exception
 	case e.name == "NoSuchKey" && key == "":
 		e.name = "NoSuchBucket"
