@@ -186,7 +186,7 @@ type Exit struct {
 	Signal      string    `json:"signal,omitempty"` // such as "SIGSEGV"
 	OutOfMemory bool      `json:"outOfMemory,omitempty"`
 	Stopped     bool      `json:"stopped,omitempty"` // Stop asked for it
-	Cause       string    `json:"cause"`             // one sentence for people: "exited with status 1"
+	Cause       string    `json:"cause"`             // for people, who read it after "the agent": "exited with status 1"
 	At          time.Time `json:"at"`
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,7 @@ type box struct {
 
 	controlPath string
 	pidfd       *os.File
+	report      *os.File // the engine writes to its other end how the agent ended
 	group       *cgroup.Group
 	gateway     *gateway.Gateway // nil without egress
 
@@ -171,13 +173,18 @@ func (b *box) confine(pids ...int) {
 // newContainer starts the engine's process, with open doors to its control groups.
 func (b *box) newContainer(conf *config.Config) error {
 	spec := ociSpec(b.spec, b.emptyDir())
+	report, err := b.openReport()
+	if err != nil {
+		return err
+	}
 	doors, _ := b.group.Doors() // without doors, confine finds out what is wrong
-	inherited, err := inheritable(doors)
+	inherited, err := inheritable(append([]*os.File{report}, doors...))
 	if err != nil {
 		return err
 	}
 	defer closeDescriptors(inherited)
-	spec.Annotations[doorsAnnotation] = strings.Trim(strings.ReplaceAll(fmt.Sprint(inherited), " ", ","), "[]")
+	spec.Annotations[statusAnnotation] = strconv.Itoa(inherited[0])
+	spec.Annotations[doorsAnnotation] = strings.Trim(strings.ReplaceAll(fmt.Sprint(inherited[1:]), " ", ","), "[]")
 	raw, err := json.Marshal(spec)
 	if err != nil {
 		return err
@@ -187,6 +194,14 @@ func (b *box) newContainer(conf *config.Config) error {
 	}
 	b.container, err = container.New(conf, container.Args{ID: b.spec.ID, Spec: spec, BundleDir: b.bundle, Attached: true})
 	return err
+}
+
+// openReport opens the pipe for the agent's status and returns the engine's end.
+func (b *box) openReport() (theirs *os.File, err error) {
+	if b.report, theirs, err = os.Pipe(); err == nil {
+		b.later(b.report.Close)
+	}
+	return theirs, err
 }
 
 // firstInherited is above every number that gVisor gives to descriptors of an engine.
@@ -241,6 +256,9 @@ func (b *box) watch() {
 	if deathErr := awaitDeath(b.pidfd); deathErr != nil {
 		b.driver.opts.Log.Error("wait for the engine", "sandbox", b.info.ID, "err", deathErr)
 		killProcess(b.pidfd)
+	}
+	if err != nil {
+		status, err = b.reported()
 	}
 	b.exit = b.explain(status, err)
 	if err := b.cleanUp(); err != nil {
@@ -310,7 +328,7 @@ func (b *box) alive() error {
 	if !b.ended() {
 		return nil
 	}
-	return moorage.Errorf(moorage.AgentFailed, "the sandbox has ended: %s", b.exit.Cause)
+	return moorage.Errorf(moorage.AgentFailed, "the sandbox has ended: it %s", b.exit.Cause)
 }
 
 // Wait implements [sandbox.Sandbox].

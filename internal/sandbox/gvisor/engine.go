@@ -1,6 +1,8 @@
 package gvisor
 
 import (
+	"context"
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"gvisor.dev/gvisor/runsc/cmd"
 	"gvisor.dev/gvisor/runsc/cmd/sentry/sentrycmd"
 	"gvisor.dev/gvisor/runsc/cmd/util"
+	"gvisor.dev/gvisor/runsc/flag"
 )
 
 // IsEngine reports whether this process was started to be an engine or one of its helpers. args is
@@ -33,12 +36,14 @@ func IsEngine(args []string) bool {
 func Main() {
 	useCompiledFilters()
 	debug.SetGCPercent(engineGCPercent)
+	boot := new(reportingBoot)
 	if spec, err := donatedSpec(os.Args); err == nil {
+		boot.report = spec.Annotations[statusAnnotation]
 		enterGroups(spec)
 		os.Args = withVisibleLimits(os.Args, spec)
 	}
 	cli.Run(nil, map[util.SubCommand]string{
-		new(sentrycmd.Boot):   "internal",
+		boot:                  "internal",
 		new(sentrycmd.Umount): "internal",
 		new(cmd.Gofer):        "internal",
 	}, []subcommands.Command{})
@@ -53,7 +58,24 @@ const (
 	cpusAnnotation   = "dev.moorage.cpus"   // processors that the agent shall see
 	memoryAnnotation = "dev.moorage.memory" // bytes of memory that it shall see
 	doorsAnnotation  = "dev.moorage.doors"  // descriptors through which the engine enters its control groups
+	statusAnnotation = "dev.moorage.status" // descriptor to which the engine writes how the agent ended
 )
+
+// reportingBoot is gVisor's boot command, which says at its end how the agent ended: an agent that
+// exits at once may be gone, its engine with it, before anybody could ask.
+type reportingBoot struct {
+	sentrycmd.Boot
+	report string // number of a descriptor
+}
+
+func (b *reportingBoot) Execute(ctx context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
+	code := b.Boot.Execute(ctx, f, args...)
+	if fd, err := strconv.Atoi(b.report); err == nil && code == subcommands.ExitSuccess {
+		status := args[1].(*unix.WaitStatus)
+		unix.Write(fd, binary.NativeEndian.AppendUint32(nil, uint32(*status)))
+	}
+	return code
+}
 
 // enterGroups takes an engine or its proxy into the sandbox's control groups before it takes memory.
 // A failure is no reason to stop: the driver moves the engine itself, later.

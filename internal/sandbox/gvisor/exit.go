@@ -13,7 +13,7 @@ func exitOf(status unix.WaitStatus) sandbox.Exit {
 	e := sandbox.Exit{At: time.Now().UTC()}
 	if status.Signaled() {
 		e.Code, e.Signal = -1, unix.SignalName(status.Signal())
-		e.Cause = "killed by " + e.Signal
+		e.Cause = "was killed by " + e.Signal
 		return e
 	}
 	e.Code = status.ExitStatus()
@@ -25,16 +25,16 @@ func exitOf(status unix.WaitStatus) sandbox.Exit {
 func (b *box) explain(status unix.WaitStatus, err error) sandbox.Exit {
 	e := exitOf(status)
 	if err != nil {
-		e = sandbox.Exit{Code: -1, At: time.Now().UTC(), Cause: "the sandbox's kernel ended unexpectedly"}
+		e = sandbox.Exit{Code: -1, At: time.Now().UTC(), Cause: "was lost: the sandbox's kernel ended unexpectedly"}
 	}
 	switch {
 	case b.stopping.Load():
 		e.Stopped = true
 		if err != nil {
 			e.Signal = "SIGKILL"
-			e.Cause = "stopped"
+			e.Cause = "was stopped"
 		} else {
-			e.Cause = "stopped: " + e.Cause
+			e.Cause = "was stopped, and " + e.Cause
 		}
 	case e.Code != 0 && b.group.OutOfMemory():
 		e.OutOfMemory = true

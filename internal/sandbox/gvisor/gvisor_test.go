@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,4 +106,33 @@ func post(t *testing.T, client http.Client, path string, body []byte) []byte {
 		t.Fatalf("%s after %d bytes: %v", path, len(out), err)
 	}
 	return out
+}
+
+// TestExit_isKnownHoweverFast starts agents that are gone, their engines with them, before anybody
+// could ask how they ended.
+func TestExit_isKnownHoweverFast(t *testing.T) {
+	image := sandboxtest.BuildImage(t)
+	if image.EROFS == "" {
+		t.Skip("needs mkfs.erofs")
+	}
+	d := open(t, Options{})
+	var agents sync.WaitGroup
+	for range 8 {
+		agents.Go(func() {
+			for range 5 {
+				box, err := d.Create(t.Context(), sandbox.Spec{
+					ID: sandbox.NewID(), Root: sandbox.Root{EROFS: image.EROFS}, LogDir: t.TempDir(),
+					Process: sandbox.ProcessSpec{Args: []string{"/agent", "exit", "3"}}, Network: sandbox.Network{Egress: sandbox.EgressPublic},
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if exit, err := box.Wait(t.Context()); err != nil || exit.Code != 3 || exit.Cause != "exited with status 3" {
+					t.Errorf("%+v, %v", exit, err)
+				}
+			}
+		})
+	}
+	agents.Wait()
 }

@@ -2,6 +2,7 @@ package gvisor
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,11 +51,31 @@ func (b *box) call(ctx context.Context, method string, arg, result any) error {
 	return nil
 }
 
-// awaitAgent blocks until the agent's first process ended. An error means that the engine went first.
+// awaitAgent blocks until the agent's first process ended. An error means that the engine went before
+// it was asked, or before it answered.
 func (b *box) awaitAgent() (unix.WaitStatus, error) {
 	var status unix.WaitStatus
 	err := b.call(context.Background(), boot.ContMgrWait, b.info.ID, &status)
 	return status, err
+}
+
+// reported reads how the agent ended from what the engine left when it ended. An error means that it
+// left nothing: it was killed, or failed. Others may hold the pipe's other end open for a moment, so
+// its end is not waited for.
+func (b *box) reported() (unix.WaitStatus, error) {
+	var status [4]byte
+	raw, err := b.report.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	if readErr := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), status[:]) }); readErr != nil || err != nil {
+		return 0, errors.Join(readErr, err)
+	}
+	if n != len(status) {
+		return 0, errors.New("the engine left no status")
+	}
+	return unix.WaitStatus(binary.NativeEndian.Uint32(status[:])), nil
 }
 
 func (b *box) signal(ctx context.Context, pid int32, sig unix.Signal) error {

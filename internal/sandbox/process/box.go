@@ -171,7 +171,7 @@ func (b *box) explain(status syscall.WaitStatus, oom bool) sandbox.Exit {
 	switch {
 	case b.stopping.Load():
 		e.Stopped = true
-		e.Cause = "stopped: " + e.Cause
+		e.Cause = "was stopped, and " + e.Cause
 	case oom && e.Code != 0:
 		e.OutOfMemory = true
 		e.Cause = fmt.Sprintf("ran out of memory: the limit is %d MiB", b.spec.Limits.MemoryBytes>>20)
@@ -183,7 +183,7 @@ func exitOf(status syscall.WaitStatus) sandbox.Exit {
 	e := sandbox.Exit{At: time.Now().UTC()}
 	if status.Signaled() {
 		e.Code, e.Signal = -1, unix.SignalName(status.Signal())
-		e.Cause = "killed by " + e.Signal
+		e.Cause = "was killed by " + e.Signal
 		return e
 	}
 	e.Code = status.ExitStatus()
@@ -204,7 +204,7 @@ func (b *box) alive() error {
 	if !b.ended() {
 		return nil
 	}
-	return moorage.Errorf(moorage.AgentFailed, "the sandbox has ended: %s", b.exit.Cause)
+	return moorage.Errorf(moorage.AgentFailed, "the sandbox has ended: it %s", b.exit.Cause)
 }
 
 // Info implements [sandbox.Sandbox].

@@ -237,6 +237,9 @@ func Shutdown(ctx context.Context, dir string) error {
 	return errors.Join(errs...)
 }
 
+// causeEngine is how a sandbox ended that was never seen to end.
+const causeEngine = "was lost: the engine process ended"
+
 // remote is a sandbox in a shim.
 type remote struct {
 	dir  string       // of its shim
@@ -341,7 +344,7 @@ func (r *remote) ended(ctx context.Context, reply reply, err error) (sandbox.Exi
 	case ctx.Err() != nil:
 		return sandbox.Exit{}, ctx.Err()
 	case errors.Is(err, errNoShim) || moorage.CodeOf(err) == moorage.NotFound:
-		r.exit = &sandbox.Exit{Code: -1, Signal: "SIGKILL", Cause: "the engine process ended", At: time.Now().UTC()}
+		r.exit = &sandbox.Exit{Code: -1, Signal: "SIGKILL", Cause: causeEngine, At: time.Now().UTC()}
 	case err == nil:
 		return sandbox.Exit{}, errGarbled
 	default:
@@ -359,7 +362,7 @@ func (r *remote) known() *sandbox.Exit {
 // gone turns the silence of a shim into what it means for a sandbox.
 func gone(err error) error {
 	if errors.Is(err, errNoShim) {
-		return &moorage.Error{Code: moorage.AgentFailed, Message: "the sandbox has ended: the engine process ended", Err: err}
+		return &moorage.Error{Code: moorage.AgentFailed, Message: "the sandbox has ended: it " + causeEngine, Err: err}
 	}
 	return err
 }
@@ -378,7 +381,7 @@ func (p *remoteProcess) Wait() (sandbox.Exit, error) {
 		r, err := answer(context.Background(), p.conn)
 		switch {
 		case err != nil:
-			p.exit = sandbox.Exit{Code: -1, Signal: "SIGKILL", Cause: "the engine process ended", At: time.Now().UTC()}
+			p.exit = sandbox.Exit{Code: -1, Signal: "SIGKILL", Cause: causeEngine, At: time.Now().UTC()}
 			if !errors.Is(err, errNoShim) {
 				p.err = err
 			}

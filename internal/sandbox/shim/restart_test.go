@@ -171,7 +171,7 @@ func TestKillOfTheShim_endsItsSandboxesAndTheNextCreateStartsAnother(t *testing.
 	}
 	select {
 	case exit := <-waited:
-		if exit.Cause != "the engine process ended" {
+		if exit.Cause != "was lost: the engine process ended" {
 			t.Errorf("exit %+v", exit)
 		}
 	case <-time.After(patience):
