@@ -325,7 +325,7 @@ func (s *Service) inventory(ctx context.Context, rt moorage.Runtime) (parts []st
 		parts = append(parts, fmt.Sprintf("%d live sessions", sessions))
 	}
 	if n := s.ready(rt.ID); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d ready sandboxes", n))
+		parts = append(parts, fmt.Sprintf("pool with %d ready", n))
 	}
 	return parts, objects, err
 }
