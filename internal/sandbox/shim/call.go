@@ -94,6 +94,56 @@ func call(ctx context.Context, engineDir string, req request) (reply, []*os.File
 	return answerWithFiles(ctx, conn)
 }
 
+// end asks a shim to end, and returns once its process did: it lets go of its directory a moment before.
+func end(ctx context.Context, engineDir string) error {
+	conn, err := ask(ctx, engineDir, request{Op: opShutdown, Grace: terminationGrace})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	process, err := openPeer(conn)
+	if err != nil {
+		return err
+	}
+	defer process.Close()
+	_, err = answer(ctx, conn)
+	return errors.Join(err, awaitProcess(ctx, process))
+}
+
+// openPeer returns a descriptor of the process at the other end, which never comes to mean another one.
+func openPeer(conn *net.UnixConn) (*os.File, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var peer *unix.Ucred
+	if ctlErr := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil || ctlErr != nil {
+		return nil, errors.Join(ctlErr, err)
+	}
+	fd, err := unix.PidfdOpen(int(peer.Pid), unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("%w: process %d: %w", errNoShim, peer.Pid, err)
+	}
+	return os.NewFile(uintptr(fd), "shim"), nil
+}
+
+// awaitProcess returns once the process behind the descriptor ended, reaped or not.
+func awaitProcess(ctx context.Context, process *os.File) error {
+	defer context.AfterFunc(ctx, func() { process.SetReadDeadline(time.Unix(1, 0)) })()
+	raw, err := process.SyscallConn()
+	if err != nil {
+		return err
+	}
+	err = raw.Read(func(fd uintptr) bool {
+		ended, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return ended > 0
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
 // removeDead removes an engine directory unless a process holds its lock.
 func removeDead(dir string) error {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)

@@ -228,11 +228,10 @@ func Shutdown(ctx context.Context, dir string) error {
 	c := Client{engines: filepath.Join(dir, "engines")}
 	var errs []error
 	for _, engine := range c.engineDirs() {
-		_, _, err := call(ctx, engine, request{Op: opShutdown, Grace: terminationGrace})
-		if err != nil && !errors.Is(err, errNoShim) {
+		if err := end(ctx, engine); err != nil && !errors.Is(err, errNoShim) {
 			errs = append(errs, err)
 		}
-		errs = append(errs, awaitGone(ctx, engine))
+		errs = append(errs, awaitGone(ctx, engine)) // of one that answered nobody
 	}
 	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -45,4 +46,34 @@ func TestConformance(t *testing.T) {
 	sandboxtest.Run(t, openIn(t, dir), sandboxtest.Fixture{
 		Root: sandbox.Root{EROFS: image.EROFS}, Agent: "/agent", StateDir: filepath.Join(dir, "engines"),
 	})
+}
+
+func TestShutdown_waitsForTheProcess(t *testing.T) {
+	for range 10 {
+		dir := t.TempDir()
+		c := openIn(t, dir)
+		if _, err := c.List(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(shimsOf(dir)) == 0 {
+			t.Fatal("no shim runs")
+		}
+		if err := Shutdown(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+		for _, pid := range shimsOf(dir) {
+			t.Error("still there: process", pid)
+		}
+	}
+}
+
+// shimsOf lists the processes whose command line names the directory.
+func shimsOf(dir string) (pids []string) {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range lines {
+		if line, err := os.ReadFile(path); err == nil && bytes.Contains(line, []byte(dir)) {
+			pids = append(pids, filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return pids
 }
