@@ -1,10 +1,12 @@
 package v1
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"sync"
@@ -31,7 +33,13 @@ func (h *Handler) sessionLogs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return h.logs(w, r, func() ([]moorage.Session, error) { return []moorage.Session{s}, nil })
+	return h.logs(w, r, func() ([]moorage.Session, error) {
+		now, err := h.byID(r.Context(), s.ID)
+		if moorage.CodeOf(err) == moorage.NotFound { // its row comes a moment after it
+			now, err = s, nil
+		}
+		return []moorage.Session{now}, err
+	})
 }
 
 func (h *Handler) runtimeLogs(w http.ResponseWriter, r *http.Request) error {
@@ -41,12 +49,17 @@ func (h *Handler) runtimeLogs(w http.ResponseWriter, r *http.Request) error {
 	}
 	return h.logs(w, r, func() ([]moorage.Session, error) {
 		live := h.live(id)
-		err := h.Store.View(r.Context(), func(tx *store.Tx) error {
-			ended, err := tx.EndedSessions(id, endedShown)
-			live = append(live, ended...)
+		var ended []moorage.Session
+		err := h.Store.View(r.Context(), func(tx *store.Tx) (err error) {
+			ended, err = tx.EndedSessions(id, endedShown)
 			return err
 		})
-		return live, err
+		for _, s := range live {
+			if !slices.ContainsFunc(ended, func(e moorage.Session) bool { return e.ID == s.ID }) { // one may end in between
+				ended = append(ended, s)
+			}
+		}
+		return ended, err
 	})
 }
 
@@ -65,44 +78,37 @@ func (h *Handler) logs(w http.ResponseWriter, r *http.Request, sessions func() (
 	if err != nil {
 		return err
 	}
-	out := &lineWriter{w: w, flush: http.NewResponseController(w)}
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	from, err := h.tail(out, found, tail)
+	last, from, err := h.tail(found, tail)
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	out := &lineWriter{w: w, flush: http.NewResponseController(w)}
+	if err := out.write(last...); err != nil {
+		return nil // the reader is gone
+	}
 	if follow, _ := strconv.ParseBool(q.Get("follow")); follow {
-		h.follow(r.Context(), out, sessions, from)
+		f := &follower{h: h, out: out, sessions: sessions, from: from}
+		f.run(r.Context(), found)
 	}
 	return nil
 }
 
-// tail writes the last n lines of all sessions together and returns where each journal goes on.
-func (h *Handler) tail(out *lineWriter, sessions []moorage.Session, n int) (map[string]int64, error) {
-	type entry struct {
-		line LogLine
-		next int64
-	}
-	var all []entry
-	from := map[string]int64{}
+// tail returns the last n lines of all sessions together, and where each journal goes on, by sandbox.
+func (h *Handler) tail(sessions []moorage.Session, n int) (last []LogLine, from map[string]int64, err error) {
+	from = map[string]int64{}
 	for _, s := range sessions {
 		lines, err := journal.Last(h.journal(s), max(n, 1), "")
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		from[s.ID] = 0
 		for _, l := range lines {
-			all = append(all, entry{line: h.line(s, l)})
-			from[s.ID] = l.Next
+			last = append(last, h.line(s, l))
+			from[s.SandboxID] = l.Next
 		}
 	}
-	sort.SliceStable(all, func(i, j int) bool { return all[i].line.Time.Before(all[j].line.Time) })
-	for _, e := range all[max(0, len(all)-n):] {
-		if err := out.write(e.line); err != nil {
-			return nil, err
-		}
-	}
-	return from, out.flush.Flush()
+	sort.SliceStable(last, func(i, j int) bool { return last[i].Time.Before(last[j].Time) })
+	return last[max(0, len(last)-n):], from, nil
 }
 
 func (h *Handler) journal(s moorage.Session) string { return filepath.Join(h.LogDir, s.SandboxID) }
@@ -111,46 +117,87 @@ func (h *Handler) line(s moorage.Session, l journal.Line) LogLine {
 	return LogLine{l.Time, l.Stream, l.Text, s.ID, strconv.Itoa(s.Version)}
 }
 
-// newSessions is how often a follower looks for sessions that began meanwhile.
+// newSessions is how often a follower looks for sessions that began or ended meanwhile.
 const newSessions = time.Second
 
-// follow writes lines as they come, of these sessions and of those that begin, until ctx ends.
-func (h *Handler) follow(ctx context.Context, out *lineWriter, sessions func() ([]moorage.Session, error), from map[string]int64) {
+// follower writes lines as they come, of sessions that live and of those that begin.
+type follower struct {
+	h        *Handler
+	out      *lineWriter
+	sessions func() ([]moorage.Session, error)
+	from     map[string]int64 // where journals go on, by sandbox
+
+	readers sync.WaitGroup
+	reading map[string]*reading // by sandbox
+}
+
+// reading is one journal being followed. Of a session that ended it is read for one round more.
+type reading struct {
+	stop context.CancelFunc
+	last bool
+}
+
+// run follows until ctx ends or the caller is gone. What ended before is not followed.
+func (f *follower) run(ctx context.Context, found []moorage.Session) {
 	ctx, cancel := context.WithCancel(ctx)
+	defer f.readers.Wait()
 	defer cancel()
-	var readers sync.WaitGroup
-	defer readers.Wait()
-	following := map[string]bool{}
+	f.reading = map[string]*reading{}
+	for _, s := range found {
+		if !s.EndedAt.IsZero() {
+			f.reading[s.SandboxID] = &reading{stop: func() {}}
+		}
+	}
 	again := time.NewTicker(newSessions)
 	defer again.Stop()
 	for {
-		found, err := sessions()
-		if err != nil {
-			return
-		}
 		for _, s := range found {
-			if following[s.ID] || !s.EndedAt.IsZero() {
-				continue
-			}
-			following[s.ID] = true
-			readers.Go(func() {
-				for l, err := range journal.Follow(ctx, h.journal(s), from[s.ID]) {
-					if err != nil {
-						return
-					}
-					if out.write(h.line(s, l)) != nil || out.flush.Flush() != nil {
-						cancel()
-						return
-					}
-				}
-			})
+			f.look(ctx, cancel, s)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-again.C:
 		}
+		var err error
+		if found, err = f.sessions(); err != nil {
+			return
+		}
 	}
+}
+
+// look begins or ends the reading of one session's journal.
+func (f *follower) look(ctx context.Context, cancel context.CancelFunc, s moorage.Session) {
+	r := f.reading[s.SandboxID]
+	switch {
+	case r == nil:
+		one, stop := context.WithCancel(ctx)
+		f.reading[s.SandboxID] = &reading{stop: stop}
+		f.readers.Go(func() {
+			if err := f.read(one, s); err != nil {
+				cancel()
+			}
+		})
+	case s.EndedAt.IsZero():
+	case r.last:
+		r.stop()
+	default:
+		r.last = true
+	}
+}
+
+// read writes a session's lines until ctx ends. An error means that the caller is gone.
+func (f *follower) read(ctx context.Context, s moorage.Session) error {
+	for l, err := range journal.Follow(ctx, f.h.journal(s), f.from[s.SandboxID]) {
+		if err != nil {
+			f.h.Log.Warn("follow a journal", "session", s.ID, "err", err)
+			return nil
+		}
+		if err := f.out.write(f.h.line(s, l)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lineWriter writes one JSON object per line, from several goroutines.
@@ -160,13 +207,18 @@ type lineWriter struct {
 	flush *http.ResponseController
 }
 
-func (l *lineWriter) write(line LogLine) error {
-	doc, err := json.Marshal(line)
-	if err != nil {
-		return err
+func (l *lineWriter) write(lines ...LogLine) error {
+	var doc bytes.Buffer
+	encode := json.NewEncoder(&doc)
+	for _, line := range lines {
+		if err := encode.Encode(line); err != nil {
+			return err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, err = l.w.Write(append(doc, '\n'))
-	return err
+	if _, err := l.w.Write(doc.Bytes()); err != nil {
+		return err
+	}
+	return l.flush.Flush()
 }

@@ -14,10 +14,13 @@
 package v1
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -68,7 +71,11 @@ func (h *Handler) Routes() http.Handler {
 		"DELETE /v1/runtimes/{id}":                 h.destroy,
 	} {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := serve(w, r); err != nil {
+			err := serve(w, r)
+			if moorage.CodeOf(err) == moorage.Internal && r.Context().Err() == nil {
+				h.Log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+			}
+			if err != nil {
 				h.Error(w, r, err)
 			}
 		})
@@ -127,8 +134,10 @@ func (h *Handler) listSessions(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	runtime := q.Get("runtime")
 	out := []Session{}
-	for _, s := range h.live(runtime) {
-		out = append(out, h.view(s, h.Sessions.Stats(r.Context(), s.ID)))
+	live := h.live(runtime)
+	used := h.stats(r.Context(), live)
+	for i, s := range live {
+		out = append(out, h.view(s, used[i]))
 	}
 	if all, _ := strconv.ParseBool(q.Get("all")); all {
 		var ended []moorage.Session
@@ -144,6 +153,25 @@ func (h *Handler) listSessions(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return writeJSON(w, map[string]any{"sessions": out})
+}
+
+// askers is how many sandboxes are asked at once for what they use.
+const askers = 8
+
+// stats asks every session for what it uses.
+func (h *Handler) stats(ctx context.Context, sessions []moorage.Session) []sandbox.Stats {
+	out := make([]sandbox.Stats, len(sessions))
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(askers, len(sessions)) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(sessions); i = next.Add(1) - 1 {
+				out[i] = h.Sessions.Stats(ctx, sessions[i].ID)
+			}
+		})
+	}
+	all.Wait()
+	return out
 }
 
 func (h *Handler) showSession(w http.ResponseWriter, r *http.Request) error {
@@ -173,11 +201,20 @@ func (h *Handler) session(r *http.Request) (moorage.Session, error) {
 	if len(match) > 1 {
 		return moorage.Session{}, moorage.Errorf(moorage.Conflict, "%d sessions are called %q; name one by its internal id: %s, …", len(match), id, match[0].ID)
 	}
-	var found moorage.Session
-	err := h.Store.View(r.Context(), func(tx *store.Tx) (err error) {
-		if found, err = tx.Session(id); moorage.CodeOf(err) == moorage.NotFound {
+	found, err := h.byID(r.Context(), id)
+	if moorage.CodeOf(err) == moorage.NotFound {
+		err = h.Store.View(r.Context(), func(tx *store.Tx) (err error) {
 			found, err = tx.LatestSession(id)
-		}
+			return err
+		})
+	}
+	return found, err
+}
+
+// byID returns the session with an internal id, alive or ended.
+func (h *Handler) byID(ctx context.Context, id string) (found moorage.Session, err error) {
+	err = h.Store.View(ctx, func(tx *store.Tx) (err error) {
+		found, err = tx.Session(id)
 		return err
 	})
 	return found, err

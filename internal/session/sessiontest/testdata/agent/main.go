@@ -10,6 +10,7 @@
 //	hang           answers nothing, until the caller is gone; /left then counts it
 //	ping JSON      answers pings with JSON from here on
 //	stuck          leaves pings unanswered from here on; shut refuses new connections
+//	print TEXT     prints TEXT to stdout, and "err TEXT" to stderr
 //	exit N         exits with status N
 //	write F N      writes N bytes to the file F; read F answers how many bytes F has
 package main
@@ -39,6 +40,10 @@ var (
 	calls = map[string]func(w http.ResponseWriter, r *http.Request, args []string){
 		"echo": func(w http.ResponseWriter, _ *http.Request, args []string) {
 			io.WriteString(w, strings.Join(args, " "))
+		},
+		"print": func(_ http.ResponseWriter, _ *http.Request, args []string) {
+			fmt.Println(strings.Join(args, " "))
+			fmt.Fprintln(os.Stderr, "err "+strings.Join(args, " "))
 		},
 		"headers": func(w http.ResponseWriter, r *http.Request, _ []string) { json.NewEncoder(w).Encode(r.Header) },
 		"status":  func(w http.ResponseWriter, _ *http.Request, args []string) { w.WriteHeader(number(args[0])) },
