@@ -78,10 +78,15 @@ func labels(s moorage.Session) map[string]string {
 
 // fail ends a session that did not start. Whoever waited for it learns why.
 func (m *Manager) fail(s *live, err error) {
+	s.err = err
+	m.abandon(s, err)
+}
+
+// abandon ends a session that did not start, without a word to whoever waits for it: they start another.
+func (m *Manager) abandon(s *live, err error) {
 	m.mu.Lock()
 	s.stopping = true
 	m.mu.Unlock()
-	s.err = err
 	s.cancel(err)
 	m.forget(s, "did not start: "+firstLine(err.Error()))
 	close(s.ready)

@@ -114,8 +114,9 @@ func (m *Manager) finishStart(s *live, agent *warm.Agent) bool {
 		err = m.Warm.AwaitReady(ctx, agent)
 	}
 	if err != nil {
+		// The shim ends a start whose server was killed: that is no fault of the agent's.
 		m.dispose(agent, 0)
-		m.fail(s, m.startError(ctx, s, err))
+		m.abandon(s, m.startError(ctx, s, err))
 		return false
 	}
 	agent.StartedBy, agent.StartTook = "cold", time.Since(s.info.CreatedAt)
