@@ -9,10 +9,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// outputDelay is how long a Process.Wait goes on reading after the command ended: children that it
-// left behind may hold its output open for ever.
+// outputDelay is how long a Process.Wait goes on waiting for output after the command ended: children
+// that it left behind may hold its output open for ever. What is there by then is read, however slowly.
 const outputDelay = 500 * time.Millisecond
 
 // Check reports the first rule that c breaks, as a moorage.Invalid.
@@ -107,11 +109,39 @@ func (p *copied) output(w io.Writer) (*os.File, error) {
 	}
 	p.ends = append(p.ends, pr)
 	p.copying.Go(func() {
-		if _, err := io.Copy(w, pr); err != nil && !errors.Is(err, os.ErrClosed) {
+		err := copyAll(w, pr)
+		if err != nil && !errors.Is(err, os.ErrClosed) {
 			io.Copy(io.Discard, pr) // the writer gave up; the command must not block on it
 		}
 	})
 	return pw, nil
+}
+
+// copyAll copies until the pipe ends or its deadline passes, and then what is left in it.
+func copyAll(w io.Writer, pipe *os.File) error {
+	_, err := io.Copy(w, pipe)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	left, err := buffered(pipe)
+	if err != nil || left == 0 {
+		return err
+	}
+	if err := pipe.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	_, err = io.CopyN(w, pipe, int64(left))
+	return err
+}
+
+// buffered is the number of bytes that a pipe holds.
+func buffered(pipe *os.File) (n int, err error) {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	ctlErr := raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return n, errors.Join(ctlErr, err)
 }
 
 // Wait returns once the process ended and its output was written.
@@ -120,8 +150,9 @@ func (p *copied) Wait() (Exit, error) {
 	if p.stdin != nil {
 		p.stdin.Close()
 	}
-	cut := time.AfterFunc(outputDelay, func() { closeAll(p.ends) })
-	defer cut.Stop()
+	for _, end := range p.ends {
+		end.SetReadDeadline(time.Now().Add(outputDelay))
+	}
 	p.copying.Wait()
 	closeAll(p.ends)
 	return exit, err

@@ -65,6 +65,7 @@ func Run(t *testing.T, d sandbox.Driver, f Fixture) {
 		{"WaitGivesUpWithItsContext", s.waitContext},
 		{"ExecCarriesAllThreeStreams", s.exec},
 		{"ExecIsKilled", s.execKill},
+		{"ExecWaitsForASlowReader", s.execSlowReader},
 		{"EnvironmentIsTheSpecsAlone", s.environment},
 		{"OutOfMemoryIsToldAndNeighboursLive", s.outOfMemory},
 		{"AForkBombIsBounded", s.forkBomb},
@@ -447,6 +448,35 @@ func (s suite) exec(t *testing.T) {
 	wantCode(t, err, moorage.AgentFailed)
 	_, err = box.Exec(t.Context(), sandbox.Command{})
 	wantCode(t, err, moorage.Invalid)
+}
+
+// execSlowReader has a command end while most of its output is in the pipe, and takes it much later.
+func (s suite) execSlowReader(t *testing.T) {
+	box := s.start(t, s.spec(t, "never-bind"))
+	sent := strings.Repeat("0123456789abcdef", 5<<10) // what a pipe and one read hold
+	slow := &slowWriter{firstTakes: 1500 * time.Millisecond}
+	p, err := box.Exec(t.Context(), sandbox.Command{Args: []string{s.fixture.Agent, "cat"}, Stdin: strings.NewReader(sent), Stdout: slow})
+	if err != nil {
+		t.Fatal(detail(err))
+	}
+	if exit, err := p.Wait(); err != nil || exit.Code != 0 {
+		t.Errorf("exit %+v, %v", exit, err)
+	}
+	if got := slow.taken.String(); got != sent {
+		t.Errorf("%d bytes of %d came", len(got), len(sent))
+	}
+}
+
+// slowWriter is a client on a slow line.
+type slowWriter struct {
+	taken      bytes.Buffer
+	firstTakes time.Duration
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	<-time.After(w.firstTakes)
+	w.firstTakes = 0
+	return w.taken.Write(p)
 }
 
 func (s suite) execKill(t *testing.T) {
