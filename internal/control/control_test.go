@@ -599,6 +599,29 @@ func TestRules(t *testing.T) {
 	wantCode(t, "a reserved tag", err, moorage.Invalid)
 }
 
+func TestPolicies_areKeptPerResource(t *testing.T) {
+	p := newPlane(t)
+	made, err := p.Create(t.Context(), control.CreateRequest{Name: "demo", Config: config("a/b:1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arn := made.Runtime.ARN
+	for _, bad := range []string{"", "not JSON", "[]", `"text"`} {
+		wantCode(t, "a policy that is "+bad, p.PutPolicy(t.Context(), arn, bad), moorage.Invalid)
+	}
+	const policy = `{"Version":"2012-10-17","Statement":[]}`
+	wantCode(t, "put", p.PutPolicy(t.Context(), arn, policy), "")
+	for at, want := range map[string]string{arn: policy, arn + "/runtime-endpoint/DEFAULT": ""} {
+		if got, err := p.Policy(t.Context(), at); err != nil || got != want {
+			t.Errorf("policy of %s = %q, %v; want %q", at, got, err, want)
+		}
+	}
+	wantCode(t, "delete", p.DeletePolicy(t.Context(), arn), "")
+	wantCode(t, "delete again", p.DeletePolicy(t.Context(), arn), moorage.NotFound)
+	_, err = p.Policy(t.Context(), arn+"/runtime-endpoint/none")
+	wantCode(t, "policy of an unknown endpoint", err, moorage.NotFound)
+}
+
 func TestLists_pageThroughAll(t *testing.T) {
 	p := newPlane(t)
 	for i := range 7 {

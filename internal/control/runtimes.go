@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -352,6 +353,10 @@ func (s *Service) Tags(ctx context.Context, arn string) (tags map[string]string,
 // PutPolicy sets the resource policy of a runtime or endpoint. It is kept and returned; nothing
 // evaluates it yet.
 func (s *Service) PutPolicy(ctx context.Context, arn, document string) error {
+	var statements map[string]any
+	if err := json.Unmarshal([]byte(document), &statements); err != nil {
+		return invalid("policy", "the policy is not a JSON object")
+	}
 	return s.Store.Update(ctx, func(tx *store.Tx) error {
 		if err := s.resource(tx, arn); err != nil {
 			return err

@@ -27,7 +27,7 @@ func (h *house) handler() http.Handler {
 	registry := h.basicAuth(h.images.Registry())
 	own := h.signed(h.v1().Routes(), wire.WriteError)
 	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region, Log: h.Log}, s3.WriteError)
-	core, who := h.agentCore(), h.sts()
+	core, who := cors(h.agentCore()), h.sts()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
 		switch {
@@ -43,7 +43,7 @@ func (h *house) handler() http.Handler {
 		case signedFor(r) == "sts":
 			who.ServeHTTP(w, r)
 		default:
-			cors(core).ServeHTTP(w, r)
+			core.ServeHTTP(w, r)
 		}
 	})
 }
@@ -148,7 +148,9 @@ func cors(next http.Handler) http.Handler {
 			return
 		}
 		w.Header().Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
-		w.Header().Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
+		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+			w.Header().Set("Access-Control-Allow-Headers", asked)
+		}
 		w.Header().Set("Access-Control-Max-Age", "7200")
 		w.WriteHeader(http.StatusNoContent)
 	})

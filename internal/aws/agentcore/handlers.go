@@ -71,7 +71,7 @@ func (h handlers) command(ctx context.Context, in *InvokeAgentRuntimeCommandInpu
 	}
 	command, err := h.invoke.Command(ctx, invoke.Address{
 		Runtime: in.AgentRuntimeArn, Account: value(in.AccountId), Qualifier: value(in.Qualifier),
-		SessionID: value(in.RuntimeSessionId), Owner: owner(ctx, ""),
+		SessionID: value(in.RuntimeSessionId), Owner: owner(ctx, wire.CallOf(ctx).RequestHeader().Get(invoke.HeaderUser)),
 	}, in.Body.Command, time.Duration(value(in.Body.Timeout))*time.Second)
 	if err != nil {
 		return nil, err
