@@ -80,7 +80,7 @@ func (d *Driver) start(ctx context.Context, spec sandbox.Spec) (*box, error) {
 	return b, nil
 }
 
-// startError gives a caller words for what they can mend: a command that is not in the image.
+// startError gives words for what can be mended: a command that is not in the image, a full disk.
 func startError(err error) error {
 	var remote urpc.RemoteError
 	if errors.As(err, &remote) {
@@ -89,7 +89,17 @@ func startError(err error) error {
 	if moorage.CodeOf(err) != moorage.Internal || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return &moorage.Error{Code: moorage.Unavailable, Op: "start sandbox", Message: "the sandbox engine could not start", Err: err}
+	message := "the sandbox engine could not start"
+	if isFull(err) {
+		message = "the server's disk is full: free some space on it and try again"
+	}
+	return &moorage.Error{Code: moorage.Unavailable, Op: "start sandbox", Message: message, Err: err}
+}
+
+// isFull reports whether a disk without space is at the bottom of err. gVisor keeps only the words of
+// some errors.
+func isFull(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || strings.Contains(err.Error(), unix.ENOSPC.Error())
 }
 
 // later registers what undoes a step, run in reverse by cleanUp.
