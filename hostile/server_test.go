@@ -69,7 +69,7 @@ func startServer(t *testing.T, dir string) *server {
 	s.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true, ExpectContinueTimeout: 5 * time.Second}, Timeout: 2 * time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	var log bytes.Buffer
-	s.process = exec.Command(bin, "serve", "--dir", dir, "--listen", "127.0.0.1:0", "--memory-limit", memoryLimit)
+	s.process = exec.Command(bin, "serve", "--dir", dir, "--listen", "127.0.0.1:0", "--memory-limit", memoryLimit, "--local-registries")
 	s.process.Stdout, s.process.Stderr = &log, &log
 	if err := s.process.Start(); err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func main() {
 func serve(ctx context.Context, o cli.ServeOptions) error {
 	return server.Run(ctx, server.Options{
 		Dir: o.Dir, Listen: o.Listen, PublicURL: o.PublicURL, TLSCert: o.TLSCert, TLSKey: o.TLSKey, BehindProxy: o.BehindProxy,
-		Isolation: o.Isolation, MaxSessions: o.MaxSessions, PoolMemory: o.PoolMemory, Limits: sandbox.Limits{MemoryBytes: o.MemoryLimit, MilliCPU: o.CPULimit},
+		Isolation: o.Isolation, MaxSessions: o.MaxSessions, PoolMemory: o.PoolMemory, LocalRegistries: o.LocalRegistries, Limits: sandbox.Limits{MemoryBytes: o.MemoryLimit, MilliCPU: o.CPULimit},
 		Version: version, Log: o.Log, Ready: o.Ready,
 	})
 }

@@ -42,10 +42,12 @@ type ServeOptions struct {
 	Isolation   string // auto, gvisor or process
 	MaxSessions int    // live sessions at once; 0 is as many as memory allows
 	PoolMemory  int64  // bytes for sandboxes kept ready; 0 is a quarter of what is available
-	MemoryLimit int64  // bytes per session; 0 is the driver's default
-	CPULimit    int64  // thousandths of a CPU per session; 0 is the driver's default
-	Log         *slog.Logger
-	Ready       func(url string)
+	// LocalRegistries allows images of registries on this machine's loopback.
+	LocalRegistries bool
+	MemoryLimit     int64 // bytes per session; 0 is the driver's default
+	CPULimit        int64 // thousandths of a CPU per session; 0 is the driver's default
+	Log             *slog.Logger
+	Ready           func(url string)
 }
 
 // Exit codes of the program.

@@ -59,6 +59,7 @@ A listener outside this machine needs TLS, here or by a proxy in front.`,
 	flags.IntVar(&o.MaxSessions, "max-sessions", 0, "live sessions at once (default: as many as memory allows)")
 	flags.StringVar(&memory, "memory-limit", "", "memory of one session, such as 512M or 4G (default 8G)")
 	flags.StringVar(&poolMemory, "pool-memory", "", "memory for sandboxes kept ready, such as 2G (default a quarter of what is free)")
+	flags.BoolVar(&o.LocalRegistries, "local-registries", false, "pull images from registries on this machine's loopback too")
 	flags.StringVar(&cpu, "cpu-limit", "", "CPUs of one session, such as 0.5 (default 2)")
 	flags.StringVar(&logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net/http"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -60,7 +62,8 @@ func (s *Store) pull(ctx context.Context, ref string, cred Credentials) (oci, er
 	if cred != (Credentials{}) {
 		auth = &authn.Basic{Username: cred.Username, Password: cred.Password}
 	}
-	desc, err := remote.Get(parsed, remote.WithContext(ctx), remote.WithAuth(auth), remote.WithTransport(s.network))
+	network := s.transportTo(parsed.Context().RegistryStr())
+	desc, err := remote.Get(parsed, remote.WithContext(ctx), remote.WithAuth(auth), remote.WithTransport(network))
 	if err != nil {
 		return oci{}, registryError(parsed.Context().RegistryStr(), ref, err)
 	}
@@ -133,7 +136,10 @@ func registryError(registry, ref string, err error) error {
 	}
 	var said *transport.Error
 	if !errors.As(err, &said) {
-		return &moorage.Error{Code: moorage.Unavailable, Message: fmt.Sprintf("registry %s cannot be reached: %v", registry, err), Err: err}
+		if isNetwork(err) {
+			return &moorage.Error{Code: moorage.Unavailable, Message: fmt.Sprintf("registry %s cannot be reached: %s", registry, withoutAddresses(err)), Err: err}
+		}
+		return &moorage.Error{Code: moorage.Invalid, Message: fmt.Sprintf("what the registry has as %s is not a valid image: %v", ref, err), Err: err}
 	}
 	e := &moorage.Error{Err: err}
 	switch said.StatusCode {
@@ -258,12 +264,21 @@ func layerError(name string, err error) error {
 	switch {
 	case errors.As(err, &coded), errors.Is(err, errBudget), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.Canceled):
 		return err
+	case isLocal(err):
+		return explain(err)
 	case strings.Contains(err.Error(), "error verifying"): // the library has no type for it
 		return &moorage.Error{Code: moorage.Invalid, Message: "its contents do not match its digest", Err: err}
 	case isArchiveError(err):
 		return &moorage.Error{Code: moorage.Invalid, Message: "it is not a tar archive, plain or compressed with gzip or zstd", Err: err}
 	}
 	return explain(registryError(name, name, err))
+}
+
+// isLocal tells what failed on this machine's disk.
+func isLocal(err error) bool {
+	var file *fs.PathError
+	var link *os.LinkError
+	return errors.As(err, &file) || errors.As(err, &link)
 }
 
 func isArchiveError(err error) bool {

@@ -67,7 +67,7 @@ func serveStore(t testing.TB, limits Limits) (*Store, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openStore(t, Options{RegistryHost: l.Addr().String(), Limits: limits})
+	s := openStore(t, Options{RegistryHost: l.Addr().String(), Limits: limits, Loopback: true})
 	srv := &http.Server{Handler: s.Registry()}
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
@@ -320,7 +320,7 @@ func TestImage_registryStalls(t *testing.T) {
 			}))
 			defer slow.Close()
 			defer close(release)
-			client := openStore(t, Options{Limits: Limits{Stall: 200 * time.Millisecond}})
+			client := openStore(t, Options{Limits: Limits{Stall: 200 * time.Millisecond}, Loopback: true})
 			began := time.Now()
 			_, err := client.Image(t.Context(), strings.TrimPrefix(slow.URL, "http://")+"/x/y:1", Credentials{}, nil)
 			if moorage.CodeOf(err) != moorage.Unavailable || !strings.Contains(err.Error(), "sent nothing") {
@@ -345,7 +345,7 @@ func TestImage_credentials(t *testing.T) {
 		s.Registry().ServeHTTP(w, r)
 	}))
 	defer guarded.Close()
-	client := openStore(t, Options{})
+	client := openStore(t, Options{Loopback: true})
 	ref := strings.TrimPrefix(guarded.URL, "http://") + "/x/y:1"
 	if _, err := client.Image(t.Context(), ref, Credentials{}, nil); moorage.CodeOf(err) != moorage.Denied {
 		t.Errorf("anonymous: %v", err)
@@ -421,7 +421,7 @@ func TestSweep_keepsWhatIsNeeded(t *testing.T) {
 		t.Errorf("removed %+v, want %s", got, digests["old"])
 	}
 	for name, want := range map[string]moorage.Code{"old": moorage.NotFound, "kept": "", "tagged": ""} {
-		_, err := openStore(t, Options{}).Image(t.Context(), host+"/x/y@"+digests[name], Credentials{}, nil)
+		_, err := openStore(t, Options{Loopback: true}).Image(t.Context(), host+"/x/y@"+digests[name], Credentials{}, nil)
 		if moorage.CodeOf(err) != want {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,6 +29,10 @@ type Options struct {
 	// RegistryHost is the name under which clients push to [Store.Registry], such as
 	// "127.0.0.1:9400". Images of that name are read in-process. Empty: there is no such name.
 	RegistryHost string
+
+	// Loopback allows pulls from registries on this machine's loopback. Whoever may deploy could
+	// otherwise ask whatever listens there.
+	Loopback bool
 }
 
 // Limits bound one artifact. The zero value of each means its default.
@@ -63,7 +68,7 @@ type Store struct {
 	limits   Limits
 	log      *slog.Logger
 	registry *registry
-	network  http.RoundTripper
+	reach    reach
 	flights  flights
 	probes   prober
 	sweeping sync.RWMutex // held for reading by every build
@@ -84,7 +89,7 @@ func Open(opts Options) (*Store, error) {
 		}
 	}
 	s.registry = openRegistry(s.path("registry"), s.log)
-	s.network = s.newTransport()
+	s.reach = newReach(opts.Loopback, net.Dialer{Timeout: s.limits.Stall})
 	return s, nil
 }
 

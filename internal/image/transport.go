@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -12,17 +11,14 @@ import (
 	"github.com/moorage-dev/moorage"
 )
 
-// newTransport reads the embedded registry in-process and others over the network, and gives up
-// on one that stalls.
-func (s *Store) newTransport() http.RoundTripper {
-	network := http.DefaultTransport.(*http.Transport).Clone()
-	network.DialContext = (&net.Dialer{Timeout: s.limits.Stall}).DialContext
-	network.TLSHandshakeTimeout = s.limits.Stall
+// transportTo is for one pull. It reads the embedded registry in-process and others over the network,
+// as far as [reach] allows, and gives up on one that stalls.
+func (s *Store) transportTo(registry string) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
-		if s.embedded(r.URL.Host) {
+		if s.embedded(registry) && r.URL.Host == registry {
 			return inProcess(s.registry, r)
 		}
-		return patient(network, r, s.limits.Stall)
+		return patient(s.reach.toward(registry, r), r, s.limits.Stall)
 	})
 }
 

@@ -91,7 +91,7 @@ func (h *house) openImages(context.Context) (err error) {
 	if err := h.objects.Recover(); err != nil {
 		return err
 	}
-	h.images, err = image.Open(image.Options{Dir: h.path("images"), Log: h.Log, RegistryHost: h.registryHost(), Index: packageIndex()})
+	h.images, err = image.Open(image.Options{Dir: h.path("images"), Log: h.Log, RegistryHost: h.registryHost(), Index: packageIndex(), Loopback: h.LocalRegistries})
 	return err
 }
 

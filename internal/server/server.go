@@ -35,11 +35,13 @@ type Options struct {
 	Region      string // default us-east-1
 	MaxSessions int    // default 5,000
 	PoolMemory  int64  // bytes for sandboxes kept ready for new sessions; default a quarter of what is available
-	Limits      sandbox.Limits
-	Executable  string // this binary, for the shim; default os.Executable
-	Version     string
-	Log         *slog.Logger
-	Ready       func(url string) // called once, when requests are answered
+	// LocalRegistries allows pulls of images from registries on this machine's loopback.
+	LocalRegistries bool
+	Limits          sandbox.Limits
+	Executable      string // this binary, for the shim; default os.Executable
+	Version         string
+	Log             *slog.Logger
+	Ready           func(url string) // called once, when requests are answered
 }
 
 func (o *Options) defaults() error {
