@@ -51,7 +51,9 @@ type Service struct {
 	Isolation sandbox.Isolation
 	Log       *slog.Logger
 
-	refreshing sync.Mutex // a refresh that read earlier must not be the last to write
+	// committing is held while the rows and the mirror differ, so that who reads READY calls what is
+	// ready, and a refresh that read earlier is not the last to write.
+	committing sync.RWMutex
 
 	mu    sync.RWMutex
 	view  map[string]*mirror // by runtime id
@@ -88,10 +90,8 @@ func (s *Service) Load(ctx context.Context) error {
 	return nil
 }
 
-// refresh brings the mirror of one runtime up to what is on disk.
+// refresh brings the mirror of one runtime up to what is on disk. The caller holds committing, but for Load.
 func (s *Service) refresh(ctx context.Context, id string) error {
-	s.refreshing.Lock()
-	defer s.refreshing.Unlock()
 	m := &mirror{endpoints: map[string]moorage.Endpoint{}, versions: map[int]moorage.Version{}}
 	err := s.Store.View(ctx, func(tx *store.Tx) (err error) {
 		if m.runtime, err = tx.Runtime(id); err != nil {
@@ -137,11 +137,20 @@ func (s *Service) refresh(ctx context.Context, id string) error {
 
 // change runs fn as one transaction on runtime id and refreshes the mirror when it is on disk.
 func (s *Service) change(ctx context.Context, id string, fn func(*store.Tx) error) error {
+	s.committing.Lock()
+	defer s.committing.Unlock()
 	if err := s.Store.Update(ctx, fn); err != nil {
 		return err
 	}
 	// The change is made, whatever happens to the request that asked for it.
 	return s.refresh(context.WithoutCancel(ctx), id)
+}
+
+// read runs fn on rows that the mirror agrees with.
+func (s *Service) read(ctx context.Context, fn func(*store.Tx) error) error {
+	s.committing.RLock()
+	defer s.committing.RUnlock()
+	return s.Store.View(ctx, fn)
 }
 
 // kick wakes the reconcile loop.

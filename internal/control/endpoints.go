@@ -140,7 +140,7 @@ func (s *Service) updateEndpoint(tx *store.Tx, req EndpointRequest) (none moorag
 
 // Endpoint returns one endpoint of a runtime with the runtime.
 func (s *Service) Endpoint(ctx context.Context, runtimeID, name string) (rt moorage.Runtime, e moorage.Endpoint, err error) {
-	err = s.Store.View(ctx, func(tx *store.Tx) error {
+	err = s.read(ctx, func(tx *store.Tx) error {
 		if rt, err = tx.Runtime(runtimeID); err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (s *Service) Endpoint(ctx context.Context, runtimeID, name string) (rt moor
 
 // Endpoints returns up to limit endpoints of a runtime whose names follow after.
 func (s *Service) Endpoints(ctx context.Context, runtimeID, after string, limit int) (rt moorage.Runtime, out []moorage.Endpoint, err error) {
-	err = s.Store.View(ctx, func(tx *store.Tx) error {
+	err = s.read(ctx, func(tx *store.Tx) error {
 		if rt, err = tx.Runtime(runtimeID); err != nil {
 			return err
 		}

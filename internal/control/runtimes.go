@@ -35,22 +35,19 @@ func (s *Service) Create(ctx context.Context, req CreateRequest) (Created, error
 		return Created{}, err
 	}
 	req.Environment = req.Config.Environment
+	id := req.Name + "-" + moorage.NewSuffix()
 	var out Created
-	err := s.Store.Update(ctx, func(tx *store.Tx) (err error) {
-		out, err = once(tx, "CreateAgentRuntime", req.Token, req, time.Now(), func() (Created, error) { return s.create(tx, req) })
+	err := s.change(ctx, id, func(tx *store.Tx) (err error) {
+		out, err = once(tx, "CreateAgentRuntime", req.Token, req, time.Now(), func() (Created, error) { return s.create(tx, id, req) })
 		return err
 	})
-	if err != nil {
-		return Created{}, err
+	if err == nil {
+		s.kick()
 	}
-	if err := s.refresh(context.WithoutCancel(ctx), out.Runtime.ID); err != nil {
-		return Created{}, err
-	}
-	s.kick()
-	return out, nil
+	return out, err
 }
 
-func (s *Service) create(tx *store.Tx, req CreateRequest) (Created, error) {
+func (s *Service) create(tx *store.Tx, id string, req CreateRequest) (Created, error) {
 	if _, err := tx.RuntimeByName(req.Name); err == nil {
 		return Created{}, moorage.Errorf(moorage.Conflict, "An agent runtime named '%s' already exists: update it, or choose another name", req.Name)
 	} else if moorage.CodeOf(err) != moorage.NotFound {
@@ -62,7 +59,6 @@ func (s *Service) create(tx *store.Tx, req CreateRequest) (Created, error) {
 		return Created{}, moorage.Errorf(moorage.Quota, "this account has %d agent runtimes, which is the limit; delete some", maxRuntimes)
 	}
 	now := time.Now().UTC()
-	id := req.Name + "-" + moorage.NewSuffix()
 	rt := moorage.Runtime{
 		ID: id, Name: req.Name, ARN: moorage.RuntimeARN(s.Region, s.Account, id).String(), Latest: 1, Status: moorage.Creating,
 		Identity: moorage.WorkloadIdentityARN(s.Region, s.Account, id).String(), CreatedAt: now, UpdatedAt: now,
@@ -155,7 +151,7 @@ func (s *Service) checkVersions(tx *store.Tx, rt moorage.Runtime) error {
 
 // Get returns a runtime with one of its versions; number 0 is the latest.
 func (s *Service) Get(ctx context.Context, id string, number int) (out Created, err error) {
-	err = s.Store.View(ctx, func(tx *store.Tx) error {
+	err = s.read(ctx, func(tx *store.Tx) error {
 		if out.Runtime, err = tx.Runtime(id); err != nil {
 			return err
 		}
@@ -170,7 +166,7 @@ func (s *Service) Get(ctx context.Context, id string, number int) (out Created, 
 
 // List returns up to limit runtimes after the given id, each with its latest version.
 func (s *Service) List(ctx context.Context, after string, limit int) (out []Created, err error) {
-	err = s.Store.View(ctx, func(tx *store.Tx) error {
+	err = s.read(ctx, func(tx *store.Tx) error {
 		runtimes, err := tx.Runtimes(after, limit)
 		if err != nil {
 			return err
@@ -189,7 +185,7 @@ func (s *Service) List(ctx context.Context, after string, limit int) (out []Crea
 
 // Versions returns up to limit versions of a runtime below before, newest first; before 0 starts at the newest.
 func (s *Service) Versions(ctx context.Context, id string, before, limit int) (rt moorage.Runtime, out []moorage.Version, err error) {
-	err = s.Store.View(ctx, func(tx *store.Tx) error {
+	err = s.read(ctx, func(tx *store.Tx) error {
 		if rt, err = tx.Runtime(id); err != nil {
 			return err
 		}

@@ -107,22 +107,29 @@ func (c *Command) execute(ctx context.Context, events chan<- CommandEvent) (Comm
 	stderr := &splitter{ctx: ctx, left: left, send: func(text string) CommandEvent { return CommandEvent{Stderr: text} }, events: events}
 	p, err := c.conn.lease.Agent.Sandbox.Exec(ctx, sandbox.Command{Args: []string{"/bin/bash", "-c", c.text}, Stdout: stdout, Stderr: stderr})
 	if err != nil {
-		return CommandResult{}, err
+		return outcome(ctx, CommandResult{}, err)
 	}
 	kill := context.AfterFunc(ctx, func() { p.Kill() })
 	defer kill()
 	exit, err := p.Wait()
 	stdout.flush()
 	stderr.flush()
-	switch cause := context.Cause(ctx); {
-	case cause == errCommandTimeout:
-		return CommandResult{Code: exit.Code, TimedOut: true}, nil
-	case cause != nil:
-		return CommandResult{}, cause
-	case left.spent.Load():
-		return CommandResult{}, moorage.Errorf(moorage.Invalid, "the command wrote more than %d bytes; redirect its output to a file", maxCommandOutput)
+	if left.spent.Load() && ctx.Err() == nil {
+		err = moorage.Errorf(moorage.Invalid, "the command wrote more than %d bytes; redirect its output to a file", maxCommandOutput)
 	}
-	return CommandResult{Code: exit.Code}, err
+	return outcome(ctx, CommandResult{Code: exit.Code}, err)
+}
+
+// outcome is the result of a command, unless ctx ended it: what happened to ctx then says why.
+func outcome(ctx context.Context, result CommandResult, err error) (CommandResult, error) {
+	switch cause := context.Cause(ctx); cause {
+	case nil:
+		return result, err
+	case errCommandTimeout:
+		return CommandResult{Code: result.Code, TimedOut: true}, nil
+	default:
+		return CommandResult{}, cause
+	}
 }
 
 // splitter sends what a command writes as events no larger than maxDelta, cut between characters.
