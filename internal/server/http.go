@@ -2,9 +2,11 @@ package server
 
 import (
 	"crypto/subtle"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -116,10 +118,13 @@ func (h *house) basicAuth(next http.Handler) http.Handler {
 		w.Header().Set("WWW-Authenticate", `Basic realm="Moorage registry: log in with an access key and its secret"`)
 		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(unauthorized)))
 		w.WriteHeader(http.StatusUnauthorized)
-		w.Write([]byte(`{"errors":[{"code":"UNAUTHORIZED","message":"log in with an access key as user and its secret as password"}]}` + "\n"))
+		io.WriteString(w, unauthorized)
 	})
 }
+
+const unauthorized = `{"errors":[{"code":"UNAUTHORIZED","message":"log in with an access key as user and its secret as password"}]}` + "\n"
 
 // registryHost is the name under which clients push images here.
 func (h *house) registryHost() string {

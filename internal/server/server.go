@@ -166,7 +166,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	work.Go(func() { h.forget(background) })
 
 	srv := &http.Server{
-		Handler:           h.handler(),
+		Handler:           answerEarly(h.handler()),
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
