@@ -17,8 +17,9 @@ import (
 // registry serves /v2/ from a directory. Collecting its garbage keeps requests out: a blob that was
 // just uploaded is garbage until its manifest names it.
 type registry struct {
-	app *handlers.App
-	dir string
+	app   *handlers.App
+	dir   string
+	stall time.Duration // of a push that sends nothing
 
 	mu       sync.RWMutex // held for reading by every request
 	writeMu  sync.Mutex
@@ -27,7 +28,7 @@ type registry struct {
 
 // openRegistry leaves out the library's own cache, which would go on claiming blobs that were
 // collected, and its own purging, which could not be stopped.
-func openRegistry(dir string, log *slog.Logger) *registry {
+func openRegistry(dir string, stall time.Duration, log *slog.Logger) *registry {
 	routeLogs(log)
 	config := &configuration.Configuration{Storage: configuration.Storage{
 		"filesystem":  configuration.Parameters{"rootdirectory": dir},
@@ -35,7 +36,7 @@ func openRegistry(dir string, log *slog.Logger) *registry {
 		"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
 	}}
 	config.HTTP.RelativeURLs = true // right behind any name and proxy
-	return &registry{app: handlers.NewApp(context.Background(), config), dir: dir, lastPush: time.Now()}
+	return &registry{app: handlers.NewApp(context.Background(), config), dir: dir, stall: stall, lastPush: time.Now()}
 }
 
 // routeLogs sends the library's errors to log. It logs to logrus's global logger only, which
@@ -62,7 +63,28 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.pushed()
 		defer r.pushed()
 	}
+	if req.Body != nil && req.Body != http.NoBody {
+		req = req.WithContext(req.Context())
+		req.Body = &punctual{req.Body, http.NewResponseController(w), r.stall}
+	}
 	r.app.ServeHTTP(w, req)
+}
+
+// punctual is the body of a push, which ends in an error when nothing arrives for too long: a push that
+// stalls would keep garbage from ever being collected.
+type punctual struct {
+	io.ReadCloser
+	connection *http.ResponseController
+	stall      time.Duration
+}
+
+func (b *punctual) Read(p []byte) (int, error) {
+	b.connection.SetReadDeadline(time.Now().Add(b.stall)) // fails in-process, where nothing stalls
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.connection.SetReadDeadline(time.Time{}) // net/http goes on reading, to see the client leave
+	}
+	return n, err
 }
 
 func (r *registry) pushed() {

@@ -443,3 +443,43 @@ func TestSweep_emptyAndBusy(t *testing.T) {
 		t.Errorf("%+v %v", got, err)
 	}
 }
+
+// TestRegistry_stalledPush: others are served meanwhile, whoever waits to collect garbage, and it ends.
+func TestRegistry_stalledPush(t *testing.T) {
+	s, host := serveStore(t, Limits{Stall: 500 * time.Millisecond, Grace: time.Nanosecond})
+	push(t, host+"/x/y:1", imageOf(t, nil, tarOf(t, file("agent", "x"))))
+	begun, err := http.Post("http://"+host+"/v2/x/y/blobs/uploads/", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun.Body.Close()
+	conn, err := net.Dial("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000\r\n\r\nx", begun.Header.Get("Location"), host)
+	busy := func() bool {
+		got, err := s.Sweep(t.Context(), func(string) bool { return true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.Get("http://" + host + "/v2/")
+		if err != nil || r.StatusCode != http.StatusOK {
+			t.Fatal("others wait:", r, err)
+		}
+		r.Body.Close()
+		return got.Busy
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for !busy() { // until the push has arrived
+		if time.Now().After(deadline) {
+			t.Fatal("a push that is under way is not seen")
+		}
+	}
+	for busy() {
+		if time.Now().After(deadline) {
+			t.Fatal("a push that stalls keeps garbage from being collected")
+		}
+	}
+}

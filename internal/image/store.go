@@ -88,7 +88,7 @@ func Open(opts Options) (*Store, error) {
 			return nil, err
 		}
 	}
-	s.registry = openRegistry(s.path("registry"), s.log)
+	s.registry = openRegistry(s.path("registry"), s.limits.Stall, s.log)
 	s.reach = newReach(opts.Loopback, net.Dialer{Timeout: s.limits.Stall})
 	return s, nil
 }
