@@ -18,7 +18,9 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"path"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,10 +82,23 @@ func (h *Handler) Routes() http.Handler {
 			}
 		})
 	}
-	h.mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		h.Error(w, r, moorage.Errorf(moorage.NotFound, "%s %s is not part of the API under /v1", r.Method, r.URL.Path))
+	h.mux.HandleFunc("/v1/", h.unknown)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isPlain(r.URL.EscapedPath()) {
+			h.unknown(w, r) // ServeMux would redirect to what it takes the path for
+			return
+		}
+		h.mux.ServeHTTP(w, r)
 	})
-	return h.mux
+}
+
+func (h *Handler) unknown(w http.ResponseWriter, r *http.Request) {
+	h.Error(w, r, moorage.Errorf(moorage.NotFound, "%s %s is not part of the API under /v1", r.Method, r.URL.Path))
+}
+
+// isPlain reports whether an escaped path is as it was meant: without dots to go up by or empty parts.
+func isPlain(escaped string) bool {
+	return strings.TrimSuffix(escaped, "/") == path.Clean(escaped)
 }
 
 func (h *Handler) info(w http.ResponseWriter, _ *http.Request) error { return writeJSON(w, h.Info) }
