@@ -2,7 +2,12 @@ package process
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"golang.org/x/sys/unix"
@@ -38,7 +43,41 @@ func (b *box) setPaused(ctx context.Context, want bool, signal unix.Signal) erro
 		return err
 	}
 	b.paused = want
+	if !want {
+		return nil
+	}
+	return awaitStopped(ctx, b.cmd.Process.Pid)
+}
+
+// awaitStopped waits until every thread of a process that was sent SIGSTOP has taken it: the signal
+// is on its way when kill returns, and a thread may answer a request before it arrives.
+func awaitStopped(ctx context.Context, pid int) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !stopped(pid) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 	return nil
+}
+
+// stopped reports whether no thread of a process runs: each is stopped, or gone.
+func stopped(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, name := range stats {
+		stat, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		_, state, _ := strings.Cut(string(stat), ") ") // the name before it may hold anything
+		if state = strings.TrimSpace(state); state != "" && !strings.ContainsAny(state[:1], "TtZX") {
+			return false
+		}
+	}
+	return true
 }
 
 // running is nil while the sandbox lives and is not paused.
