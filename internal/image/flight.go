@@ -2,6 +2,8 @@ package image
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 )
 
@@ -47,11 +49,22 @@ func (g *flights) join(ctx context.Context, key string, work func(context.Contex
 	g.m[key] = f
 	go func() {
 		defer cancel()
-		f.value, f.err = work(ctx)
+		f.value, f.err = calmly(ctx, work)
 		g.forget(key, f)
 		close(f.done)
 	}()
 	return f
+}
+
+// calmly does the work and turns a panic into an error: archives are foreign, and one that trips a
+// parser must neither end the server nor be tried again by the next.
+func calmly(ctx context.Context, work func(context.Context) (string, error)) (value string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return work(ctx)
 }
 
 // leave gives up waiting. The work of the last to leave stops before the call returns, so that
