@@ -16,6 +16,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -186,19 +187,31 @@ func (a *Agent) failed(what string, cause error) error {
 	return &moorage.Error{Code: moorage.AgentFailed, Message: message, Err: &Failure{words, cause}}
 }
 
-// LastWords returns the end of the agent's stderr, or of its stdout when stderr is empty.
-func (a *Agent) LastWords() []string {
-	dir := a.Sandbox.Info().LogDir
+// LastWords returns the end of the agent's stderr, or of its stdout when stderr is empty. That it
+// answered our health checks, as many servers print, is not among them.
+func (a *Agent) LastWords() []string { return wordsIn(a.Sandbox.Info().LogDir) }
+
+func wordsIn(dir string) []string {
 	for _, stream := range []string{"stderr", "stdout"} {
-		lines, err := journal.Last(dir, lastWords, stream)
-		if err != nil || len(lines) == 0 {
+		lines, err := journal.Last(dir, lastLines, stream)
+		if err != nil {
 			continue
 		}
-		words := make([]string, len(lines))
-		for i, l := range lines {
-			words[i] = l.Text
+		var words []string
+		for _, l := range lines {
+			if !healthCheck.MatchString(l.Text) {
+				words = append(words, l.Text)
+			}
 		}
-		return words
+		if len(words) > 0 {
+			return words[max(0, len(words)-lastWords):]
+		}
 	}
 	return nil
 }
+
+// lastLines is how far back LastWords looks for words that are worth quoting.
+const lastLines = 25 * lastWords
+
+// healthCheck is a line of an access log that tells of a ping that went well.
+var healthCheck = regexp.MustCompile(`\bGET /ping\b.*\b200\b`)
