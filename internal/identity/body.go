@@ -33,6 +33,14 @@ type body struct {
 	io.Reader // of both, once read
 }
 
+// Buffered returns how many bytes a Read gives from memory; 0 for a body that is partly in a file.
+func (b *body) Buffered() int {
+	if head, ok := b.Reader.(*bytes.Buffer); ok {
+		return head.Len()
+	}
+	return 0
+}
+
 // Close removes the file.
 func (b *body) Close() error {
 	if b.file == nil {

@@ -69,8 +69,9 @@ type Call struct {
 // Answer is what the agent said. Close its Body when done: that releases the session.
 type Answer struct {
 	SessionID string
-	Header    http.Header // content type and the protocol's own headers
-	Body      io.ReadCloser
+	Header    http.Header   // content type and the protocol's own headers
+	Body      io.ReadCloser // has a method Buffered() int: how many bytes it gives without waiting
+	Length    int64         // of Body in bytes, -1 when the agent did not say
 }
 
 // Invoke forwards a call and returns when the agent's answer begins. Errors: Invalid, NotFound,
@@ -90,7 +91,7 @@ func (s *Service) Invoke(ctx context.Context, call Call) (*Answer, error) {
 	body := &body{ReadCloser: response.Body, ctx: ctx, left: MaxPayload}
 	stop := time.AfterFunc(streamTimeout, func() { cancel(errTooLong) })
 	body.done = func() { stop.Stop(); cancel(nil); conn.lease.Release() }
-	return &Answer{SessionID: conn.sessionID, Header: answerHeader(response.Header), Body: body}, nil
+	return &Answer{SessionID: conn.sessionID, Header: answerHeader(response.Header), Body: body, Length: response.ContentLength}, nil
 }
 
 // ask sends the call and returns the agent's answer if that is a success.
@@ -252,7 +253,10 @@ func (c *connection) broken(ctx context.Context, err error) error {
 	if cause := c.lease.Failure(ctx); cause != nil {
 		return cause
 	}
-	return &moorage.Error{Code: moorage.AgentFailed, Message: "the agent closed the connection without an answer", Err: err}
+	if coded := (*moorage.Error)(nil); errors.As(err, &coded) {
+		return err
+	}
+	return &moorage.Error{Code: moorage.AgentFailed, Message: "the connection to the agent broke", Err: err}
 }
 
 // body is an answer's body; closing it, or reading it to its end, releases the session.
@@ -276,6 +280,9 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Buffered returns how many bytes a Read gives without waiting.
+func (b *body) Buffered() int { return buffered(b.ReadCloser) }
 
 func (b *body) Close() error {
 	err := b.ReadCloser.Close()

@@ -40,6 +40,16 @@ func (p *payload) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Buffered returns how many bytes a Read gives without waiting, as far as that is known.
+func (p *payload) Buffered() int { return buffered(p.from) }
+
+func buffered(r io.Reader) int {
+	if b, ok := r.(interface{ Buffered() int }); ok {
+		return b.Buffered()
+	}
+	return 0
+}
+
 // Close implements [io.Closer]. Whoever made the call closes its body.
 func (p *payload) Close() error { return nil }
 

@@ -21,18 +21,12 @@ type Agent struct {
 	StartedBy string           // cold; empty when adopted
 	StartTook time.Duration    // from the request to the first answer
 
-	transport *http.Transport
+	client client
 }
 
 func newAgent(box sandbox.Sandbox, p moorage.Protocol) *Agent {
 	a := &Agent{Sandbox: box, Protocol: p.Resolved()}
-	a.transport = &http.Transport{
-		DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return a.Dial(ctx) },
-		MaxIdleConnsPerHost:   64,              // a new connection into a sandbox costs about 2 ms, a pooled one nothing
-		IdleConnTimeout:       4 * time.Second, // uvicorn and Node close theirs after 5: be first, or a call meets a closed one
-		DisableCompression:    true,
-		ResponseHeaderTimeout: 0, // the caller's context decides
-	}
+	a.client.dial = a.Dial
 	return a
 }
 
@@ -41,11 +35,14 @@ func (a *Agent) Dial(ctx context.Context) (net.Conn, error) {
 	return a.Sandbox.Dial(ctx, uint16(a.Protocol.Port))
 }
 
-// RoundTrip sends one request to the agent. The host of its URL is ignored.
-func (a *Agent) RoundTrip(r *http.Request) (*http.Response, error) { return a.transport.RoundTrip(r) }
+// RoundTrip sends one request to the agent, whatever host its URL names. It returns when the head of
+// the answer is there; the caller's context decides how long that may take. The answer's body tells by
+// a method Buffered() int how many bytes it gives without waiting. Errors are AgentFailed where the
+// agent is at fault.
+func (a *Agent) RoundTrip(r *http.Request) (*http.Response, error) { return a.client.RoundTrip(r) }
 
 // Close drops idle connections; it does not stop the sandbox.
-func (a *Agent) Close() { a.transport.CloseIdleConnections() }
+func (a *Agent) Close() { a.client.CloseIdleConnections() }
 
 // Health is an agent's own word on how it is.
 type Health struct {

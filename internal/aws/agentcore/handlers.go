@@ -6,6 +6,7 @@ package agentcore
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -45,6 +46,9 @@ func (h handlers) call(ctx context.Context, in *InvokeAgentRuntimeInput) (*Invok
 	})
 	if err != nil {
 		return nil, err
+	}
+	if answer.Length >= 0 {
+		call.ResponseHeader().Set("Content-Length", strconv.FormatInt(answer.Length, 10))
 	}
 	get := func(name string) *string {
 		if v := answer.Header.Get(name); v != "" {

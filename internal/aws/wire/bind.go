@@ -140,7 +140,11 @@ func (s *Service) bindPayload(d *decoder, m *Member, r *http.Request, into refle
 		if shape.Limit.above(float64(r.ContentLength)) {
 			d.fail(at, "%s", tooLong(shape.Limit))
 		}
-		into.Set(reflect.ValueOf(limitBody(r.Body, shape.Limit, m.Name)))
+		body := r.Body
+		if r.ContentLength < 0 { // else the length was checked, and the body ends there
+			body = limitBody(body, shape.Limit, m.Name)
+		}
+		into.Set(reflect.ValueOf(body))
 		return nil
 	}
 	raw, err := s.readAll(r)

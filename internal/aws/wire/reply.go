@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -101,8 +102,8 @@ func setDefault(h http.Header, name, value string) {
 	}
 }
 
-// stream copies a body to the caller, flushing whatever each read brings, and closes it: at its end, or
-// as soon as the caller is gone. A nil body is an empty answer.
+// stream copies a body to the caller, who sees whatever is here whenever more has to be waited for, and
+// closes it: at its end, or as soon as the caller is gone. A nil body is an empty answer.
 func stream(ctx context.Context, w http.ResponseWriter, v reflect.Value, status int) error {
 	setDefault(w.Header(), "Content-Type", "application/octet-stream")
 	body, _ := v.Interface().(io.ReadCloser)
@@ -116,19 +117,33 @@ func stream(ctx context.Context, w http.ResponseWriter, v reflect.Value, status 
 	return copyFlushing(w, body)
 }
 
+// buffered is a body that knows how many bytes it gives without waiting. 0 is not to know.
+type buffered interface{ Buffered() int }
+
+// waits reports whether a Read of body may wait.
+func waits(body io.Reader) bool {
+	b, ok := body.(buffered)
+	return !ok || b.Buffered() == 0
+}
+
+// copyBuffers are of 32 KiB: streams come in small pieces, files in large ones.
+var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// copyFlushing flushes before every Read that may wait, the first included: the caller sees the status
+// before the first byte. An answer that is all there leaves in one piece.
 func copyFlushing(w http.ResponseWriter, body io.Reader) error {
 	flush := http.NewResponseController(w).Flush
-	if err := flush(); err != nil { // the caller sees the status before the first byte
-		return err
-	}
-	buf := make([]byte, 32<<10)
+	buf := copyBuffers.Get().(*[32 << 10]byte)
+	defer copyBuffers.Put(buf)
 	for {
-		n, err := body.Read(buf)
-		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
+		if waits(body) {
+			if err := flush(); err != nil {
 				return err
 			}
-			if err := flush(); err != nil {
+		}
+		n, err := body.Read(buf[:])
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
 				return err
 			}
 		}

@@ -117,6 +117,81 @@ func TestStream_flushesEachChunk(t *testing.T) {
 	}
 }
 
+// counted is a body that knows what it gives without waiting, and says with the last byte that it is.
+type counted struct{ *strings.Reader }
+
+func (c counted) Buffered() int { return c.Len() }
+func (counted) Close() error    { return nil }
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if c.Len() == 0 {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func TestStream_answerThatIsAllThereLeavesInOnePiece(t *testing.T) {
+	svc := wire.NewService(zoo, wire.Options{})
+	wire.Handle(svc, speak, func(context.Context, *speakInput) (*speakOutput, error) {
+		return &speakOutput{Words: counted{strings.NewReader("all of it")}}, nil
+	})
+	w := httptest.NewRecorder()
+	svc.ServeHTTP(w, httptest.NewRequest("POST", "/animals/x/speak", nil))
+	if w.Body.String() != "all of it" {
+		t.Errorf("%q", w.Body)
+	}
+	server := httptest.NewServer(svc)
+	defer server.Close()
+	resp, err := http.Post(server.URL+"/animals/x/speak", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if raw, err := io.ReadAll(resp.Body); err != nil || string(raw) != "all of it" || resp.ContentLength != 9 {
+		t.Errorf("%q of %d, %v", raw, resp.ContentLength, err)
+	}
+}
+
+// mixed has its first piece at hand, and the next one when the test writes it.
+type mixed struct {
+	io.Reader
+	left int
+}
+
+func (m *mixed) Buffered() int { return m.left }
+func (m *mixed) Close() error  { return nil }
+
+func (m *mixed) Read(p []byte) (int, error) {
+	n, err := m.Reader.Read(p)
+	m.left = max(m.left-n, 0)
+	return n, err
+}
+
+func TestStream_callerSeesWhatIsThereBeforeAWait(t *testing.T) {
+	later, words := io.Pipe()
+	svc := wire.NewService(zoo, wire.Options{})
+	wire.Handle(svc, speak, func(context.Context, *speakInput) (*speakOutput, error) {
+		return &speakOutput{Words: &mixed{io.MultiReader(strings.NewReader("now"), later), 3}}, nil
+	})
+	server := httptest.NewServer(svc)
+	defer server.Close()
+	resp, err := http.Post(server.URL+"/animals/x/speak", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	first := make([]byte, 3)
+	if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "now" {
+		t.Fatalf("%q, %v", first, err)
+	}
+	io.WriteString(words, ", later")
+	words.Close()
+	if rest, err := io.ReadAll(resp.Body); err != nil || string(rest) != ", later" {
+		t.Errorf("%q, %v", rest, err)
+	}
+}
+
 func TestStream_failureIsNotAnEnd(t *testing.T) {
 	server, words := speaker(t)
 	resp, err := http.Post(server.URL+"/animals/x/speak", "", nil)

@@ -85,7 +85,7 @@ func Handle[In, Out any](s *Service, op Operation[In, Out], fn func(context.Cont
 		if out == nil {
 			out = new(Out)
 		}
-		if s.streamsIn(rt.op) {
+		if s.streamsIn(rt.op) && waits(r.Body) { // else a layer has read it all
 			defer duplex(w, r)()
 		}
 		s.reply(w, r, rt.op, reflect.ValueOf(out).Elem())
