@@ -290,6 +290,7 @@ type serverInfo struct {
 	Region    string `json:"region"`
 	Driver    string `json:"driver"`
 	Isolation string `json:"isolation"`
+	Warning   string `json:"warning"`
 	Endpoint  string `json:"endpoint"`
 	Dir       string `json:"dir"`
 }

@@ -188,6 +188,9 @@ func (a *app) listSessions(ctx context.Context, name string, all bool) error {
 	if a.json {
 		return a.ui.object(raw)
 	}
+	if info, err := c.info(ctx); err == nil && info.Warning != "" {
+		a.ui.note("%s", info.Warning)
+	}
 	if len(list) == 0 {
 		a.ui.note("no sessions are live")
 		return nil

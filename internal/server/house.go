@@ -103,6 +103,9 @@ func packageIndex() image.Index {
 func (h *house) openSessions(context.Context) error {
 	h.warm = &warm.Starter{
 		Driver: h.shim, Isolation: h.isolation, LogDir: h.path("logs"), Limits: h.Limits, Region: h.Region, Log: h.Log,
+		Unpack: func(ctx context.Context, p moorage.Program) (string, error) {
+			return h.images.Directory(ctx, image.Artifact{Digest: p.Digest, EROFS: p.Root})
+		},
 	}
 	h.pools = &warm.Pools{Starter: h.warm, Budget: h.PoolMemory, Room: func() int { return h.sessions.Room() }, Log: h.Log}
 	h.sessions = &session.Manager{

@@ -80,7 +80,7 @@ func (h *house) v1() *v1.Handler {
 	return &v1.Handler{
 		Info: v1.Info{
 			Version: h.Version, Account: h.account, Region: h.Region, Driver: h.driverName(), Isolation: h.isolation.String(),
-			Endpoint: h.PublicURL, Dir: h.Dir,
+			Warning: h.warning(), Endpoint: h.PublicURL, Dir: h.Dir,
 		},
 		Store: h.store, Sessions: h.sessions, Control: h.control, Driver: h.shim, LogDir: h.path("logs"), Log: h.Log, Error: wire.WriteError,
 	}
@@ -159,6 +159,14 @@ func cors(next http.Handler) http.Handler {
 		w.Header().Set("Access-Control-Max-Age", "7200")
 		w.WriteHeader(http.StatusNoContent)
 	})
+}
+
+// warning says what sessions lack.
+func (h *house) warning() string {
+	if h.isolation == sandbox.None {
+		return "sessions are not isolated: they are plain processes of this machine"
+	}
+	return ""
 }
 
 // driverName is what sessions run on.

@@ -38,7 +38,8 @@ type Info struct {
 	Account   string `json:"account"`
 	Region    string `json:"region"`
 	Driver    string `json:"driver"`
-	Isolation string `json:"isolation"` // none, kernel or vm
+	Isolation string `json:"isolation"`         // none, kernel or vm
+	Warning   string `json:"warning,omitempty"` // what an operator has to know, such as that sessions are not isolated
 	Endpoint  string `json:"endpoint"`
 	Dir       string `json:"dir"`
 }

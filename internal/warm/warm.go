@@ -32,11 +32,13 @@ import (
 type Starter struct {
 	Driver    sandbox.Driver
 	Isolation sandbox.Isolation // None runs agents as plain processes
-	LogDir    string            // journals of sandboxes live in LogDir/ID
-	Limits    sandbox.Limits    // of each sandbox
-	Region    string            // as agents see it in AWS_REGION
-	Patience  time.Duration     // from start to the first healthy answer; default 30 s
-	Log       *slog.Logger
+	// Unpack returns a directory of the host that holds a program's root. None needs it.
+	Unpack   func(context.Context, moorage.Program) (dir string, err error)
+	LogDir   string         // journals of sandboxes live in LogDir/ID
+	Limits   sandbox.Limits // of each sandbox
+	Region   string         // as agents see it in AWS_REGION
+	Patience time.Duration  // from start to the first healthy answer; default 30 s
+	Log      *slog.Logger
 
 	starting atomic.Int64 // sessions that are starting now; fills of pools wait for them
 }
@@ -53,7 +55,14 @@ func (s *Starter) start(ctx context.Context, v moorage.Version, id string, label
 		return nil, moorage.Errorf(moorage.Conflict, "version %d of %s is not built yet", v.Number, v.RuntimeID)
 	}
 	began := time.Now()
-	box, err := s.Driver.Create(ctx, s.spec(v, id, labels, mounts))
+	spec := s.spec(v, id, labels, mounts)
+	if s.Isolation == sandbox.None {
+		var err error
+		if spec, err = s.plain(ctx, v.Program, spec); err != nil {
+			return nil, err
+		}
+	}
+	box, err := s.Driver.Create(ctx, spec)
 	if err != nil {
 		return nil, fmt.Errorf("create sandbox: %w", err)
 	}
@@ -75,12 +84,8 @@ func (s *Starter) Adopt(box sandbox.Sandbox, v moorage.Version) *Agent {
 
 func (s *Starter) spec(v moorage.Version, id string, labels map[string]string, mounts []sandbox.Mount) sandbox.Spec {
 	p := v.Program
-	root := sandbox.Root{EROFS: p.Root}
-	if s.Isolation == sandbox.None {
-		root = sandbox.Root{Host: p.Root}
-	}
 	return sandbox.Spec{
-		ID: id, Labels: labels, Root: root,
+		ID: id, Labels: labels, Root: sandbox.Root{EROFS: p.Root},
 		Process: sandbox.ProcessSpec{Args: p.Args, Env: s.environment(v), Dir: p.Dir, User: p.User},
 		Mounts:  mounts,
 		Limits:  s.Limits,
