@@ -349,7 +349,7 @@ func (n *conn) receive(r *http.Request) (*http.Response, error) {
 		case err != nil && n.head == 0: // what the reader makes of half a line says less
 			return nil, errLongHead
 		case err != nil:
-			return nil, &moorage.Error{Code: moorage.AgentFailed, Message: "the agent's answer is not HTTP", Err: err}
+			return nil, &moorage.Error{Code: moorage.AgentFailed, Message: fmt.Sprintf("the agent's answer is not HTTP: %.200s", err.Error()), Err: err}
 		case response.StatusCode >= 200 || response.StatusCode == http.StatusSwitchingProtocols:
 			return response, nil
 		}

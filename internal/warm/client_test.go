@@ -308,7 +308,7 @@ func TestClient_answersThatAreNone(t *testing.T) {
 		"nothing":        {"", "without an answer"},
 		"not HTTP":       {"SSH-2.0-OpenSSH_9.9\r\n", "not HTTP"},
 		"half a head":    {"HTTP/1.1 200 OK\r\nContent-Le", "not HTTP"},
-		"two lengths":    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", "not HTTP"},
+		"two lengths":    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", "multiple Content-Length"},
 		"long headers":   {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxHead), "bytes of headers"},
 		"endless hints":  {strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", maxHead/20), "bytes of headers"},
 		"a bad length":   {"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "not HTTP"},
@@ -317,7 +317,8 @@ func TestClient_answersThatAreNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client, _ := scripted(t, func(_ int, conn net.Conn) { answers(conn, c.text) })
 			response, err := client.RoundTrip(post(t, "x"))
-			if moorage.CodeOf(err) != moorage.AgentFailed || !strings.Contains(err.Error(), c.want) {
+			var coded *moorage.Error // its message is what callers see
+			if !errors.As(err, &coded) || coded.Code != moorage.AgentFailed || !strings.Contains(coded.Message, c.want) {
 				t.Errorf("%v, %v", response, err)
 			}
 		})
