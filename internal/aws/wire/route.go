@@ -74,20 +74,21 @@ func (p uriPattern) arnLabel() int {
 // matchSpan matches with the label at index wide, if any, taking all surplus segments: what is
 // left of it is fixed, so that the split falls on the pattern's own ending.
 func (p uriPattern) matchSpan(path []string, wide int, kind fit) (fit, map[string]string) {
+	surplus := len(path) - len(p.parts)
+	literals, ok := p.literals(path, wide)
+	if !ok { // most patterns fail here, and labels cost more to read
+		return noFit, nil
+	}
 	var labels map[string]string
-	score, at := kind, 0
+	at := 0
 	for i, part := range p.parts {
 		take := 1
 		if i == wide {
-			take += len(path) - len(p.parts)
+			take += surplus
 		}
 		text := strings.Join(path[at:at+take], "/")
 		at += take
 		if !part.label {
-			if text != part.text {
-				return noFit, nil
-			}
-			score++
 			continue
 		}
 		value, err := url.PathUnescape(text)
@@ -99,7 +100,26 @@ func (p uriPattern) matchSpan(path []string, wide int, kind fit) (fit, map[strin
 		}
 		labels[part.text] = value
 	}
-	return score, labels
+	return kind + fit(literals), labels
+}
+
+// literals counts the literals of the pattern, if all stand in the path where the pattern has them
+// when the label at index wide takes all surplus segments.
+func (p uriPattern) literals(path []string, wide int) (n int, ok bool) {
+	for i, part := range p.parts {
+		if part.label {
+			continue
+		}
+		at := i
+		if wide >= 0 && i > wide {
+			at += len(path) - len(p.parts)
+		}
+		if path[at] != part.text {
+			return 0, false
+		}
+		n++
+	}
+	return n, true
 }
 
 func (p uriPattern) matchRest(path []string) (fit, map[string]string) {
