@@ -5,7 +5,10 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/moorage-dev/moorage/internal/cli"
 	"github.com/moorage-dev/moorage/internal/sandbox"
@@ -24,7 +27,22 @@ func main() {
 	os.Exit(code)
 }
 
+// collectLess trades memory for time: a server's own heap is small, so that at Go's default a garbage
+// collection comes every few hundred calls and takes a fifth of their CPU. Four times what lives is
+// garbage at most, and no more than brings the process to half of the machine's memory. GOGC and
+// GOMEMLIMIT go before.
+func collectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	var info unix.Sysinfo_t
+	if os.Getenv("GOMEMLIMIT") == "" && unix.Sysinfo(&info) == nil {
+		debug.SetMemoryLimit(int64(info.Totalram) * int64(info.Unit) / 2)
+	}
+}
+
 func serve(ctx context.Context, o cli.ServeOptions) error {
+	collectLess()
 	return server.Run(ctx, server.Options{
 		Dir: o.Dir, Listen: o.Listen, PublicURL: o.PublicURL, TLSCert: o.TLSCert, TLSKey: o.TLSKey, BehindProxy: o.BehindProxy,
 		Isolation: o.Isolation, MaxSessions: o.MaxSessions, PoolMemory: o.PoolMemory, LocalRegistries: o.LocalRegistries, Limits: sandbox.Limits{MemoryBytes: o.MemoryLimit, MilliCPU: o.CPULimit},
