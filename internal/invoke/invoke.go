@@ -125,6 +125,7 @@ var (
 type connection struct {
 	sessionID string
 	lease     *session.Lease
+	began     time.Time
 }
 
 // open resolves an address and acquires its session, starting it when need be.
@@ -143,7 +144,7 @@ func (s *Service) open(ctx context.Context, a Address) (*connection, error) {
 		s.Sessions.Stop(context.WithoutCancel(ctx), key) // NotFound: the deletion saw it after all
 		return nil, err
 	}
-	return &connection{a.SessionID, lease}, nil
+	return &connection{a.SessionID, lease, time.Now()}, nil
 }
 
 // resolve checks an address, mints a session id where there is none, and finds the target.
@@ -235,7 +236,7 @@ func (c *connection) context(ctx context.Context) (context.Context, context.Canc
 // is for its owner, not for callers. The first sentence is the cloud service's own.
 func (c *connection) agentError(status int) error {
 	message := fmt.Sprintf("Received error (%d) from runtime. Please check your CloudWatch logs for more information.", status)
-	if words := c.lease.Agent.LastWords(); len(words) > 0 {
+	if words := c.lease.Agent.WordsSince(c.began); len(words) > 0 {
 		message += " The agent's last words:\n" + strings.Join(words, "\n")
 	}
 	return &moorage.Error{Code: moorage.AgentFailed, Message: message}
