@@ -1,0 +1,243 @@
+// Package snapshot is what a sleeping sandbox is on disk: a directory that holds everything its
+// engine needs to wake it, sealed under a key of its own.
+//
+//	DIR/key            32 random bytes, readable by the owner only
+//	DIR/snapshot.json  a [Manifest], in the clear: which build of which engine can read the rest
+//	DIR/spec, image    parts, encrypted with AES-256-GCM in chunks; bound to the manifest
+//
+// The directory appears whole or not at all: [Create] works beside it and [Writer.Commit] renames,
+// after everything is on the disk. [Remove] unlinks the key first, which is the end of the data
+// wherever else copies of it may be.
+//
+// The package knows no engine: what the parts hold is the business of whoever wrote them.
+package snapshot
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+)
+
+// Format is the version of the directory's layout. A reader refuses every other.
+const Format = 1
+
+const (
+	keyName      = "key"
+	manifestName = "snapshot.json"
+	keySize      = 32
+
+	maxManifest = 64 << 10
+)
+
+// Manifest says what a snapshot is of, and what can read it.
+type Manifest struct {
+	Format  int       `json:"format"`
+	Driver  string    `json:"driver"`  // the engine's kind, such as "gvisor"
+	Build   string    `json:"build"`   // the engine's build; no other may read the image
+	Sandbox string    `json:"sandbox"` // id
+	At      time.Time `json:"at"`      // when it fell asleep
+}
+
+// Writer makes a snapshot. Either Commit or Abort ends it; Abort after Commit does nothing.
+type Writer struct {
+	dir      string // where it shall be
+	work     string // where it is made
+	key      []byte
+	manifest []byte
+	done     bool
+}
+
+// Create begins the snapshot that dir will hold. What an earlier attempt left there goes.
+func Create(dir string, m Manifest) (*Writer, error) {
+	m.Format = Format
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{dir: dir, work: dir + ".new", key: make([]byte, keySize), manifest: raw}
+	rand.Read(w.key)
+	if err := errors.Join(Remove(w.work), os.MkdirAll(w.work, 0o700)); err != nil {
+		return nil, diskError("make room for a snapshot", err)
+	}
+	for name, content := range map[string][]byte{keyName: w.key, manifestName: raw} {
+		if err := writeFile(filepath.Join(w.work, name), bytes.NewReader(content)); err != nil {
+			return nil, errors.Join(diskError("begin a snapshot", err), w.Abort())
+		}
+	}
+	return w, nil
+}
+
+// Write seals what r yields, to its end, as the part of that name.
+func (w *Writer) Write(part string, r io.Reader) error {
+	s, err := newStream(w.key, part, w.manifest)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(w.work, part), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return diskError("write a snapshot", err)
+	}
+	defer f.Close()
+	seal := newSealer(s, f)
+	if _, err = seal.ReadFrom(r); err == nil {
+		err = seal.Close()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return diskError("write a snapshot", err)
+}
+
+// Commit puts the snapshot in its place. After it the snapshot survives a crash of the machine.
+func (w *Writer) Commit() error {
+	err := syncDir(w.work)
+	if err == nil {
+		err = Remove(w.dir)
+	}
+	if err == nil {
+		err = os.Rename(w.work, w.dir)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(w.dir))
+	}
+	w.done = err == nil
+	return diskError("keep a snapshot", err)
+}
+
+// Abort removes what was written.
+func (w *Writer) Abort() error {
+	if w.done {
+		return nil
+	}
+	w.done = true
+	return Remove(w.work)
+}
+
+func writeFile(path string, r io.Reader) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// diskError is what a caller is told when the disk does not play along. Nil stays nil.
+func diskError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &moorage.Error{Code: moorage.Unavailable, Op: op, Message: "the snapshot cannot be written to disk", Err: err}
+}
+
+// Snapshot is a sandbox that sleeps.
+type Snapshot struct {
+	Manifest Manifest
+	dir      string
+	key      []byte
+	raw      []byte // the manifest as it is bound to the parts
+}
+
+// Open reads the snapshot in dir, the parts excepted. Errors: moorage.NotFound when there is none,
+// moorage.Conflict when it is damaged or of a format that this build does not know.
+func Open(dir string) (*Snapshot, error) {
+	raw, err := readSmall(filepath.Join(dir, manifestName), maxManifest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, moorage.Errorf(moorage.NotFound, "nothing sleeps there")
+	}
+	if err != nil {
+		return nil, Damaged(err)
+	}
+	s := &Snapshot{dir: dir, raw: raw}
+	if err := json.Unmarshal(raw, &s.Manifest); err != nil {
+		return nil, Damaged(err)
+	}
+	if s.Manifest.Format != Format {
+		return nil, moorage.Errorf(moorage.Conflict, "the snapshot has format %d; this build reads %d", s.Manifest.Format, Format)
+	}
+	if s.key, err = readSmall(filepath.Join(dir, keyName), keySize); err != nil || len(s.key) != keySize {
+		return nil, Damaged(errors.Join(err, errors.New("its key is missing or cut short")))
+	}
+	return s, nil
+}
+
+func readSmall(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+// Damaged is the error for a snapshot that cannot be woken, now or ever.
+func Damaged(err error) error {
+	return &moorage.Error{Code: moorage.Conflict, Op: "wake", Message: "the sleeping sandbox's image is damaged", Err: err}
+}
+
+// CopyPart decrypts a part to its end into w. What was written before an error is genuine, but not whole.
+func (s *Snapshot) CopyPart(w io.Writer, part string) error {
+	st, err := newStream(s.key, part, s.raw)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(filepath.Join(s.dir, part))
+	if err != nil {
+		return Damaged(err)
+	}
+	defer f.Close()
+	_, err = io.Copy(w, newOpener(st, f))
+	if errors.Is(err, errDamaged) {
+		return Damaged(err)
+	}
+	return err
+}
+
+// Size is how many bytes the snapshot in dir takes on disk; 0 when there is none.
+func Size(dir string) (bytes int64) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			bytes += info.Size()
+		}
+	}
+	return bytes
+}
+
+// Of reports whether dir holds a whole snapshot of the given sandbox.
+func Of(dir, sandboxID string) bool {
+	s, err := Open(dir)
+	return err == nil && s.Manifest.Sandbox == sandboxID
+}
+
+// Remove ends a snapshot, its key first. It does nothing where there is none.
+func Remove(dir string) error {
+	err := os.Remove(filepath.Join(dir, keyName))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		err = fmt.Errorf("remove the key of a snapshot: %w", err)
+	}
+	return errors.Join(err, os.RemoveAll(dir))
+}
