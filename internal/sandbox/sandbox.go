@@ -84,6 +84,29 @@ type Sandbox interface {
 	Stop(ctx context.Context, grace time.Duration) error
 }
 
+// Sleeper is a Sandbox that can be put to sleep on disk.
+type Sleeper interface {
+	Sandbox
+
+	// Checkpoint freezes the sandbox into dir, see package snapshot, and ends it: afterwards nothing
+	// of it takes memory, and Wait reports an Exit that was asked for. What an earlier snapshot there
+	// held is replaced. When it fails the sandbox lives on as it was, and dir holds what it held.
+	// Commands that Exec started die; connections outward, and into the sandbox, are cut.
+	// Errors: moorage.Unsupported for a sandbox that cannot sleep, moorage.Unavailable when the disk is full.
+	Checkpoint(ctx context.Context, dir string) error
+}
+
+// Waker is a Driver that can wake what sleeps.
+type Waker interface {
+	Driver
+
+	// Restore wakes the sandbox that sleeps in dir, with its id, labels, limits and journal, its
+	// memory and its files as they were, and removes the snapshot. It runs when Restore returns.
+	// Errors: moorage.NotFound when nothing sleeps there; moorage.Conflict when it can never be woken
+	// (damaged, or frozen by a build that is gone); others may pass. On failure the snapshot stays.
+	Restore(ctx context.Context, dir string) (Sandbox, error)
+}
+
 // Info is what a driver remembers of a sandbox for whoever finds it by List.
 type Info struct {
 	ID        string            `json:"id"`

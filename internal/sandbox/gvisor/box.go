@@ -53,6 +53,7 @@ type box struct {
 	paused  bool
 
 	stopping atomic.Bool
+	asleep   atomic.Bool   // its state is on disk, and its engine is to go
 	exit     sandbox.Exit  // set before done is closed
 	done     chan struct{} // closed once nothing of the sandbox is left
 	undo     []func() error
@@ -60,14 +61,20 @@ type box struct {
 
 var _ sandbox.Sandbox = (*box)(nil)
 
-// start brings a sandbox up. What a failure leaves behind is undone in reverse.
-func (d *Driver) start(ctx context.Context, spec sandbox.Spec) (*box, error) {
+// newBox is a sandbox that does not run yet.
+func (d *Driver) newBox(spec sandbox.Spec) *box {
 	b := &box{driver: d, spec: spec, done: make(chan struct{}), bundle: filepath.Join(d.opts.Dir, "bundles", spec.ID)}
 	b.info = sandbox.Info{
 		ID: spec.ID, Labels: spec.Labels, LogDir: spec.LogDir,
 		Engine: "gvisor " + d.opts.Build, Isolation: sandbox.Kernel, CreatedAt: time.Now().UTC(),
 	}
-	for _, step := range []func() error{b.makeBundle, b.openGroup, b.boot, b.run} {
+	return b
+}
+
+// start brings a sandbox up; run is how its processes come to be. What a failure leaves behind is
+// undone in reverse.
+func (b *box) start(ctx context.Context, run func() error) (*box, error) {
+	for _, step := range []func() error{b.makeBundle, b.openGroup, b.boot, run} {
 		err := ctx.Err()
 		if err == nil {
 			err = step()
@@ -82,12 +89,12 @@ func (d *Driver) start(ctx context.Context, spec sandbox.Spec) (*box, error) {
 
 // startError gives words for what can be mended: a command that is not in the image, a full disk.
 func startError(err error) error {
+	if moorage.CodeOf(err) != moorage.Internal || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
 	var remote urpc.RemoteError
 	if errors.As(err, &remote) {
 		return &moorage.Error{Code: moorage.AgentFailed, Message: "the agent's command cannot be started", Err: err}
-	}
-	if moorage.CodeOf(err) != moorage.Internal || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
 	}
 	message := "the sandbox engine could not start"
 	if isFull(err) {
@@ -242,9 +249,12 @@ func closeDescriptors(fds []int) {
 }
 
 // run sets the network up and starts the agent's process.
-func (b *box) run() error {
+func (b *box) run() error { return b.withNetwork(b.startAgent) }
+
+// withNetwork calls f with the network that the sandbox shall have, its gateway open.
+func (b *box) withNetwork(f func(*boot.CreateLinksAndRoutesArgs) error) error {
 	if !gateway.Wanted(b.spec.Network) {
-		return b.startAgent(loopbackOnly())
+		return f(loopbackOnly())
 	}
 	g, link, err := gateway.Open(b.spec.Network)
 	if err != nil {
@@ -253,7 +263,7 @@ func (b *box) run() error {
 	defer link.Close()
 	b.gateway = g
 	b.later(g.Close)
-	return b.startAgent(throughGateway(link))
+	return f(throughGateway(link))
 }
 
 // watch waits for the end, whoever brings it, and leaves nothing behind.

@@ -165,20 +165,25 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 		return nil, moorage.Errorf(moorage.Invalid, "the gvisor driver needs an image or a directory as root, not the host's own")
 	}
 	spec.Limits = spec.Limits.OrDefault()
-	if err := d.reserve(spec.ID); err != nil {
+	b := d.newBox(spec)
+	return d.begin(b, func() (*box, error) { return b.start(ctx, b.run) })
+}
+
+// begin brings a sandbox up under the reservation of its id.
+func (d *Driver) begin(b *box, start func() (*box, error)) (sandbox.Sandbox, error) {
+	if err := d.reserve(b.spec.ID); err != nil {
 		return nil, err
 	}
-	b, err := d.start(ctx, spec)
+	_, err := start()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err != nil {
-		delete(d.boxes, spec.ID)
-		return nil, err
-	}
-	if b.ended() { // so soon that its own end came before this
-		delete(d.boxes, spec.ID)
+	if err != nil || b.ended() { // so soon that its own end came before this
+		delete(d.boxes, b.spec.ID)
 	} else {
-		d.boxes[spec.ID] = b
+		d.boxes[b.spec.ID] = b
+	}
+	if err != nil {
+		return nil, err
 	}
 	return b, nil
 }

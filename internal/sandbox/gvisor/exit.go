@@ -28,6 +28,8 @@ func (b *box) explain(status unix.WaitStatus, err error) sandbox.Exit {
 		e = sandbox.Exit{Code: -1, At: time.Now().UTC(), Cause: "was lost: the sandbox's kernel ended unexpectedly"}
 	}
 	switch {
+	case b.asleep.Load():
+		e.Code, e.Stopped, e.Cause = -1, true, "was put to sleep"
 	case b.stopping.Load():
 		e.Stopped = true
 		if err != nil {

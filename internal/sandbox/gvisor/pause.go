@@ -35,6 +35,11 @@ const pausePatience = 10 * time.Second
 func (b *box) setPaused(ctx context.Context, want bool, method string) error {
 	b.pausing.Lock()
 	defer b.pausing.Unlock()
+	return b.setPausedLocked(ctx, want, method)
+}
+
+// setPausedLocked is setPaused for whoever holds pausing.
+func (b *box) setPausedLocked(ctx context.Context, want bool, method string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

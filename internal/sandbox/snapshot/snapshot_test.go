@@ -80,15 +80,17 @@ func TestSnapshot_refusesWhatWasChanged(t *testing.T) {
 		"cut in a chunk":    edit("image", func(b []byte) []byte { return b[:len(b)-5] }),
 		"cut after a chunk": edit("image", func(b []byte) []byte { return b[:2*sealed] }),
 		"emptied":           edit("image", func([]byte) []byte { return nil }),
-		"chunks swapped":    edit("image", func(b []byte) []byte { return append(append([]byte{}, b[sealed:2*sealed]...), append(b[:sealed:sealed], b[2*sealed:]...)...) }),
-		"more at the end":   edit("image", func(b []byte) []byte { return append(b, 0) }),
-		"another key":       edit("key", func(b []byte) []byte { b[0] ^= 1; return b }),
-		"half a key":        edit("key", func(b []byte) []byte { return b[:16] }),
-		"another build":     edit("snapshot.json", func(b []byte) []byte { return bytes.Replace(b, []byte("b1"), []byte("b2"), 1) }),
-		"another format":    edit("snapshot.json", func(b []byte) []byte { return bytes.Replace(b, []byte(`"format":1`), []byte(`"format":9`), 1) }),
-		"no manifest":       edit("snapshot.json", func([]byte) []byte { return nil }),
-		"no image":          func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "image")) },
-		"no key":            func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "key")) },
+		"chunks swapped": edit("image", func(b []byte) []byte {
+			return append(append([]byte{}, b[sealed:2*sealed]...), append(b[:sealed:sealed], b[2*sealed:]...)...)
+		}),
+		"more at the end": edit("image", func(b []byte) []byte { return append(b, 0) }),
+		"another key":     edit("key", func(b []byte) []byte { b[0] ^= 1; return b }),
+		"half a key":      edit("key", func(b []byte) []byte { return b[:16] }),
+		"another build":   edit("snapshot.json", func(b []byte) []byte { return bytes.Replace(b, []byte("b1"), []byte("b2"), 1) }),
+		"another format":  edit("snapshot.json", func(b []byte) []byte { return bytes.Replace(b, []byte(`"format":1`), []byte(`"format":9`), 1) }),
+		"no manifest":     edit("snapshot.json", func([]byte) []byte { return nil }),
+		"no image":        func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "image")) },
+		"no key":          func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "key")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, _ := write(t, 3<<20+100)

@@ -67,6 +67,7 @@ func main() {
 }
 
 func serve() {
+	go tick()
 	port := os.Getenv("PORT")
 	if port == "" {
 		port = "8080"
@@ -85,6 +86,13 @@ func serve() {
 		"/count":  count,
 		"/spin":   spin,
 		"/spun":   spun,
+		"/add":    func(func(string) string) (string, error) { return strconv.FormatInt(sum.Add(1), 10), nil },
+		"/ticks":  func(func(string) string) (string, error) { return strconv.FormatInt(ticks.Load(), 10), nil },
+		"/now":    func(func(string) string) (string, error) { return strconv.FormatInt(time.Now().UnixMilli(), 10), nil },
+		"/hold":   hold,
+		"/open":   openFile,
+		"/append": appendText,
+		"/held":   func(func(string) string) (string, error) { return <-held, nil },
 		"/proc": func(func(string) string) (string, error) {
 			return fmt.Sprint(runtime.NumCPU(), os.Getuid(), os.Getgid()), nil
 		},
@@ -242,6 +250,43 @@ func count(func(string) string) (string, error) {
 		}
 	}
 	return strconv.Itoa(n), err
+}
+
+var sum, ticks atomic.Int64
+
+// tick counts ten times a second for as long as the agent runs.
+func tick() {
+	for range time.Tick(100 * time.Millisecond) {
+		ticks.Add(1)
+	}
+}
+
+var held = make(chan string, 1)
+
+// hold connects and waits, in the background, for bytes that never come.
+func hold(q func(string) string) (string, error) {
+	c, err := net.DialTimeout("tcp", q("addr"), 5*time.Second)
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		held <- fmt.Sprint(err)
+	}()
+	return c.LocalAddr().String(), nil
+}
+
+var opened *os.File
+
+// openFile makes a file and keeps it open.
+func openFile(q func(string) string) (_ string, err error) {
+	opened, err = os.Create(q("path"))
+	return "", err
+}
+
+func appendText(q func(string) string) (string, error) {
+	_, err := opened.WriteString(q("text"))
+	return "", err
 }
 
 var turns atomic.Int64
