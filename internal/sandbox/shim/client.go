@@ -23,12 +23,14 @@ import (
 type Options struct {
 	Dir        string       // the product's directory; shims live in Dir/engines
 	Executable string       // the build that new sandboxes run on; default this program
+	Asleep     string       // where sandboxes sleep, one directory each: builds that froze one are kept; default Dir/sleep
 	Log        *slog.Logger // default discards
 }
 
 // Client is a driver whose sandboxes live in shims. Its methods may be called concurrently.
 type Client struct {
 	engines string // Dir/engines
+	asleep  string
 	current string // the current build's directory
 	build   string
 	log     *slog.Logger
@@ -57,7 +59,7 @@ func Open(ctx context.Context, opts Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	c := &Client{engines: filepath.Join(dir, "engines"), log: opts.Log}
+	c := &Client{engines: filepath.Join(dir, "engines"), asleep: cmp.Or(opts.Asleep, filepath.Join(dir, "sleep")), log: opts.Log}
 	if c.build, err = buildID(executable); err != nil {
 		return nil, fmt.Errorf("identify this build: %w", err)
 	}
@@ -114,10 +116,11 @@ func unavailable(err error) error {
 	return &moorage.Error{Code: moorage.Unavailable, Op: "start the sandbox engine", Message: "the sandbox engine cannot be started on this machine", Err: err}
 }
 
-// sweep removes the directories of older builds whose shim is gone.
+// sweep removes the directories of older builds whose shim is gone, and which no sleeping sandbox needs.
 func (c *Client) sweep() {
+	needed := c.needed()
 	for _, dir := range c.engineDirs() {
-		if dir == c.current {
+		if dir == c.current || needed[filepath.Base(dir)] {
 			continue
 		}
 		if conn, err := connect(context.Background(), dir); err == nil {

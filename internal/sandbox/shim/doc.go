@@ -10,7 +10,8 @@
 //	       ╲─────────────────────────────▶ shim (older build)   ──▶ engines that began before the upgrade
 //
 // Create always uses the current build, starting its shim when none answers. List and Lookup cover
-// every build. A shim leaves when it has neither a sandbox, nor an exit that nobody acknowledged by
+// every build, and Restore wakes a sleeping sandbox on the build that froze it, whose directory is
+// kept for that long. A shim leaves when it has neither a sandbox, nor an exit that nobody acknowledged by
 // Stop, nor a client. When a shim is killed its sandboxes die with it, and Wait says so.
 //
 // Only processes of the same user may connect. The shim inherits no environment and no descriptor.

@@ -142,6 +142,8 @@ func (s *server) handle(c *net.UnixConn, req request, files []*os.File) error {
 		return s.attach(c)
 	case opCreate:
 		return s.create(ctx, c, req.Spec)
+	case opWake:
+		return s.wake(ctx, c, req)
 	case opList:
 		return send(c, reply{Infos: s.list()})
 	case opShutdown:
@@ -168,6 +170,8 @@ func (s *server) handle(c *net.UnixConn, req request, files []*os.File) error {
 		return s.wait(c, r)
 	case opStop:
 		return s.stop(ctx, c, r, req.Grace)
+	case opSleep:
+		return s.sleep(ctx, c, r, req.Dir)
 	case opPause:
 		return done(c, r.sandbox.Pause(ctx))
 	case opResume:
@@ -208,20 +212,10 @@ func (s *server) create(ctx context.Context, c *net.UnixConn, spec *sandbox.Spec
 	if spec == nil {
 		return moorage.Errorf(moorage.Invalid, "the request has no spec")
 	}
-	if err := s.reserve(spec.ID); err != nil {
-		return err
-	}
-	box, err := s.drivers.create(ctx, *spec)
-	s.mu.Lock()
+	box, err := s.host(spec.ID, func() (hosted, error) { return s.drivers.create(ctx, *spec) })
 	if err != nil {
-		delete(s.records, spec.ID)
-		s.mu.Unlock()
 		return err
 	}
-	r := &record{sandbox: box, ended: make(chan struct{})}
-	s.records[spec.ID] = r
-	s.mu.Unlock()
-	go s.watch(spec.ID, r)
 	if err := send(c, reply{Infos: []sandbox.Info{box.Info()}}); err != nil {
 		// Whoever asked is gone and does not know the sandbox: nobody would ever stop it.
 		s.log.Warn("a sandbox that nobody waits for is stopped", "sandbox", spec.ID)
@@ -229,6 +223,24 @@ func (s *server) create(ctx context.Context, c *net.UnixConn, spec *sandbox.Spec
 		s.forget(spec.ID)
 	}
 	return nil
+}
+
+// host keeps the sandbox that begin brings up, under its id.
+func (s *server) host(id string, begin func() (hosted, error)) (hosted, error) {
+	if err := s.reserve(id); err != nil {
+		return nil, err
+	}
+	box, err := begin()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		delete(s.records, id)
+		return nil, err
+	}
+	r := &record{sandbox: box, ended: make(chan struct{})}
+	s.records[id] = r
+	go s.watch(id, r)
+	return box, nil
 }
 
 func (s *server) reserve(id string) error {
@@ -249,13 +261,19 @@ func (s *server) watch(id string, r *record) {
 	exit, err := r.sandbox.Wait(context.Background())
 	s.log.Info("a sandbox ended", "sandbox", id, "cause", exit.Cause, "err", err)
 	close(r.ended)
-	time.AfterFunc(exitKept, func() { s.forget(id) })
+	time.AfterFunc(exitKept, func() { s.forgetRecord(id, r) })
 }
 
-func (s *server) forget(id string) {
+func (s *server) forget(id string) { s.forgetRecord(id, nil) }
+
+// forgetRecord forgets a sandbox, unless another record has its id by now: it slept and woke. A nil
+// record is whichever there is.
+func (s *server) forgetRecord(id string, r *record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.records, id)
+	if r == nil || s.records[id] == r {
+		delete(s.records, id)
+	}
 	s.changed()
 }
 

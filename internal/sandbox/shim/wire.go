@@ -39,7 +39,9 @@ const (
 	opStop     = "stop"
 	opPause    = "pause"
 	opResume   = "resume"
-	opRelabel  = "relabel" // carries the labels
+	opRelabel  = "relabel"    // carries the labels
+	opSleep    = "checkpoint" // freeze into dir, and end
+	opWake     = "restore"    // what sleeps in dir
 	opShutdown = "shutdown"
 )
 
@@ -53,6 +55,7 @@ type request struct {
 	Grace    time.Duration `json:"grace,omitempty"`
 
 	Labels map[string]string `json:"labels,omitempty"`
+	Dir    string            `json:"dir,omitempty"` // of a snapshot, absolute
 }
 
 // command is a sandbox.Command without its readers and writers, which go as descriptors.

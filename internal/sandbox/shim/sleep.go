@@ -1,0 +1,119 @@
+package shim
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/snapshot"
+)
+
+var (
+	_ sandbox.Sleeper = (*remote)(nil)
+	_ sandbox.Waker   = (*Client)(nil)
+)
+
+// sleep freezes a sandbox and forgets it: its id is free for the one that will wake.
+func (s *server) sleep(ctx context.Context, c *net.UnixConn, r *record, dir string) error {
+	sleeper, ok := r.sandbox.(sandbox.Sleeper)
+	if !ok {
+		return moorage.Errorf(moorage.Unsupported, "a plain process cannot be put to sleep")
+	}
+	if err := sleeper.Checkpoint(ctx, dir); err != nil {
+		return err
+	}
+	<-r.ended
+	s.forget(r.sandbox.Info().ID)
+	return send(c, reply{})
+}
+
+// wake brings back what sleeps in a directory. Unlike a new sandbox it stays when whoever asked is
+// gone: it has a past that its session needs.
+func (s *server) wake(ctx context.Context, c *net.UnixConn, req request) error {
+	box, err := s.host(req.ID, func() (hosted, error) { return s.drivers.wake(ctx, req.Dir) })
+	if err != nil {
+		return err
+	}
+	return send(c, reply{Infos: []sandbox.Info{box.Info()}})
+}
+
+func (d drivers) wake(ctx context.Context, dir string) (hosted, error) {
+	box, err := d.gvisor.Restore(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return box.(hosted), nil
+}
+
+// Checkpoint implements [sandbox.Sleeper]. A sandbox on a build from before there was sleep is a
+// moorage.Unsupported.
+func (r *remote) Checkpoint(ctx context.Context, dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	return r.tell(ctx, request{Op: opSleep, Dir: dir})
+}
+
+// Restore implements [sandbox.Waker] on the build that froze the sandbox, whose shim is started
+// again when it has left meanwhile.
+func (c *Client) Restore(ctx context.Context, dir string) (sandbox.Sandbox, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := snapshot.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	engine := filepath.Join(c.engines, filepath.Base(s.Manifest.Build))
+	req := request{Op: opWake, ID: s.Manifest.Sandbox, Dir: dir}
+	r, _, err := call(ctx, engine, req)
+	if errors.Is(err, errNoShim) {
+		if err := c.startAgain(ctx, engine); err != nil {
+			return nil, err
+		}
+		r, _, err = call(ctx, engine, req)
+	}
+	if errors.Is(err, errNoShim) {
+		return nil, unavailable(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Infos) != 1 {
+		return nil, errGarbled
+	}
+	return &remote{dir: engine, info: r.Infos[0]}, nil
+}
+
+// startAgain starts the shim of a build, the current one or an older.
+func (c *Client) startAgain(ctx context.Context, engine string) error {
+	if engine == c.current {
+		return c.attach(ctx)
+	}
+	if _, err := os.Stat(filepath.Join(engine, exeName)); errors.Is(err, fs.ErrNotExist) {
+		return moorage.Errorf(moorage.Conflict, "the engine build %s, which froze this sandbox, is no longer there", filepath.Base(engine))
+	}
+	if err := start(ctx, engine); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// needed are the builds that sleeping sandboxes wait for.
+func (c *Client) needed() map[string]bool {
+	builds := map[string]bool{}
+	dirs, _ := filepath.Glob(filepath.Join(c.asleep, "*"))
+	for _, dir := range dirs {
+		if s, err := snapshot.Open(dir); err == nil {
+			builds[s.Manifest.Build] = true
+		}
+	}
+	return builds
+}
