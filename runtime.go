@@ -172,6 +172,7 @@ const (
 	Starting SessionState = "starting"
 	Active   SessionState = "active" // a call is in progress, or the agent says that it is busy
 	Idle     SessionState = "idle"
+	Asleep   SessionState = "asleep" // on disk; the next call wakes it
 	Stopped  SessionState = "stopped"
 )
 
@@ -192,6 +193,11 @@ type Session struct {
 	LastActiveAt time.Time
 	EndedAt      time.Time // zero while it lives
 	EndReason    string
+
+	// These are not on record: they begin anew with the server.
+	Sleeps     int           // how often it fell asleep
+	WokeTook   time.Duration // of the last time: from the call to an agent that answers
+	SleepBytes int64         // on disk, while asleep
 }
 
 const suffixAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

@@ -219,4 +219,5 @@ type Stats struct {
 	MemoryBytes int64         `json:"memoryBytes"` // now
 	PeakBytes   int64         `json:"peakBytes"`
 	EgressBytes int64         `json:"egressBytes"` // sent outward through the gateway
+	Outward     int           `json:"outward"`     // connections outward that are open now
 }

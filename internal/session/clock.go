@@ -43,6 +43,9 @@ func (m *Manager) check(ctx context.Context, s *live) error {
 		if reason := m.judge(s, health, err, time.Now()); reason != nil {
 			return reason
 		}
+		if m.tired(ctx, s) {
+			return errTired
+		}
 		timer.Reset(m.nextCheck(s, time.Now()))
 	}
 }
@@ -54,19 +57,27 @@ func (m *Manager) nextCheck(s *live, now time.Time) time.Duration {
 	wait := m.pingEvery()
 	if s.leases == 0 && !s.health.Busy {
 		wait = min(wait, s.idleUntil().Sub(now))
+		if tired := m.tiredAt(s); tired.After(now) {
+			wait = min(wait, tired.Sub(now))
+		}
 	}
 	return max(wait, time.Millisecond)
 }
 
 // idleUntil is when the idle clock runs out. The caller holds Manager.mu.
 func (s *live) idleUntil() time.Time {
+	return s.idleSince().Add(s.version.Config.Lifecycle.Idle)
+}
+
+// idleSince is when the idle clock started. The caller holds Manager.mu.
+func (s *live) idleSince() time.Time {
 	since := s.idleFrom
 	for _, t := range []time.Time{s.health.Since, s.lastTouch()} {
 		if t.After(since) {
 			since = t
 		}
 	}
-	return since.Add(s.version.Config.Lifecycle.Idle)
+	return since
 }
 
 // lastTouch is when a socket last carried a message; zero when none ever did.
@@ -96,7 +107,7 @@ func (m *Manager) judge(s *live, health warm.Health, failure error, now time.Tim
 		return nil
 	}
 	s.stopping = true
-	return endError("was ", "idle for %s", s.version.Config.Lifecycle.Idle)
+	return idleError(s)
 }
 
 // heard takes in an agent's word. The caller holds Manager.mu.

@@ -33,6 +33,9 @@ func (m *Manager) launch(s *live) (*warm.Agent, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, startLimit)
 	defer cancel()
 	defer context.AfterFunc(m.serving, cancel)()
+	if m.short() {
+		m.makeRoom(ctx)
+	}
 	mounts, err := m.Storage.mounts(s.key, s.version)
 	if err != nil {
 		return nil, err
@@ -103,8 +106,31 @@ func (m *Manager) open(s *live, agent *warm.Agent) {
 	m.wakeRecorder()
 }
 
-// watch waits until the session must end, ends it, and clears up.
+// watch follows the session through days and nights until it must end, ends it, and clears up.
 func (m *Manager) watch(s *live) {
+	for m.awake(s) && m.asleep(s) {
+	}
+	m.mu.Lock()
+	s.rest.settle(errLeaving) // nobody waits any more for a session that ended
+	m.mu.Unlock()
+}
+
+// awake waits until the session falls asleep, and reports true, or ends it.
+func (m *Manager) awake(s *live) bool {
+	for {
+		err := m.attend(s)
+		if !errors.Is(err, errTired) {
+			return err == nil
+		}
+		if m.fallAsleep(s) {
+			return true
+		}
+	}
+}
+
+// attend waits until the session is to fall asleep, which is errTired, or lies there already, which
+// is nil. Any other error is its end.
+func (m *Manager) attend(s *live) error {
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	ctx, stop := context.WithCancel(s.ctx)
@@ -122,19 +148,38 @@ func (m *Manager) watch(s *live) {
 	})
 	lifetime := time.NewTimer(time.Until(s.info.CreatedAt.Add(s.version.Config.Lifecycle.Max)))
 	defer lifetime.Stop()
+	grace, reason := stopGrace, error(nil)
 	select {
 	case exit := <-died:
-		m.end(s, m.deathNotice(s, exit), 0)
+		if m.foundAsleep(s) {
+			return nil
+		}
+		grace, reason = 0, m.deathNotice(s, exit)
 	case <-s.ctx.Done():
-		m.end(s, context.Cause(s.ctx), stopGrace)
-	case reason := <-unfit:
-		m.end(s, reason, stopGrace)
+		reason = context.Cause(s.ctx)
+	case <-s.rest.bedtime:
+		return errTired
+	case reason = <-unfit:
+		if errors.Is(reason, errTired) {
+			return errTired
+		}
 	case <-lifetime.C:
-		m.end(s, endError("", "reached its maximum lifetime of %s", s.version.Config.Lifecycle.Max), stopGrace)
+		reason = lifetimeError(s)
 	case <-m.serving.Done():
 		s.cancel(errLeaving)
 		s.agent.Close() // the sandbox lives on in its shim
+		return errLeaving
 	}
+	m.end(s, reason, grace)
+	return reason
+}
+
+func lifetimeError(s *live) error {
+	return endError("", "reached its maximum lifetime of %s", s.version.Config.Lifecycle.Max)
+}
+
+func idleError(s *live) error {
+	return endError("was ", "idle for %s", s.version.Config.Lifecycle.Idle)
 }
 
 // stopGrace is how long an agent has between SIGTERM and SIGKILL.
@@ -175,6 +220,7 @@ func (m *Manager) end(s *live, cause error, grace time.Duration) {
 	m.mu.Unlock()
 	s.cancel(cause)
 	m.dispose(s.agent, grace)
+	m.strip(s)
 	m.forget(s, reasonOf(cause))
 }
 

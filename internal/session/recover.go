@@ -37,11 +37,15 @@ func (m *Manager) Recover(ctx context.Context) error {
 			delete(byID, row.SandboxID)
 			continue
 		}
+		if known && m.adoptAsleep(row, v) {
+			continue
+		}
 		m.bury(ctx, row, known)
 	}
 	for id, box := range byID {
 		m.removeOrphan(ctx, id, box)
 	}
+	m.clearBeds()
 	return nil
 }
 

@@ -10,6 +10,8 @@
 //	                        └────────────────────┴──────▶ stopped ◀──────────────┘
 //	                   failed start, Stop, idle timeout, maximum lifetime, unhealthy, the sandbox died
 //
+// A session that stays idle falls asleep: see sleep.go. Its clocks go on, and the next Acquire wakes it.
+//
 // The idle clock starts when the last lease was released, when the agent's ping last turned Healthy,
 // or with the last message on an open socket, whichever came last; HealthyBusy holds it. The lifetime
 // clock starts at creation and nothing holds it. A stopped session's id may be used again: that is a
@@ -49,6 +51,13 @@ type Manager struct {
 	Limit int
 	// PingEvery is the pause between health checks of a session; 0 is 10 s.
 	PingEvery time.Duration
+	// SleepDir is where sessions sleep, one directory each. None ever does without it.
+	SleepDir string
+	// SleepAfter is how long a session is idle before it is put to sleep; with 0 none is, unless
+	// somebody asks for it.
+	SleepAfter time.Duration
+	// Memory says how much of the machine's memory is available, and how much there is, in bytes. Nil reads /proc/meminfo.
+	Memory func() (available, total int64)
 
 	mu      sync.Mutex
 	byKey   map[Key]*live
@@ -82,6 +91,7 @@ type live struct {
 	health   warm.Health
 	misses   int // pings in a row without an answer
 	stopping bool
+	rest     rest
 }
 
 // start readies the zero Manager. The caller holds mu.
@@ -92,6 +102,9 @@ func (m *Manager) start() {
 	m.byKey, m.byID, m.changed = map[Key]*live{}, map[string]*live{}, make(chan struct{}, 1)
 	m.serving, m.leave = context.WithCancel(context.Background())
 	m.work.Go(m.keepRecords)
+	if m.sleeps() && m.SleepAfter > 0 {
+		m.work.Go(m.relieve)
+	}
 }
 
 var errLeaving = moorage.Errorf(moorage.Unavailable, "the server is shutting down")
@@ -102,6 +115,9 @@ var errLeaving = moorage.Errorf(moorage.Unavailable, "the server is shutting dow
 func (m *Manager) Acquire(ctx context.Context, key Key, v moorage.Version) (*Lease, error) {
 	for {
 		s, lease, err := m.find(key, v)
+		if moorage.CodeOf(err) == moorage.Quota && m.makeRoom(ctx) {
+			continue
+		}
 		if lease != nil || err != nil {
 			return lease, err
 		}
@@ -123,7 +139,7 @@ func (m *Manager) find(key Key, v moorage.Version) (*live, *Lease, error) {
 	if s := m.byKey[key]; s != nil {
 		return s, m.grant(s), nil
 	}
-	if limit := m.limit(); len(m.byID) >= limit {
+	if limit := m.limit(); m.awakeCount() >= limit {
 		return nil, nil, moorage.Errorf(moorage.Quota, "maxVms limit exceeded: %d sessions are live, which is this server's limit; stop some or raise --max-sessions", limit)
 	}
 	now := time.Now()
@@ -137,7 +153,7 @@ func (m *Manager) find(key Key, v moorage.Version) (*live, *Lease, error) {
 }
 
 func newLive(key Key, v moorage.Version, info moorage.Session) *live {
-	s := &live{key: key, version: v, info: info, ready: make(chan struct{}), gone: make(chan struct{})}
+	s := &live{key: key, version: v, info: info, ready: make(chan struct{}), gone: make(chan struct{}), rest: newRest()}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	return s
 }
@@ -153,9 +169,13 @@ func (m *Manager) limit() int {
 // that the caller waited for.
 func (m *Manager) settled(ctx context.Context, s *live) error {
 	m.mu.Lock()
-	next := s.ready
-	if s.stopping { // whoever comes after a stop gets a new session, not the old one's end
-		next = s.gone
+	next, back := s.ready, s.rest.away
+	switch {
+	case s.stopping: // whoever comes after a stop gets a new session, not the old one's end
+		next, back = s.gone, nil
+	case back != nil:
+		next = back.done
+		s.rest.call()
 	}
 	m.mu.Unlock()
 	select {
@@ -163,7 +183,10 @@ func (m *Manager) settled(ctx context.Context, s *live) error {
 	case <-ctx.Done():
 		return &moorage.Error{Code: moorage.Busy, Message: "Session operation in progress, please retry", Err: ctx.Err()}
 	}
-	if next == s.ready {
+	switch {
+	case back != nil:
+		return back.err
+	case next == s.ready:
 		return s.err
 	}
 	return nil
@@ -183,7 +206,7 @@ type Lease struct {
 
 // grant gives a lease on a session that is up, else nil. The caller holds mu.
 func (m *Manager) grant(s *live) *Lease {
-	if s.stopping || !s.isReady() {
+	if s.stopping || s.rest.away != nil || !s.isReady() {
 		return nil
 	}
 	now := time.Now()
@@ -284,18 +307,26 @@ func (m *Manager) view(s *live, now time.Time) moorage.Session {
 	return info
 }
 
-// Stats returns what a live session has used so far; zero when it does not live or cannot say.
+// Stats returns what a live session has used so far, no memory while it sleeps; zero when it does not live or cannot say.
 func (m *Manager) Stats(ctx context.Context, id string) sandbox.Stats {
 	m.mu.Lock()
-	s := m.byID[id]
-	m.mu.Unlock()
-	if s == nil || !s.isReady() {
-		return sandbox.Stats{}
+	var agent *warm.Agent
+	var spent time.Duration
+	if s := m.byID[id]; s != nil {
+		spent = s.rest.spent
+		if s.rest.away == nil && s.isReady() {
+			agent = s.agent
+		}
 	}
-	stats, err := s.agent.Sandbox.Stats(ctx)
+	m.mu.Unlock()
+	if agent == nil {
+		return sandbox.Stats{CPU: spent}
+	}
+	stats, err := agent.Sandbox.Stats(ctx)
 	if err != nil {
 		m.Log.Debug("session stats", "session", id, "err", err)
 	}
+	stats.CPU += spent
 	return stats
 }
 

@@ -388,7 +388,7 @@ func (b *box) Stats(ctx context.Context) (sandbox.Stats, error) {
 	}
 	var out sandbox.Stats
 	if b.gateway != nil {
-		out.EgressBytes = b.gateway.Sent()
+		out.EgressBytes, out.Outward = b.gateway.Sent(), b.gateway.Connections()
 	}
 	if b.group.Counts() {
 		u := b.group.Usage()

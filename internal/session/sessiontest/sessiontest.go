@@ -42,6 +42,9 @@ type House struct {
 	*session.Manager
 	Dir  string
 	Shim *shim.Client
+
+	// Configure, when set, has a word before each Recover.
+	Configure func(*session.Manager)
 }
 
 // New opens a house that is cleared away when the test ends.
@@ -74,6 +77,10 @@ func (h *House) open(t testing.TB) {
 	h.Manager = &session.Manager{
 		Store: db, Log: log, Storage: &session.Storage{Dir: filepath.Join(h.Dir, "storage")}, PingEvery: 20 * time.Millisecond,
 		Warm: &warm.Starter{Driver: h.Shim, Isolation: sandbox.Kernel, LogDir: filepath.Join(h.Dir, "logs"), Region: "us-east-1", Log: log},
+	}
+	h.SleepDir = filepath.Join(h.Dir, "sleep")
+	if h.Configure != nil {
+		h.Configure(h.Manager)
 	}
 	if err := h.Recover(t.Context()); err != nil {
 		t.Fatal(err)

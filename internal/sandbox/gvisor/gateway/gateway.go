@@ -161,6 +161,9 @@ func (g *Gateway) Sent() int64 { return g.sent.Load() }
 // Received is how many bytes came back.
 func (g *Gateway) Received() int64 { return g.received.Load() }
 
+// Connections is how many TCP connections outward are open.
+func (g *Gateway) Connections() int { return len(g.conns) }
+
 // Close cuts every connection and waits for their goroutines. It may be called twice.
 func (g *Gateway) Close() error {
 	g.mu.Lock()

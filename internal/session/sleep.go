@@ -1,0 +1,485 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/snapshot"
+	"github.com/moorage-dev/moorage/internal/warm"
+)
+
+// How a session sleeps:
+//
+//	          idle for SleepAfter, asked to, memory is short
+//	   idle ─────────────────────────────────────────────────▶ asleep ───▶ stopped
+//	    ▲                                                         │     idle timeout, maximum lifetime,
+//	    └─────────────────────────────────────────────────────────┘     Stop, a snapshot that does not open
+//	                          Acquire, asked to
+//
+// A sleeping session is a directory under SleepDir, named by the session, and takes no memory. What
+// tells a restarted server that a session sleeps is the snapshot, not the row: it appears in the
+// moment in which the sandbox may go, and goes once the sandbox is back.
+//
+// A session stays up while it has a lease or an open socket, says HealthyBusy, has connections
+// outward, or used the processor since the last look.
+
+const (
+	// busyShare is how much of one processor an agent may use and still count as quiet: an
+	// interpreter that looks at its queues ten times a second uses less than a hundredth.
+	busyShare = 0.05
+
+	wakeLimit  = 2 * time.Minute
+	retrySleep = time.Minute // after a failure that may pass: a full disk, say
+)
+
+// errTired is why a session's day ends.
+var errTired = errors.New("the session is to fall asleep")
+
+// rest is the part of a session that has to do with sleep. Its fields belong to Manager.mu; the
+// channels hold one element, so that a signal is never lost and never waited for.
+type rest struct {
+	away      *outcome // of the sleep that it is in, from before it falls asleep until it is back; else nil
+	nap       *outcome // of the sleep that somebody asked for; else nil
+	wanted    chan struct{}
+	bedtime   chan struct{}
+	awakeFrom time.Time     // when it last woke
+	tryAfter  time.Time     // when falling asleep may be tried again
+	cannot    error         // why it never sleeps
+	used      sandbox.Stats // at the last look
+	usedAt    time.Time
+	spent     time.Duration // of the processor, before it last woke
+}
+
+// outcome is what several callers wait for.
+type outcome struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+func newOutcome() *outcome { return &outcome{done: make(chan struct{})} }
+
+func newRest() rest {
+	return rest{wanted: make(chan struct{}, 1), bedtime: make(chan struct{}, 1)}
+}
+
+// call asks for the session to be woken.
+func (r *rest) call() { signal(r.wanted) }
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// leave begins a sleep, and forgets the signals of the last one.
+func (r *rest) leave() {
+	r.away = newOutcome()
+	for _, c := range []chan struct{}{r.wanted, r.bedtime} {
+		select {
+		case <-c:
+		default:
+		}
+	}
+}
+
+// settle lets those go on who wait for the session to fall asleep or to be back. With an error the
+// session is where it was.
+func (r *rest) settle(err error) {
+	for _, o := range []**outcome{&r.away, &r.nap} {
+		if *o != nil {
+			(*o).err = err
+			close((*o).done)
+			*o = nil
+		}
+	}
+}
+
+// sleeps reports whether sessions can sleep at all here.
+func (m *Manager) sleeps() bool {
+	_, ok := m.Warm.Driver.(sandbox.Waker)
+	return ok && m.SleepDir != ""
+}
+
+func (m *Manager) bed(s *live) string { return filepath.Join(m.SleepDir, s.info.ID) }
+
+// awakeCount is how many sessions take memory. The caller holds mu.
+func (m *Manager) awakeCount() (n int) {
+	for _, s := range m.byID {
+		if s.rest.away == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// tiredAt is when an idle session may fall asleep; zero when it may not. The caller holds mu.
+func (m *Manager) tiredAt(s *live) time.Time {
+	if !m.sleeps() || m.SleepAfter <= 0 || s.rest.cannot != nil {
+		return time.Time{}
+	}
+	since := s.idleSince()
+	if s.rest.awakeFrom.After(since) {
+		since = s.rest.awakeFrom
+	}
+	at := since.Add(m.SleepAfter)
+	if s.rest.tryAfter.After(at) {
+		at = s.rest.tryAfter
+	}
+	return at
+}
+
+// tired looks at what the session used since it last looked, and reports whether it is to fall asleep.
+func (m *Manager) tired(ctx context.Context, s *live) bool {
+	m.mu.Lock()
+	at, idle := m.tiredAt(s), s.idle()
+	m.mu.Unlock()
+	if at.IsZero() || !idle {
+		return false
+	}
+	stats, err := s.agent.Sandbox.Stats(ctx)
+	if err != nil {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	quiet := s.rest.quiet(stats, now)
+	return quiet && !now.Before(at) && s.idle()
+}
+
+// idle reports whether nobody uses the session. The caller holds Manager.mu.
+func (s *live) idle() bool {
+	return s.leases+s.sockets == 0 && !s.health.Busy && !s.stopping && s.rest.away == nil
+}
+
+// quiet compares what a sandbox used with the last time, and remembers it for the next.
+func (r *rest) quiet(now sandbox.Stats, at time.Time) bool {
+	before, since := r.used, r.usedAt
+	r.used, r.usedAt = now, at
+	if since.IsZero() || now.Outward > 0 || now.EgressBytes != before.EgressBytes {
+		return false
+	}
+	return float64(now.CPU-before.CPU) <= busyShare*float64(at.Sub(since))
+}
+
+// fallAsleep reports whether the session now sleeps. Callers that come meanwhile wait until it is
+// back: nobody holds a lease from the moment in which this begins.
+func (m *Manager) fallAsleep(s *live) bool {
+	if err := m.lieDown(s); err != nil {
+		m.mu.Lock()
+		s.rest.settle(err)
+		m.mu.Unlock()
+		return false
+	}
+	s.agent.Close() // an engine with connections into it cannot be frozen
+	ctx, cancel := context.WithTimeout(context.Background(), wakeLimit)
+	defer cancel()
+	began := time.Now()
+	stats, _ := s.agent.Sandbox.Stats(ctx) // for the record only
+	err := s.agent.Sandbox.(sandbox.Sleeper).Checkpoint(ctx, m.bed(s))
+	if err != nil && !snapshot.Of(m.bed(s), s.info.SandboxID) {
+		m.stayUp(s, err)
+		return false
+	}
+	m.slumber(s, stats.CPU)
+	m.Log.Info("session asleep", "session", s.info.ID, "runtime", s.info.RuntimeID, "took", time.Since(began), "bytes", s.info.SleepBytes)
+	return true
+}
+
+// lieDown closes the session to leases, if it has none.
+func (m *Manager) lieDown(s *live) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := s.mayNot(); err != nil {
+		return err
+	}
+	if _, ok := s.agent.Sandbox.(sandbox.Sleeper); !ok {
+		s.rest.cannot = moorage.Errorf(moorage.Unsupported, "the session's sandbox cannot sleep")
+		return s.rest.cannot
+	}
+	s.rest.leave()
+	return nil
+}
+
+// mayNot says why the session cannot fall asleep now, or nil. The caller holds Manager.mu.
+func (s *live) mayNot() error {
+	switch {
+	case s.rest.cannot != nil:
+		return s.rest.cannot
+	case s.stopping || !s.isReady():
+		return moorage.Errorf(moorage.Conflict, "the session is starting or ending")
+	case s.leases+s.sockets > 0:
+		return moorage.Errorf(moorage.Conflict, "the session has a call or a socket open")
+	case s.health.Busy:
+		return moorage.Errorf(moorage.Conflict, "the session's agent says that it is busy")
+	}
+	return nil
+}
+
+// stayUp takes note of why the session did not fall asleep, and opens it again. It runs on.
+func (m *Manager) stayUp(s *live, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.rest.tryAfter = time.Now().Add(retrySleep)
+	if moorage.CodeOf(err) == moorage.Unsupported {
+		s.rest.cannot = err
+	}
+	if s.rest.nap != nil {
+		s.rest.nap.err = err
+		close(s.rest.nap.done)
+		s.rest.nap = nil
+	}
+	s.rest.settle(nil)
+	m.Log.Warn("a session cannot sleep and stays up", "session", s.info.ID, "code", moorage.CodeOf(err), "err", err)
+}
+
+// slumber notes that the session sleeps, and what it used of the processor since it last woke.
+func (m *Manager) slumber(s *live, used time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.rest.away == nil {
+		s.rest.leave()
+	}
+	s.info.State, s.info.SleepBytes = moorage.Asleep, snapshot.Size(m.bed(s))
+	s.info.Sleeps++
+	s.rest.spent += used
+	if s.rest.nap != nil {
+		close(s.rest.nap.done)
+		s.rest.nap = nil
+	}
+	m.wakeRecorder()
+}
+
+// foundAsleep reports whether a sandbox that ended did so because an earlier server, which was killed
+// meanwhile, put it to sleep.
+func (m *Manager) foundAsleep(s *live) bool {
+	if !m.sleeps() || !snapshot.Of(m.bed(s), s.info.SandboxID) {
+		return false
+	}
+	m.slumber(s, 0)
+	return true
+}
+
+// asleep waits until somebody wants the session, wakes it, and reports true; or ends it.
+func (m *Manager) asleep(s *live) bool {
+	m.mu.Lock()
+	idle, lifetime := s.idleUntil(), s.info.CreatedAt.Add(s.version.Config.Lifecycle.Max)
+	m.mu.Unlock()
+	idleTimer, lifeTimer := time.NewTimer(time.Until(idle)), time.NewTimer(time.Until(lifetime))
+	defer idleTimer.Stop()
+	defer lifeTimer.Stop()
+	for {
+		select {
+		case <-s.rest.wanted:
+			if err := m.wake(s); err == nil {
+				return true
+			} else if forGood(err) {
+				m.endAsleep(s, endError("", "could not be woken: %s", firstLine(err.Error())))
+				return false
+			}
+		case <-idleTimer.C:
+			m.endAsleep(s, idleError(s))
+			return false
+		case <-lifeTimer.C:
+			m.endAsleep(s, lifetimeError(s))
+			return false
+		case <-s.ctx.Done():
+			m.endAsleep(s, context.Cause(s.ctx))
+			return false
+		case <-m.serving.Done():
+			s.cancel(errLeaving)
+			return false
+		}
+	}
+}
+
+// forGood reports whether waking will fail the next time too. An engine that cannot start now may
+// later, and until then nothing is lost.
+func forGood(err error) bool {
+	code := moorage.CodeOf(err)
+	return code != moorage.Unavailable && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// wake brings the session back and lets in those who wait for it. On an error that may pass they
+// learn it, and the session sleeps on. A wake that has begun is not broken off: whoever stops the
+// session meanwhile ends it right after.
+func (m *Manager) wake(s *live) error {
+	ctx, cancel := context.WithTimeout(context.Background(), wakeLimit)
+	defer cancel()
+	began := time.Now()
+	agent, err := m.getUp(ctx, s)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil {
+		m.Log.Error("wake a session", "session", s.info.ID, "code", moorage.CodeOf(err), "err", err)
+		if !forGood(err) {
+			s.rest.settle(err)
+			s.rest.away = newOutcome()
+		}
+		return err
+	}
+	now := time.Now()
+	s.agent, s.misses = agent, 0
+	s.info.State, s.info.SleepBytes, s.info.WokeTook = moorage.Idle, 0, now.Sub(began)
+	s.rest.awakeFrom, s.rest.usedAt = now, time.Time{}
+	s.rest.settle(nil)
+	m.wakeRecorder()
+	m.Log.Info("session awake", "session", s.info.ID, "runtime", s.info.RuntimeID, "took", s.info.WokeTook)
+	return nil
+}
+
+func (m *Manager) getUp(ctx context.Context, s *live) (*warm.Agent, error) {
+	m.roomToWake(ctx)
+	box, err := m.Warm.Driver.(sandbox.Waker).Restore(ctx, m.bed(s))
+	if err != nil {
+		return nil, err
+	}
+	agent := m.Warm.Adopt(box, s.version)
+	agent.StartedBy, agent.StartTook = s.info.StartedBy, s.info.StartTook
+	if err := m.Warm.AwaitReady(ctx, agent); err != nil {
+		m.dispose(agent, 0)
+		return nil, err
+	}
+	return agent, nil
+}
+
+// endAsleep is end for a session that has no sandbox.
+func (m *Manager) endAsleep(s *live, cause error) {
+	m.mu.Lock()
+	s.stopping = true
+	s.rest.settle(nil) // whoever waits gets a new session
+	m.mu.Unlock()
+	s.cancel(cause)
+	m.strip(s)
+	m.forget(s, reasonOf(cause))
+}
+
+// strip removes the session's snapshot, its key first.
+func (m *Manager) strip(s *live) {
+	if m.SleepDir == "" {
+		return
+	}
+	if err := snapshot.Remove(m.bed(s)); err != nil {
+		m.Log.Error("remove a snapshot", "session", s.info.ID, "err", err)
+	}
+}
+
+// adoptAsleep takes over a session that sleeps, or reports false.
+func (m *Manager) adoptAsleep(row moorage.Session, v moorage.Version) bool {
+	s := newLive(Key{row.RuntimeID, row.Endpoint, row.Owner, row.CallerID}, v, row)
+	if !m.sleeps() || !snapshot.Of(m.bed(s), row.SandboxID) {
+		return false
+	}
+	s.recorded = row
+	s.idleFrom = idleAfterRestart(row, time.Now())
+	m.slumber(s, 0)
+	close(s.ready)
+	m.mu.Lock()
+	m.byKey[s.key], m.byID[row.ID] = s, s
+	m.mu.Unlock()
+	m.work.Go(func() {
+		defer close(s.gone)
+		if m.asleep(s) {
+			m.watch(s)
+			return
+		}
+		m.mu.Lock()
+		s.rest.settle(errLeaving)
+		m.mu.Unlock()
+	})
+	m.Log.Info("session found asleep", "session", row.ID, "runtime", row.RuntimeID)
+	return true
+}
+
+// clearBeds removes the snapshots that no sleeping session has.
+func (m *Manager) clearBeds() {
+	entries, _ := os.ReadDir(m.SleepDir)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range entries {
+		if m.byID[e.Name()] != nil { // it sleeps, or its shim is just about to put it to sleep
+			continue
+		}
+		if err := snapshot.Remove(filepath.Join(m.SleepDir, e.Name())); err != nil {
+			m.Log.Error("remove a snapshot", "name", e.Name(), "err", err)
+		}
+	}
+}
+
+// SleepID puts the session with the given internal id to sleep and returns once it takes no memory.
+// Errors: NotFound; Conflict while it has a call open or its agent is busy; Unsupported when it
+// cannot sleep; Unavailable when the disk is full. A session that sleeps already is left alone.
+func (m *Manager) SleepID(ctx context.Context, id string) error {
+	nap, err := m.lullaby(id)
+	if nap == nil || err != nil {
+		return err
+	}
+	return nap.await(ctx)
+}
+
+// lullaby asks for a session to fall asleep. Both results are nil when it does already.
+func (m *Manager) lullaby(id string) (*outcome, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.byID[id]
+	if s == nil {
+		return nil, moorage.Errorf(moorage.NotFound, "no live session has the id %q", id)
+	}
+	if !m.sleeps() {
+		return nil, moorage.Errorf(moorage.Unsupported, "sessions cannot sleep on this server")
+	}
+	if s.info.State == moorage.Asleep {
+		return nil, nil
+	}
+	if err := s.mayNot(); err != nil {
+		return nil, err
+	}
+	if s.rest.nap == nil {
+		s.rest.nap = newOutcome()
+		if s.rest.away == nil { // else it is about to
+			signal(s.rest.bedtime)
+		}
+	}
+	return s.rest.nap, nil
+}
+
+// WakeID wakes the session with the given internal id and returns once its agent answers. One that is
+// awake is left alone. Errors: NotFound; Unavailable when the engine cannot start now.
+func (m *Manager) WakeID(ctx context.Context, id string) error {
+	m.mu.Lock()
+	s := m.byID[id]
+	var back *outcome
+	if s != nil && s.rest.away != nil {
+		back = s.rest.away
+		s.rest.call()
+	}
+	m.mu.Unlock()
+	if s == nil {
+		return moorage.Errorf(moorage.NotFound, "no live session has the id %q", id)
+	}
+	if back == nil {
+		return nil
+	}
+	if err := back.await(ctx); err != nil {
+		return err
+	}
+	if s.ctx.Err() != nil {
+		return context.Cause(s.ctx)
+	}
+	return nil
+}
+
+func (o *outcome) await(ctx context.Context) error {
+	select {
+	case <-o.done:
+		return o.err
+	case <-ctx.Done():
+		return &moorage.Error{Code: moorage.Busy, Message: "Session operation in progress, please retry", Err: ctx.Err()}
+	}
+}
