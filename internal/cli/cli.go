@@ -17,6 +17,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -42,6 +43,8 @@ type ServeOptions struct {
 	Isolation   string // auto, gvisor or process
 	MaxSessions int    // live sessions at once; 0 is as many as memory allows
 	PoolMemory  int64  // bytes for sandboxes kept ready; 0 is a quarter of what is available
+	// SleepAfter is how long a session is idle before it sleeps on disk; with 0 none does by itself.
+	SleepAfter time.Duration
 	// LocalRegistries allows images of registries on this machine's loopback.
 	LocalRegistries bool
 	MemoryLimit     int64 // bytes per session; 0 is the driver's default

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -57,6 +58,7 @@ A listener outside this machine needs TLS, here or by a proxy in front.`,
 	flags.BoolVar(&o.BehindProxy, "behind-proxy", false, "a proxy in front ends TLS")
 	flags.StringVar(&o.Isolation, "isolation", "auto", "auto, gvisor, or process (no isolation: development only)")
 	flags.IntVar(&o.MaxSessions, "max-sessions", 0, "live sessions at once (default: as many as memory allows)")
+	flags.DurationVar(&o.SleepAfter, "sleep-after", 2*time.Minute, "how long a session is idle before it sleeps on disk; 0 for never")
 	flags.StringVar(&memory, "memory-limit", "", "memory of one session, such as 512M or 4G (default 8G)")
 	flags.StringVar(&poolMemory, "pool-memory", "", "memory for sandboxes kept ready, such as 2G (default a quarter of what is free)")
 	flags.BoolVar(&o.LocalRegistries, "local-registries", false, "pull images from registries on this machine's loopback too")
@@ -102,6 +104,8 @@ func (o ServeOptions) Check() error {
 		return usagef("--tls-cert and --tls-key belong together")
 	case !slices.Contains(isolations, o.Isolation):
 		return usagef("--isolation is one of %s, not %q", strings.Join(isolations, ", "), o.Isolation)
+	case o.SleepAfter < 0:
+		return usagef("--sleep-after cannot be negative")
 	case o.MaxSessions < 0:
 		return usagef("--max-sessions cannot be negative")
 	case !isLoopback(host) && o.TLSCert == "" && !o.BehindProxy:

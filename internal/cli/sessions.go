@@ -27,6 +27,9 @@ type sessionInfo struct {
 	StartMs      float64   `json:"startMs"`
 	MemoryBytes  int64     `json:"memoryBytes"`
 	CPUMs        float64   `json:"cpuMs"`
+	SleepBytes   int64     `json:"sleepBytes,omitempty"`
+	Sleeps       int       `json:"sleeps,omitempty"`
+	WokeMs       float64   `json:"wokeMs,omitempty"`
 	Version      string    `json:"version"`
 	EndReason    string    `json:"endReason,omitempty"`
 	EndedAt      time.Time `json:"endedAt,omitzero"`
@@ -144,11 +147,15 @@ func (a *app) sessionsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "sessions",
 		Aliases: []string{"session"},
-		Short:   "List, inspect and stop sessions",
+		Short:   "List, inspect, put to sleep and stop sessions",
 		Long: `A session is one conversation with one sandbox. Its ID is the internal id, the
-beginning of it, or the caller's own session id where only one session has that.`,
+beginning of it, or the caller's own session id where only one session has that.
+
+A session that is idle for a while falls asleep: it moves from memory to disk, and
+the next call wakes it where it was.`,
 		Example: `  moorage sessions
   moorage sessions show s4x2
+  moorage sessions sleep s4x2
   moorage sessions stop s4x2`,
 		Args: knownCommand,
 		RunE: list,
@@ -163,6 +170,10 @@ beginning of it, or the caller's own session id where only one session has that.
 	cmd.AddCommand(ls,
 		&cobra.Command{Use: "show ID", Short: "Show one session", Args: arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.completeSessions,
 			RunE: func(cmd *cobra.Command, args []string) error { return a.showSession(cmd.Context(), args[0]) }},
+		&cobra.Command{Use: "sleep ID...", Short: "Move idle sessions from memory to disk", Args: arguments(cobra.MinimumNArgs(1)), ValidArgsFunction: a.completeSessions,
+			RunE: func(cmd *cobra.Command, args []string) error { return a.restSessions(cmd.Context(), "sleep", args) }},
+		&cobra.Command{Use: "wake ID...", Short: "Wake sessions before the next call does", Args: arguments(cobra.MinimumNArgs(1)), ValidArgsFunction: a.completeSessions,
+			RunE: func(cmd *cobra.Command, args []string) error { return a.restSessions(cmd.Context(), "wake", args) }},
 		&cobra.Command{Use: "stop ID...", Short: "End sessions and their sandboxes", Args: arguments(cobra.MinimumNArgs(1)), ValidArgsFunction: a.completeSessions,
 			RunE: func(cmd *cobra.Command, args []string) error { return a.stopSessions(cmd.Context(), args) }})
 	return cmd
@@ -242,6 +253,12 @@ func (s sessionInfo) fields(now time.Time) []field {
 		{"started", fmt.Sprintf("%s, in %s", s.StartedBy, seconds(milliseconds(s.StartMs)))},
 		{"memory", size(s.MemoryBytes)}, {"cpu", seconds(milliseconds(s.CPUMs))},
 	}
+	if s.SleepBytes > 0 {
+		out = append(out, field{"on disk", size(s.SleepBytes)})
+	}
+	if s.WokeMs > 0 {
+		out = append(out, field{"last woke", "in " + seconds(milliseconds(s.WokeMs))})
+	}
 	if !s.EndedAt.IsZero() {
 		out = append(out, field{"ended", ago(s.EndedAt, now)})
 	}
@@ -284,6 +301,44 @@ func (a *app) stopSessions(ctx context.Context, words []string) error {
 	}
 	if a.json {
 		return a.ui.object(map[string][]string{"stopped": stopped})
+	}
+	return nil
+}
+
+// rest says in one line where the session lies.
+func (s sessionInfo) rest() string {
+	if s.State == "asleep" {
+		return fmt.Sprintf("%s of %s sleeps: %s on disk, nothing in memory", s.ID, s.runtimeName(), size(s.SleepBytes))
+	}
+	return fmt.Sprintf("%s of %s is awake", s.ID, s.runtimeName())
+}
+
+// restSessions puts sessions to sleep, or wakes them: verb is the API's.
+func (a *app) restSessions(ctx context.Context, verb string, words []string) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	var done []json.RawMessage
+	for _, word := range words {
+		s, err := c.findSession(ctx, word)
+		if err != nil {
+			return err
+		}
+		var raw json.RawMessage
+		if err := c.v1(ctx, "POST", "sessions/"+url.PathEscape(s.ID)+"/"+verb, nil, &raw); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return err
+		}
+		done = append(done, raw)
+		if !a.json {
+			a.ui.printf("%s\n", s.rest())
+		}
+	}
+	if a.json {
+		return a.ui.object(map[string]any{"sessions": done})
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox/shim"
+	"github.com/moorage-dev/moorage/internal/sandbox/snapshot"
 )
 
 // Down ends the server of a directory, every session and every shim, and says what it ended. It is
@@ -23,6 +24,11 @@ func Down(ctx context.Context, dir string) ([]string, error) {
 	if server != "" {
 		ended = append(ended, server)
 	}
+	if err != nil {
+		return ended, err
+	}
+	asleep, err := endSleepers(filepath.Join(dir, "sleep"))
+	ended = append(ended, asleep...)
 	if err != nil {
 		return ended, err
 	}
@@ -38,6 +44,16 @@ func Down(ctx context.Context, dir string) ([]string, error) {
 		ended = append(ended, "sandbox "+b.Info().ID)
 	}
 	return ended, errors.Join(err, client.Close(), shim.Shutdown(ctx, dir))
+}
+
+// endSleepers removes the sessions that sleep on disk.
+func endSleepers(dir string) (ended []string, err error) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, snapshot.Remove(filepath.Join(dir, e.Name())))
+		ended = append(ended, "sleeping session "+e.Name())
+	}
+	return ended, err
 }
 
 // endServer asks the server that holds the directory's lock to stop, and waits until it did.

@@ -110,8 +110,9 @@ func (h *house) openSessions(context.Context) error {
 	h.pools = &warm.Pools{Starter: h.warm, Budget: h.PoolMemory, Room: func() int { return h.sessions.Room() }, Log: h.Log}
 	h.sessions = &session.Manager{
 		Store: h.store, Warm: h.warm, Pools: h.pools, Storage: &session.Storage{Dir: h.path("storage")}, Limit: h.MaxSessions, Log: h.Log,
+		SleepDir: h.path("sleep"), SleepAfter: h.SleepAfter,
 	}
-	return os.MkdirAll(h.path("logs"), 0o700)
+	return errors.Join(os.MkdirAll(h.path("logs"), 0o700), os.MkdirAll(h.path("sleep"), 0o700))
 }
 
 func (h *house) openControl(ctx context.Context) error {

@@ -35,6 +35,8 @@ type Options struct {
 	Region      string // default us-east-1
 	MaxSessions int    // default 5,000
 	PoolMemory  int64  // bytes for sandboxes kept ready for new sessions; default a quarter of what is available
+	// SleepAfter is how long a session is idle before it sleeps on disk; with 0 none does by itself.
+	SleepAfter time.Duration
 	// LocalRegistries allows pulls of images from registries on this machine's loopback.
 	LocalRegistries bool
 	Limits          sandbox.Limits

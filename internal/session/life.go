@@ -111,7 +111,7 @@ func (m *Manager) watch(s *live) {
 	for m.awake(s) && m.asleep(s) {
 	}
 	m.mu.Lock()
-	s.rest.settle(errLeaving) // nobody waits any more for a session that ended
+	s.rest.settle(context.Cause(s.ctx)) // nobody waits any more
 	m.mu.Unlock()
 }
 

@@ -13,7 +13,7 @@ import (
 func (m *Manager) Room() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.limit() - len(m.byID)
+	return m.limit() - m.awakeCount()
 }
 
 // fromPool takes a ready sandbox for s while the session's row goes to disk. Both results are nil

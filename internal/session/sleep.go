@@ -294,6 +294,9 @@ func (m *Manager) asleep(s *live) bool {
 			return false
 		case <-m.serving.Done():
 			s.cancel(errLeaving)
+			m.mu.Lock()
+			s.rest.settle(errLeaving)
+			m.mu.Unlock()
 			return false
 		}
 	}
@@ -387,11 +390,7 @@ func (m *Manager) adoptAsleep(row moorage.Session, v moorage.Version) bool {
 		defer close(s.gone)
 		if m.asleep(s) {
 			m.watch(s)
-			return
 		}
-		m.mu.Lock()
-		s.rest.settle(errLeaving)
-		m.mu.Unlock()
 	})
 	m.Log.Info("session found asleep", "session", row.ID, "runtime", row.RuntimeID)
 	return true

@@ -4,6 +4,8 @@
 //	GET    /v1/sessions?runtime=ID&all=true          sessions that live; all=true adds those that ended
 //	GET    /v1/sessions/{id}                         one session, alive or ended
 //	POST   /v1/sessions/{id}/stop
+//	POST   /v1/sessions/{id}/sleep                   onto the disk; the next call wakes it
+//	POST   /v1/sessions/{id}/wake
 //	GET    /v1/sessions/{id}/logs?tail=N&follow=true one JSON object per line
 //	GET    /v1/runtimes/{id}/logs?tail=N&follow=true the same for all sessions of a runtime
 //	GET    /v1/runtimes/{id}/versions/{n}/build      how the build of a version goes
@@ -67,6 +69,8 @@ func (h *Handler) Routes() http.Handler {
 		"GET /v1/sessions":                         h.listSessions,
 		"GET /v1/sessions/{id}":                    h.showSession,
 		"POST /v1/sessions/{id}/stop":              h.stopSession,
+		"POST /v1/sessions/{id}/sleep":             h.sleepSession,
+		"POST /v1/sessions/{id}/wake":              h.wakeSession,
 		"GET /v1/sessions/{id}/logs":               h.sessionLogs,
 		"GET /v1/runtimes/{id}/logs":               h.runtimeLogs,
 		"GET /v1/runtimes/{id}/versions/{n}/build": h.showBuild,
@@ -124,6 +128,9 @@ type Session struct {
 	StartMs      float64    `json:"startMs"`
 	MemoryBytes  int64      `json:"memoryBytes"`
 	CPUMs        float64    `json:"cpuMs"`
+	SleepBytes   int64      `json:"sleepBytes,omitempty"` // on disk, while asleep
+	Sleeps       int        `json:"sleeps,omitempty"`
+	WokeMs       float64    `json:"wokeMs,omitempty"` // of the last time
 	EndedAt      *time.Time `json:"endedAt,omitempty"`
 	EndReason    string     `json:"endReason,omitempty"`
 }
@@ -134,6 +141,7 @@ func (h *Handler) view(s moorage.Session, stats sandbox.Stats) Session {
 		Endpoint: s.Endpoint, Owner: s.Owner, Version: strconv.Itoa(s.Version), State: string(s.State),
 		CreatedAt: s.CreatedAt, LastActiveAt: s.LastActiveAt, StartedBy: s.StartedBy, StartMs: milliseconds(s.StartTook),
 		MemoryBytes: stats.MemoryBytes, CPUMs: milliseconds(stats.CPU), EndReason: s.EndReason,
+		SleepBytes: s.SleepBytes, Sleeps: s.Sleeps, WokeMs: milliseconds(s.WokeTook),
 	}
 	if !s.EndedAt.IsZero() {
 		out.EndedAt = &s.EndedAt
