@@ -211,11 +211,19 @@ func (a *app) listSessions(ctx context.Context, name string, all bool) error {
 }
 
 func sessionTable(list []sessionInfo, u *ui, now time.Time) table {
-	t := table{head: []string{"ID", "RUNTIME", "VERSION", "STATE", "LAST ACTIVE", "MEMORY", "CPU", "SESSION"}, paint: map[int]func(string) string{3: u.outStyle.state}}
+	t := table{head: []string{"ID", "RUNTIME", "VERSION", "STATE", "LAST ACTIVE", "MEMORY", "DISK", "CPU", "SESSION"}, paint: map[int]func(string) string{3: u.outStyle.state}}
 	for _, s := range list {
-		t.add(s.ID, s.runtimeName(), s.Version, s.State, ago(s.LastActiveAt, now), size(s.MemoryBytes), seconds(milliseconds(s.CPUMs)), s.SessionID)
+		t.add(s.ID, s.runtimeName(), s.Version, s.State, ago(s.LastActiveAt, now), size(s.MemoryBytes), onDisk(s.SleepBytes), seconds(milliseconds(s.CPUMs)), s.SessionID)
 	}
 	return t
+}
+
+// onDisk is what a sleeping session takes; one that is awake takes nothing worth a number.
+func onDisk(bytes int64) string {
+	if bytes == 0 {
+		return "-"
+	}
+	return size(bytes)
 }
 
 func (a *app) showSession(ctx context.Context, word string) error {

@@ -323,7 +323,7 @@ func (m *Manager) wake(s *live) error {
 		m.Log.Error("wake a session", "session", s.info.ID, "code", moorage.CodeOf(err), "err", err)
 		if !forGood(err) {
 			s.rest.settle(err)
-			s.rest.away = newOutcome()
+			s.rest.leave()
 		}
 		return err
 	}

@@ -82,6 +82,7 @@ func Run(t *testing.T, d sandbox.Driver, f Fixture) {
 		{"AnOpenConnectionOutlivesAPause", s.pauseHoldsConnections},
 		{"StopEndsAPausedSandbox", s.stopPaused},
 		{"PausesAndResumesAtOnceDoNotMix", s.pauseRaces},
+		{"WhatSleepsWakesAsItWas", s.sleep},
 	} {
 		t.Run(test.name, test.run)
 	}
