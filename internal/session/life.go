@@ -33,9 +33,7 @@ func (m *Manager) launch(s *live) (*warm.Agent, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, startLimit)
 	defer cancel()
 	defer context.AfterFunc(m.serving, cancel)()
-	if m.short() {
-		m.makeRoom(ctx)
-	}
+	m.roomToStart(ctx)
 	mounts, err := m.Storage.mounts(s.key, s.version)
 	if err != nil {
 		return nil, err

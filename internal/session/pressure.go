@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/moorage-dev/moorage"
 )
 
 const (
@@ -30,12 +32,15 @@ func (m *Manager) relieve() {
 
 // short reports whether the machine is short of memory.
 func (m *Manager) short() bool {
-	memory := m.Memory
-	if memory == nil {
-		memory = readMemory
+	available, total := m.memory()
+	return available < total/100*scarce
+}
+
+func (m *Manager) memory() (available, total int64) {
+	if m.Memory != nil {
+		return m.Memory()
 	}
-	available, total := memory()
-	return available*100 < total*scarce
+	return readMemory()
 }
 
 // readMemory reads what the kernel says, in bytes; zeros when it says nothing.
@@ -62,15 +67,37 @@ func (m *Manager) makeRoom(ctx context.Context) bool {
 	return m.sleeps() && m.SleepAfter > 0 && m.sleepLongestIdle(ctx)
 }
 
-// roomToWake makes room for one more session as far as that goes: one that sleeps has its place
-// already, and is woken in any case.
-func (m *Manager) roomToWake(ctx context.Context) {
+// roomToStart makes room for a new session when memory is short.
+func (m *Manager) roomToStart(ctx context.Context) {
+	if m.SleepAfter > 0 && m.short() {
+		m.makeRoom(ctx)
+	}
+}
+
+// wakeCopies is how often a snapshot is in memory while it is loaded: decrypted, and as what it becomes.
+const wakeCopies = 2
+
+// roomToWake makes room for a session that sleeps. It has its place already, so the limit alone is no
+// reason against it; without memory it would take others down, and is a moorage.Unavailable.
+func (m *Manager) roomToWake(ctx context.Context, bytes int64) error {
 	m.mu.Lock()
 	full := m.awakeCount() >= m.limit()
 	m.mu.Unlock()
 	if full || m.short() {
 		m.makeRoom(ctx)
 	}
+	for !m.fits(wakeCopies * bytes) {
+		if !m.makeRoom(ctx) {
+			return moorage.Errorf(moorage.Unavailable, "the machine has not the %d MiB of memory that waking the session takes; retry later", wakeCopies*bytes>>20)
+		}
+	}
+	return nil
+}
+
+// fits reports whether so many bytes are available. A machine that does not say has them.
+func (m *Manager) fits(bytes int64) bool {
+	available, total := m.memory()
+	return total == 0 || bytes < available
 }
 
 // sleepLongestIdle reports whether a session fell asleep. One that cannot is passed over for the next.

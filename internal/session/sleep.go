@@ -338,7 +338,9 @@ func (m *Manager) wake(s *live) error {
 }
 
 func (m *Manager) getUp(ctx context.Context, s *live) (*warm.Agent, error) {
-	m.roomToWake(ctx)
+	if err := m.roomToWake(ctx, snapshot.Size(m.bed(s))); err != nil {
+		return nil, err
+	}
 	box, err := m.Warm.Driver.(sandbox.Waker).Restore(ctx, m.bed(s))
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func sleepyHouse(t *testing.T, after time.Duration) *house {
 	h := newHouse(t)
 	h.Configure = func(m *session.Manager) {
 		m.SleepAfter, m.PingEvery = after, 100*time.Millisecond
-		m.Memory = func() (int64, int64) { return 1, 1 }
+		m.Memory = func() (int64, int64) { return 1 << 40, 1 << 40 }
 	}
 	h.Restart(t)
 	return h
@@ -343,9 +343,9 @@ func TestPressure_longestIdleSleepsFirst(t *testing.T) {
 		m.SleepAfter = time.Hour
 		m.Memory = func() (int64, int64) {
 			if short.Load() {
-				return 9, 100
+				return 9 << 30, 100 << 30
 			}
-			return 11, 100
+			return 11 << 30, 100 << 30
 		}
 	}
 	h.Restart(t)
@@ -362,6 +362,30 @@ func TestPressure_longestIdleSleepsFirst(t *testing.T) {
 	awaitState(t, h, second.Session.ID, moorage.Asleep) // by and by
 	if state := stateOf(h, third.Session.ID); state != moorage.Active {
 		t.Errorf("the one with a call is %s", state)
+	}
+}
+
+func TestSleep_goesOnWhileThereIsNoMemoryToWake(t *testing.T) {
+	var available atomic.Int64
+	available.Store(1 << 40)
+	h := newHouse(t)
+	h.Configure = func(m *session.Manager) { m.Memory = func() (int64, int64) { return available.Load(), 1 << 40 } }
+	h.Restart(t)
+	v := version(t, h, moorage.Lifecycle{})
+	k := key("alice", "one")
+	add(t, h, k, v)
+	id := h.List()[0].ID
+	sleep(t, h, id)
+	available.Store(1 << 20)
+	if _, err := h.Acquire(t.Context(), k, v); moorage.CodeOf(err) != moorage.Unavailable {
+		t.Errorf("without memory: %v", err)
+	}
+	if state := stateOf(h, id); state != moorage.Asleep {
+		t.Errorf("it is %s", state)
+	}
+	available.Store(1 << 40)
+	if n := add(t, h, k, v); n != 2 {
+		t.Errorf("memory says %d", n)
 	}
 }
 

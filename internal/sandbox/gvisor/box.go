@@ -284,8 +284,7 @@ func (b *box) watch() {
 	if err := b.cleanUp(); err != nil {
 		b.driver.opts.Log.Error("clean up after a sandbox", "sandbox", b.info.ID, "err", err)
 	}
-	close(b.done)
-	b.driver.forget(b.info.ID)
+	b.driver.forget(b)
 }
 
 func (b *box) ended() bool {

@@ -201,11 +201,13 @@ func (d *Driver) reserve(id string) error {
 	return nil
 }
 
-func (d *Driver) forget(id string) {
+// forget ends a box and frees its id in one: whoever sees the end may use the id again, to wake it.
+func (d *Driver) forget(b *box) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.boxes[id] != nil {
-		delete(d.boxes, id)
+	close(b.done)
+	if d.boxes[b.info.ID] == b { // else begin is about to see that it ended
+		delete(d.boxes, b.info.ID)
 	}
 }
 

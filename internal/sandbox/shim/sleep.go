@@ -28,18 +28,34 @@ func (s *server) sleep(ctx context.Context, c *net.UnixConn, r *record, dir stri
 		return err
 	}
 	<-r.ended
-	s.forget(r.sandbox.Info().ID)
+	s.forgetRecord(r.sandbox.Info().ID, r)
 	return send(c, reply{})
 }
 
 // wake brings back what sleeps in a directory. Unlike a new sandbox it stays when whoever asked is
 // gone: it has a past that its session needs.
 func (s *server) wake(ctx context.Context, c *net.UnixConn, req request) error {
+	s.makeWay(req.ID)
 	box, err := s.host(req.ID, func() (hosted, error) { return s.drivers.wake(ctx, req.Dir) })
 	if err != nil {
 		return err
 	}
 	return send(c, reply{Infos: []sandbox.Info{box.Info()}})
+}
+
+// makeWay forgets the sandbox that fell asleep, should whoever put it to sleep not have done so yet.
+func (s *server) makeWay(id string) {
+	s.mu.Lock()
+	r := s.records[id]
+	s.mu.Unlock()
+	if r == nil {
+		return
+	}
+	select {
+	case <-r.ended:
+		s.forgetRecord(id, r)
+	default: // it lives: host says so
+	}
 }
 
 func (d drivers) wake(ctx context.Context, dir string) (hosted, error) {
