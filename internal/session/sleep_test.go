@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -105,11 +104,6 @@ func TestSleep_idleSessionsFallAsleepAndTheNextCallWakesThem(t *testing.T) {
 func TestSleep_notWhileSomethingGoesOn(t *testing.T) {
 	h := sleepyHouse(t, 200*time.Millisecond)
 	v := version(t, h, moorage.Lifecycle{})
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
 	open, spinning := acquire(t, h, key("alice", "open"), v), acquire(t, h, key("alice", "spinning"), v)
 	ask(t, spinning, "/spin")
 	spinning.Release()

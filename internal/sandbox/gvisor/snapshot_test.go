@@ -194,6 +194,9 @@ func TestSleep_cutsConnectionsOutward(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	s := newSleeper(t, sandbox.Network{Allow: []string{"127.0.0.1:" + port}})
 	s.ask("/hold", "addr", "10.0.2.2:"+port)
+	if stats, err := s.box.Stats(t.Context()); err != nil || stats.Outward != 1 {
+		t.Errorf("%d connections outward are open, %v", stats.Outward, err)
+	}
 	s.sleep()
 	s.wake()
 	if got := s.ask("/held"); got == "<nil>" { // it does not hang, which ask would not wait for
