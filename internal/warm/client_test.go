@@ -158,6 +158,18 @@ func TestClient_manyAtOnce(t *testing.T) {
 	}
 }
 
+func TestClient_bodyAtHandLeavesWithItsHead(t *testing.T) {
+	theirs, ours := net.Pipe()
+	defer theirs.Close()
+	c := &client{dial: func(context.Context) (net.Conn, error) { return ours, nil }}
+	go c.RoundTrip(post(t, "the body"))
+	piece := make([]byte, 4096)
+	n, err := theirs.Read(piece) // of a pipe: what one Write wrote
+	if err != nil || !strings.HasSuffix(string(piece[:n]), "\r\n\r\nthe body") {
+		t.Errorf("%q, %v", piece[:n], err)
+	}
+}
+
 // answers reads requests and answers each with the next text; after the last it closes.
 func answers(c net.Conn, texts ...string) {
 	in := bufio.NewReader(c)
