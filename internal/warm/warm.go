@@ -137,8 +137,12 @@ func (s *Starter) AwaitReady(ctx context.Context, a *Agent) error {
 	})
 	var last error
 	for pause := 2 * time.Millisecond; ; pause = min(pause*5/4, 50*time.Millisecond) {
-		if last = a.answers(ctx); last == nil {
+		err := a.answers(ctx)
+		if err == nil {
 			return nil
+		}
+		if last == nil || ctx.Err() == nil { // a try that our own patience cut short says nothing
+			last = err
 		}
 		select {
 		case exit := <-died:
