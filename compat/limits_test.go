@@ -12,13 +12,28 @@ func TestLimits_sessionsBeyondTheLimitAreRefused(t *testing.T) {
 	a := s.deployed(t, probe)
 	first := newSession(t) + "-1"
 	a.state(t, first)
-	s.restart(t, "--max-sessions", "1")
+	s.restart(t, "--max-sessions", "1", "--sleep-after", "0") // nobody may be put to sleep to make room
 	t.Cleanup(func() { s.restart(t) })
 	if got := a.state(t, first); got.Count != 2 {
 		t.Errorf("the session that lives counts %d", got.Count)
 	}
 	message := wantError(t, a.call(t.Context(), newSession(t)+"-2", map[string]any{"op": "state"}, nil), "ServiceQuotaExceededException")
 	wantWords(t, message, "maxVms limit exceeded")
+}
+
+func TestLimits_theLongestIdleSleepsToMakeRoom(t *testing.T) {
+	s := shared(t)
+	a := s.deployed(t, probe)
+	s.restart(t, "--max-sessions", "1")
+	t.Cleanup(func() { s.restart(t) })
+	first, second := newSession(t)+"-1", newSession(t)+"-2"
+	for turn := 1; turn <= 2; turn++ {
+		for _, session := range []string{first, second} {
+			if got := a.state(t, session); got.Count != turn {
+				t.Errorf("session %s counts %d in turn %d: its memory did not survive its sleep", session, got.Count, turn)
+			}
+		}
+	}
 }
 
 // restart starts the server again with other arguments; its sessions live on.
