@@ -165,8 +165,24 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 		return nil, moorage.Errorf(moorage.Invalid, "the gvisor driver needs an image or a directory as root, not the host's own")
 	}
 	spec.Limits = spec.Limits.OrDefault()
-	b := d.newBox(spec)
-	return d.begin(b, func() (*box, error) { return b.start(ctx, b.run) })
+	for attempt := 1; ; attempt++ {
+		b := d.newBox(spec)
+		box, err := d.begin(b, func() (*box, error) { return b.start(ctx, b.run) })
+		if !diedBooting(err) || attempt == bootAttempts || ctx.Err() != nil {
+			return box, err
+		}
+		d.opts.Log.Warn("an engine died while it booted, another is started", "sandbox", spec.ID, "attempt", attempt, "err", err)
+	}
+}
+
+// bootAttempts is how often an engine is started that dies before it answers. It was seen on machines
+// under heavy load, without a word from the engine, and passed; a failed start leaves nothing behind.
+const bootAttempts = 3
+
+// diedBooting reports whether gVisor gave up a sandbox because its process was gone before it said that
+// it was up. gVisor keeps only the words.
+func diedBooting(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "waiting for sandbox to start: EOF")
 }
 
 // begin brings a sandbox up under the reservation of its id.
