@@ -65,9 +65,13 @@ func (p *project) installTo(ctx context.Context, plan plan, layer string) error 
 	if err := prepareOutput(out, plan); err != nil {
 		return err
 	}
+	index, err := p.index(ctx)
+	if err != nil {
+		return err
+	}
 	outcome, err := p.run.Run(ctx, Build{
-		Root: root.EROFS, Args: p.pip(plan), Env: append(root.Config.Env, "PIP_NO_INPUT=1"), Dir: p.requirementsDir(plan),
-		Output: out, Hosts: p.store.opts.Index.hosts(),
+		Root: root.EROFS, Args: p.pip(plan, index), Env: append(root.Config.Env, "PIP_NO_INPUT=1"), Dir: p.requirementsDir(plan),
+		Output: out, Hosts: index.hosts(),
 	})
 	if err != nil {
 		return fmt.Errorf("install dependencies: %w", err)
@@ -76,6 +80,19 @@ func (p *project) installTo(ctx context.Context, plan plan, layer string) error 
 		return p.failed(outcome)
 	}
 	return p.store.packLayer(out, filepath.Join(dir, "layer.tar"), layer)
+}
+
+// index is where the installer finds packages: where the server was told, or where pip looks by itself.
+func (p *project) index(ctx context.Context) (Index, error) {
+	index := p.store.opts.Index
+	if index.URL != "" {
+		return index, nil
+	}
+	t, err := p.store.find(ctx, p.language)
+	if err != nil {
+		return index, err
+	}
+	return index.resolved(ctx, t.Exe)
 }
 
 // failed says what pip said.
@@ -113,16 +130,15 @@ func (p *project) requirementsDir(plan plan) string {
 	return "/"
 }
 
-func (p *project) pip(plan plan) []string {
+func (p *project) pip(plan plan, index Index) []string {
 	file := BuildDir + "/requirements.txt"
 	if plan.local {
 		file = TaskDir + "/requirements.txt" // paths in it are relative to it
 	}
-	index := p.store.opts.Index
 	args := []string{
 		p.language.program, "-c", installer, "install", "--prefix", BuildDir + "/root", "--no-cache-dir", "--no-warn-script-location",
 		"--disable-pip-version-check", "--root-user-action", "ignore", "--progress-bar", "off",
-		"--cert", certificates, "--index-url", or(index.URL, pypi), "-r", file,
+		"--cert", certificates, "--index-url", index.URL, "-r", file,
 	}
 	for _, extra := range index.Extra {
 		args = append(args, "--extra-index-url", extra)
