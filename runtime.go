@@ -187,17 +187,32 @@ type Session struct {
 	Version      int
 	State        SessionState
 	SandboxID    string
-	StartedBy    string // how the sandbox came to be: cold, …
-	StartTook    time.Duration
+	StartedBy    string        // how the sandbox came to be: pool, restore, cold, …
+	StartTook    time.Duration // from the first call to an agent that answers
+	Steps        []Step        // of the start, in order; never changed afterwards
 	CreatedAt    time.Time
 	LastActiveAt time.Time
 	EndedAt      time.Time // zero while it lives
 	EndReason    string
 
-	// These are not on record: they begin anew with the server.
-	Sleeps     int           // how often it fell asleep
-	WokeTook   time.Duration // of the last time: from the call to an agent that answers
-	SleepBytes int64         // on disk, while asleep
+	Sleeps    int           // how often it fell asleep
+	WokeTook  time.Duration // of the last time: from the call to an agent that answers
+	CPU       time.Duration // of the processor, until it last fell asleep or ended
+	PeakBytes int64         // the most memory that it was seen to have when it fell asleep or ended
+	Slept     time.Duration // all its sleeps so far, but the one that it is in
+	SleptFrom time.Time     // when it fell asleep; zero while it is awake
+
+	ParentID string    // of a branch: the session that it was forked from
+	ForkedAt time.Time // the moment that it shares with its parent
+	Shares   string    // what a branch has in common with its parent that it should not, and why; usually empty
+
+	SleepBytes int64 // on disk, while asleep. Not on record: the disk says it
+}
+
+// Step is one part of something that took a while.
+type Step struct {
+	Name string        `json:"name"`
+	Took time.Duration `json:"took"`
 }
 
 const suffixAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

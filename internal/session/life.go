@@ -17,10 +17,15 @@ import (
 func (m *Manager) run(s *live) {
 	defer close(s.gone)
 	agent, err := m.launch(s)
+	if errors.Is(err, errNobodyWaits) {
+		m.abandon(s, err)
+		return
+	}
 	if err != nil {
 		m.fail(s, err)
 		return
 	}
+	agent.StartTook = time.Since(s.info.CreatedAt)
 	m.open(s, agent)
 	m.watch(s)
 }
@@ -28,18 +33,37 @@ func (m *Manager) run(s *live) {
 // startLimit bounds a whole start; the agent's own part of it is bounded by Starter.Patience.
 const startLimit = 2 * time.Minute
 
-// launch starts the sandbox while the session's row goes to disk.
+// launch takes a sandbox from the pool, or waits for its turn to start one.
 func (m *Manager) launch(s *live) (*warm.Agent, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, startLimit)
+	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	defer context.AfterFunc(m.serving, cancel)()
+	if agent, err := m.fromPool(ctx, s); agent != nil || err != nil {
+		return agent, err
+	}
+	leave, waited, err := m.gate.enter(ctx, s.key.Owner)
+	if err != nil {
+		return nil, m.startError(ctx, s, err)
+	}
+	defer leave()
+	m.mu.Lock()
+	s.queued = false
+	m.mu.Unlock()
+	ctx, cancel = context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	agent, err := m.startCold(ctx, s)
+	if agent != nil {
+		agent.Steps = append([]moorage.Step{{Name: "wait for its turn", Took: waited}}, agent.Steps...)
+	}
+	return agent, err
+}
+
+// startCold starts the sandbox while the session's row goes to disk.
+func (m *Manager) startCold(ctx context.Context, s *live) (*warm.Agent, error) {
 	m.roomToStart(ctx)
 	mounts, err := m.Storage.mounts(s.key, s.version)
 	if err != nil {
 		return nil, err
-	}
-	if agent, err := m.fromPool(ctx, s); agent != nil || err != nil {
-		return agent, err
 	}
 	written := make(chan error, 1)
 	m.work.Go(func() { written <- m.record(s.info) })
@@ -49,6 +73,7 @@ func (m *Manager) launch(s *live) (*warm.Agent, error) {
 	}
 	if err = errors.Join(err, <-written); err != nil && agent != nil {
 		m.dispose(agent, 0)
+		return nil, err
 	}
 	return agent, err
 }
@@ -97,7 +122,8 @@ func (m *Manager) abandon(s *live, err error) {
 func (m *Manager) open(s *live, agent *warm.Agent) {
 	s.agent = agent
 	m.mu.Lock()
-	s.info.State, s.info.StartedBy, s.info.StartTook = moorage.Idle, agent.StartedBy, agent.StartTook
+	s.info.State, s.info.StartedBy, s.info.StartTook, s.info.Steps = moorage.Idle, agent.StartedBy, agent.StartTook, agent.Steps
+	s.queued = false
 	s.idleFrom = time.Now()
 	m.mu.Unlock()
 	close(s.ready)
@@ -217,9 +243,32 @@ func (m *Manager) end(s *live, cause error, grace time.Duration) {
 	s.stopping = true
 	m.mu.Unlock()
 	s.cancel(cause)
+	m.account(s)
 	m.dispose(s.agent, grace)
 	m.strip(s)
 	m.forget(s, reasonOf(cause))
+}
+
+// accountLimit bounds how long an end waits for what the session used.
+const accountLimit = time.Second
+
+// account adds what the sandbox used, if that can still be had, to the session's record.
+func (m *Manager) account(s *live) {
+	ctx, cancel := context.WithTimeout(context.Background(), accountLimit)
+	defer cancel()
+	used, err := s.agent.Sandbox.Stats(ctx)
+	if err != nil {
+		return // it ended by itself
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.tally(used)
+}
+
+// tally adds what a sandbox used in its whole life. The caller holds Manager.mu.
+func (s *live) tally(used sandbox.Stats) {
+	s.info.CPU += used.CPU
+	s.info.PeakBytes = max(s.info.PeakBytes, used.PeakBytes, used.MemoryBytes)
 }
 
 func (m *Manager) dispose(a *warm.Agent, grace time.Duration) {

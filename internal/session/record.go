@@ -80,12 +80,19 @@ func (m *Manager) stale() (rows []moorage.Session) {
 	now := time.Now()
 	for _, s := range m.byID {
 		info := m.view(s, now)
-		if info != s.recorded && s.isReady() && !s.stopping {
+		if behind(s.recorded, info) && s.isReady() && !s.stopping {
 			s.recorded = info
 			rows = append(rows, info)
 		}
 	}
 	return rows
+}
+
+// behind reports whether a row says something else than is so. What never changes is not compared.
+func behind(row, info moorage.Session) bool {
+	return row.State != info.State || row.SandboxID != info.SandboxID || row.StartedBy != info.StartedBy || row.StartTook != info.StartTook ||
+		row.Sleeps != info.Sleeps || row.WokeTook != info.WokeTook || row.CPU != info.CPU || row.PeakBytes != info.PeakBytes ||
+		!row.LastActiveAt.Equal(info.LastActiveAt)
 }
 
 // record writes rows as they are, after the ends that are owed.

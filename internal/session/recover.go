@@ -77,7 +77,7 @@ func (m *Manager) adopt(row moorage.Session, v moorage.Version, box sandbox.Sand
 	s := newLive(Key{row.RuntimeID, row.Endpoint, row.Owner, row.CallerID}, v, row)
 	s.recorded = row
 	agent := m.Warm.Adopt(box, v)
-	agent.StartedBy, agent.StartTook = row.StartedBy, row.StartTook
+	agent.StartedBy, agent.StartTook, agent.Steps = row.StartedBy, row.StartTook, row.Steps
 	m.mu.Lock()
 	m.byKey[s.key], m.byID[row.ID] = s, s
 	m.mu.Unlock()

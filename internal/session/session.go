@@ -49,6 +49,8 @@ type Manager struct {
 	Log     *slog.Logger
 	// Limit is how many sessions may live at once; 0 is 5,000, as in the cloud service.
 	Limit int
+	// Starts is how many sandboxes may start at once; 0 is two for each processor. More wait their turn.
+	Starts int
 	// PingEvery is the pause between health checks of a session; 0 is 10 s.
 	PingEvery time.Duration
 	// SleepDir is where sessions sleep, one directory each. None ever does without it.
@@ -67,6 +69,7 @@ type Manager struct {
 	changed chan struct{}   // wakes the recorder
 	serving context.Context // ends when the server leaves
 	leave   context.CancelFunc
+	gate    gate
 	work    sync.WaitGroup // every goroutine of the manager
 	held    sync.WaitGroup // every lease
 }
@@ -85,6 +88,8 @@ type live struct {
 
 	info     moorage.Session
 	recorded moorage.Session // as it is on disk
+	waiting  int             // callers that wait for the start
+	queued   bool            // until the start has its turn
 	leases   int
 	sockets  int       // passive leases
 	idleFrom time.Time // when the last lease was released
@@ -101,11 +106,14 @@ func (m *Manager) start() {
 	}
 	m.byKey, m.byID, m.changed = map[Key]*live{}, map[string]*live{}, make(chan struct{}, 1)
 	m.serving, m.leave = context.WithCancel(context.Background())
+	m.gate.width = m.Starts
 	m.work.Go(m.keepRecords)
 	if m.sleeps() && m.SleepAfter > 0 {
 		m.work.Go(m.relieve)
 	}
 }
+
+var errNobodyWaits = moorage.Errorf(moorage.Unavailable, "nobody waited for it any more")
 
 var errLeaving = moorage.Errorf(moorage.Unavailable, "the server is shutting down")
 
@@ -137,7 +145,11 @@ func (m *Manager) find(key Key, v moorage.Version) (*live, *Lease, error) {
 		return nil, nil, errLeaving
 	}
 	if s := m.byKey[key]; s != nil {
-		return s, m.grant(s), nil
+		lease := m.grant(s)
+		if lease == nil {
+			s.waiting++
+		}
+		return s, lease, nil
 	}
 	if limit := m.limit(); m.awakeCount() >= limit {
 		return nil, nil, moorage.Errorf(moorage.Quota, "maxVms limit exceeded: %d sessions are live, which is this server's limit; stop some or raise --max-sessions", limit)
@@ -147,6 +159,7 @@ func (m *Manager) find(key Key, v moorage.Version) (*live, *Lease, error) {
 		ID: moorage.NewSessionID(), CallerID: key.CallerID, RuntimeID: key.RuntimeID, Endpoint: key.Endpoint, Owner: key.Owner,
 		Version: v.Number, State: moorage.Starting, SandboxID: sandbox.NewID(), CreatedAt: now, LastActiveAt: now,
 	})
+	s.waiting, s.queued = 1, true
 	m.byKey[key], m.byID[s.info.ID] = s, s
 	m.work.Go(func() { m.run(s) })
 	return s, nil, nil
@@ -168,6 +181,7 @@ func (m *Manager) limit() int {
 // settled waits until a session that gave no lease is up, or gone. Its error is why the start failed
 // that the caller waited for.
 func (m *Manager) settled(ctx context.Context, s *live) error {
+	defer m.goOn(s)
 	m.mu.Lock()
 	next, back := s.ready, s.rest.away
 	switch {
@@ -190,6 +204,16 @@ func (m *Manager) settled(ctx context.Context, s *live) error {
 		return s.err
 	}
 	return nil
+}
+
+// goOn is called by whoever waited for s. A start that has not come up yet and for which nobody waits
+// any more is dropped: others wait behind it.
+func (m *Manager) goOn(s *live) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.waiting--; s.waiting == 0 && s.queued {
+		s.cancel(errNobodyWaits)
+	}
 }
 
 // Lease keeps a session active. Release it exactly once.
@@ -313,7 +337,7 @@ func (m *Manager) Stats(ctx context.Context, id string) sandbox.Stats {
 	var agent *warm.Agent
 	var spent time.Duration
 	if s := m.byID[id]; s != nil {
-		spent = s.rest.spent
+		spent = s.info.CPU
 		if s.rest.away == nil && s.isReady() {
 			agent = s.agent
 		}

@@ -52,7 +52,6 @@ type rest struct {
 	cannot    error         // why it never sleeps
 	used      sandbox.Stats // at the last look
 	usedAt    time.Time
-	spent     time.Duration // of the processor, before it last woke
 }
 
 // outcome is what several callers wait for.
@@ -187,7 +186,7 @@ func (m *Manager) fallAsleep(s *live) bool {
 		m.stayUp(s, err)
 		return false
 	}
-	m.slumber(s, stats.CPU)
+	m.slumber(s, stats)
 	m.Log.Info("session asleep", "session", s.info.ID, "runtime", s.info.RuntimeID, "took", time.Since(began), "bytes", s.info.SleepBytes)
 	return true
 }
@@ -239,21 +238,27 @@ func (m *Manager) stayUp(s *live, err error) {
 	m.Log.Warn("a session cannot sleep and stays up", "session", s.info.ID, "code", moorage.CodeOf(err), "err", err)
 }
 
-// slumber notes that the session sleeps, and what it used of the processor since it last woke.
-func (m *Manager) slumber(s *live, used time.Duration) {
+// slumber notes that the session sleeps, and what it used since it last woke.
+func (m *Manager) slumber(s *live, used sandbox.Stats) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s.rest.away == nil {
-		s.rest.leave()
-	}
-	s.info.State, s.info.SleepBytes = moorage.Asleep, snapshot.Size(m.bed(s))
+	s.lie(snapshot.Size(m.bed(s)))
 	s.info.Sleeps++
-	s.rest.spent += used
+	s.info.SleptFrom = time.Now()
+	s.tally(used)
 	if s.rest.nap != nil {
 		close(s.rest.nap.done)
 		s.rest.nap = nil
 	}
 	m.wakeRecorder()
+}
+
+// lie notes that the session is on disk. The caller holds Manager.mu.
+func (s *live) lie(bytes int64) {
+	if s.rest.away == nil {
+		s.rest.leave()
+	}
+	s.info.State, s.info.SleepBytes = moorage.Asleep, bytes
 }
 
 // foundAsleep reports whether a sandbox that ended did so because an earlier server, which was killed
@@ -262,7 +267,7 @@ func (m *Manager) foundAsleep(s *live) bool {
 	if !m.sleeps() || !snapshot.Of(m.bed(s), s.info.SandboxID) {
 		return false
 	}
-	m.slumber(s, 0)
+	m.slumber(s, sandbox.Stats{})
 	return true
 }
 
@@ -313,9 +318,14 @@ func forGood(err error) bool {
 // learn it, and the session sleeps on. A wake that has begun is not broken off: whoever stops the
 // session meanwhile ends it right after.
 func (m *Manager) wake(s *live) error {
+	began := time.Now()
+	leave, err := m.turn(s)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(context.Background(), wakeLimit)
 	defer cancel()
-	began := time.Now()
 	agent, err := m.getUp(ctx, s)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -330,11 +340,24 @@ func (m *Manager) wake(s *live) error {
 	now := time.Now()
 	s.agent, s.misses = agent, 0
 	s.info.State, s.info.SleepBytes, s.info.WokeTook = moorage.Idle, 0, now.Sub(began)
+	s.info.Slept += now.Sub(s.info.SleptFrom)
+	s.info.SleptFrom = time.Time{}
 	s.rest.awakeFrom, s.rest.usedAt = now, time.Time{}
 	s.rest.settle(nil)
 	m.wakeRecorder()
 	m.Log.Info("session awake", "session", s.info.ID, "runtime", s.info.RuntimeID, "took", s.info.WokeTook)
 	return nil
+}
+
+// turn waits until a session that sleeps may come up. The error says that it ends, or the server does.
+func (m *Manager) turn(s *live) (leave func(), err error) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	defer context.AfterFunc(m.serving, cancel)()
+	if leave, _, err = m.gate.enter(ctx, s.key.Owner); err != nil {
+		return nil, errLeaving
+	}
+	return leave, nil
 }
 
 func (m *Manager) getUp(ctx context.Context, s *live) (*warm.Agent, error) {
@@ -383,7 +406,11 @@ func (m *Manager) adoptAsleep(row moorage.Session, v moorage.Version) bool {
 	}
 	s.recorded = row
 	s.idleFrom = idleAfterRestart(row, time.Now())
-	m.slumber(s, 0)
+	if row.State == moorage.Asleep {
+		s.lie(snapshot.Size(m.bed(s)))
+	} else { // the server was killed in this moment
+		m.slumber(s, sandbox.Stats{})
+	}
 	close(s.ready)
 	m.mu.Lock()
 	m.byKey[s.key], m.byID[row.ID] = s, s

@@ -1,30 +1,44 @@
 package store
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/moorage-dev/moorage"
 )
 
-const sessionColumns = "id, caller_id, runtime_id, endpoint, owner, version, state, sandbox_id, started_by, start_took, created_at, last_active_at, ended_at, end_reason"
+const sessionColumns = "id, caller_id, runtime_id, endpoint, owner, version, state, sandbox_id, started_by, start_took, steps, created_at, last_active_at, ended_at, end_reason, " +
+	"sleeps, woke_took, cpu, peak_bytes, slept, slept_from, parent_id, forked_at, shares"
 
 func scanSession(r row) (s moorage.Session, err error) {
-	var took, created, active, ended int64
+	var steps string
+	var created, active, ended, sleptFrom, forked int64
 	err = r.Scan(&s.ID, &s.CallerID, &s.RuntimeID, &s.Endpoint, &s.Owner, &s.Version, &s.State, &s.SandboxID, &s.StartedBy,
-		&took, &created, &active, &ended, &s.EndReason)
-	s.StartTook = time.Duration(took)
+		&s.StartTook, &steps, &created, &active, &ended, &s.EndReason,
+		&s.Sleeps, &s.WokeTook, &s.CPU, &s.PeakBytes, &s.Slept, &sleptFrom, &s.ParentID, &forked, &s.Shares)
+	if err != nil {
+		return s, err
+	}
 	s.CreatedAt, s.LastActiveAt, s.EndedAt = fromNanos(created), fromNanos(active), fromNanos(ended)
-	return s, err
+	s.SleptFrom, s.ForkedAt = fromNanos(sleptFrom), fromNanos(forked)
+	return s, json.Unmarshal([]byte(steps), &s.Steps)
 }
 
 // PutSession writes s, new or changed.
 func (tx *Tx) PutSession(s moorage.Session) error {
-	return tx.exec(`INSERT INTO sessions (`+sessionColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+	steps, err := json.Marshal(append([]moorage.Step{}, s.Steps...))
+	if err != nil {
+		return err
+	}
+	return tx.exec(`INSERT INTO sessions (`+sessionColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, sandbox_id = excluded.sandbox_id, started_by = excluded.started_by,
-			start_took = excluded.start_took, last_active_at = excluded.last_active_at, ended_at = excluded.ended_at, end_reason = excluded.end_reason`,
+			start_took = excluded.start_took, steps = excluded.steps, last_active_at = excluded.last_active_at, ended_at = excluded.ended_at,
+			end_reason = excluded.end_reason, sleeps = excluded.sleeps, woke_took = excluded.woke_took, cpu = excluded.cpu,
+			peak_bytes = excluded.peak_bytes, slept = excluded.slept, slept_from = excluded.slept_from, shares = excluded.shares`,
 		s.ID, s.CallerID, s.RuntimeID, s.Endpoint, s.Owner, s.Version, s.State, s.SandboxID, s.StartedBy,
-		int64(s.StartTook), nanos(s.CreatedAt), nanos(s.LastActiveAt), nanos(s.EndedAt), s.EndReason)
+		int64(s.StartTook), string(steps), nanos(s.CreatedAt), nanos(s.LastActiveAt), nanos(s.EndedAt), s.EndReason,
+		s.Sleeps, int64(s.WokeTook), int64(s.CPU), s.PeakBytes, int64(s.Slept), nanos(s.SleptFrom), s.ParentID, nanos(s.ForkedAt), s.Shares)
 }
 
 // Session returns the session with the given internal id, alive or ended, or NotFound.

@@ -20,6 +20,7 @@ type Agent struct {
 	Protocol  moorage.Protocol // resolved: port and path are set
 	StartedBy string           // cold; empty when adopted
 	StartTook time.Duration    // from the request to the first answer
+	Steps     []moorage.Step   // of the start, in order; nil when adopted
 
 	client client
 }

@@ -15,6 +15,7 @@ import (
 type Ready struct {
 	agent   *Agent
 	starter *Starter
+	resumed time.Duration // what Open needed to let it run
 }
 
 // Take notes that a session of v starts, and takes a ready sandbox for it; nil when there is none.
@@ -36,7 +37,7 @@ func (p *Pools) Take(v moorage.Version) *Ready {
 	r := q.ready[0]
 	q.ready = q.ready[1:]
 	r.cancel()
-	return &Ready{r.agent, p.Starter}
+	return &Ready{agent: r.agent, starter: p.Starter}
 }
 
 // ID is the sandbox's.
@@ -52,13 +53,16 @@ func (r *Ready) Open(ctx context.Context, labels map[string]string) (*Agent, err
 		return nil, errors.Join(err, r.starter.discard(r.agent))
 	}
 	r.agent.StartedBy, r.agent.StartTook = "pool", time.Since(began)
+	r.agent.Steps = []moorage.Step{{Name: "resume", Took: r.resumed}, {Name: "agent answers", Took: r.agent.StartTook - r.resumed}}
 	return r.agent, nil
 }
 
 func (r *Ready) open(ctx context.Context, labels map[string]string) error {
+	began := time.Now()
 	if err := Own(ctx, r.agent.Sandbox, labels); err != nil {
 		return err
 	}
+	r.resumed = time.Since(began)
 	if err := r.agent.answers(ctx); err != nil {
 		return fmt.Errorf("a sandbox from the pool does not answer: %w", err)
 	}

@@ -67,6 +67,7 @@ func (s *Starter) start(ctx context.Context, v moorage.Version, id string, label
 		return nil, fmt.Errorf("create sandbox: %w", err)
 	}
 	agent := newAgent(box, v.Config.Protocol)
+	created := time.Since(began)
 	if err := s.AwaitReady(ctx, agent); err != nil {
 		agent.Close()
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -74,6 +75,7 @@ func (s *Starter) start(ctx context.Context, v moorage.Version, id string, label
 		return nil, errors.Join(err, box.Stop(stop, 0))
 	}
 	agent.StartedBy, agent.StartTook = "cold", time.Since(began)
+	agent.Steps = []moorage.Step{{Name: "create sandbox", Took: created}, {Name: "agent answers", Took: agent.StartTook - created}}
 	return agent, nil
 }
 
