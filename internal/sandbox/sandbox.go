@@ -96,6 +96,21 @@ type Sleeper interface {
 	Checkpoint(ctx context.Context, dir string) error
 }
 
+// Reseeder is a Sandbox that can be told to forget the randomness that it shares with other clones.
+type Reseeder interface {
+	Sandbox
+
+	// Reseed has every process in the sandbox give its random generators new entropy, and returns once
+	// each said that it did. A clone must not serve anybody before: see package reseed. It takes a few
+	// milliseconds where all goes well; call it once before a snapshot is taken, too, so that what
+	// cannot be cloned is known early, and clones find everything loaded.
+	//
+	// Errors: moorage.Unsupported, naming the process, when one did not say so in time or said that it
+	// cannot, and for a sandbox that was created without Spec.Reseeder: it must not serve as a clone.
+	// moorage.Conflict while the sandbox is paused.
+	Reseed(ctx context.Context) error
+}
+
 // Waker is a Driver that can wake what sleeps.
 type Waker interface {
 	Driver
@@ -131,6 +146,10 @@ type Spec struct {
 	Limits  Limits            `json:"limits"`
 	Network Network           `json:"network"`
 	LogDir  string            `json:"logDir"` // host directory for the journal; made if absent, kept after Stop
+
+	// Reseeder gives the sandbox what Reseed needs: a read-only directory of the platform's, two
+	// variables in the environment and a link to the platform. Plain processes ignore it.
+	Reseeder bool `json:"reseeder,omitempty"`
 }
 
 // Root is the root file system, read-only below an overlay in memory.

@@ -172,6 +172,8 @@ func (s *server) handle(c *net.UnixConn, req request, files []*os.File) error {
 		return s.stop(ctx, c, r, req.Grace)
 	case opSleep:
 		return s.sleep(ctx, c, r, req.Dir)
+	case opReseed:
+		return s.reseed(ctx, c, r)
 	case opPause:
 		return done(c, r.sandbox.Pause(ctx))
 	case opResume:

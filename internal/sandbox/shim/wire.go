@@ -42,6 +42,7 @@ const (
 	opRelabel  = "relabel"    // carries the labels
 	opSleep    = "checkpoint" // freeze into dir, and end
 	opWake     = "restore"    // what sleeps in dir
+	opReseed   = "reseed"
 	opShutdown = "shutdown"
 )
 
