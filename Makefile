@@ -7,7 +7,7 @@ MODULE  := github.com/moorage-dev/moorage
 LDFLAGS := -s -w -X main.version=$(VERSION) -X $(MODULE)/internal/sandbox/gvisor.mended=yes
 ENGINE  := $(CURDIR)/.cache/engine/go.work
 
-.PHONY: build setup demo test test-slow bench soak generate release clean
+.PHONY: console build setup demo test test-slow bench soak generate release clean
 
 # The engine's source with its faults mended; see internal/sandbox/gvisor/mend.
 $(ENGINE): go.mod go.work internal/sandbox/gvisor/mend/main.go
@@ -33,6 +33,9 @@ bench: setup build ## the benchmark table
 
 soak: setup build ## 1,000 calls over 50 sessions while the server is killed five times
 	cd compat && go test -count=1 -timeout 30m -run TestSoak -v ./... -args -soak
+
+console: ## builds the web console from web/ into the binary's sources
+	cd web && npm ci --silent && npm run --silent build
 
 release: ## builds the archives for amd64 and arm64 into dist/
 	scripts/release.sh

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -280,4 +281,14 @@ func (s *Service) Runtimes() map[string]map[string]moorage.Endpoint {
 		out[id] = maps.Clone(m.endpoints)
 	}
 	return out
+}
+
+// EndpointNames returns the names of a runtime's endpoints, sorted.
+func (s *Service) EndpointNames(runtimeID string) []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if m := s.view[runtimeID]; m != nil {
+		return slices.Sorted(maps.Keys(m.endpoints))
+	}
+	return nil
 }

@@ -84,7 +84,7 @@ func (v *Verifier) Verify(r *http.Request) (Signed, error) {
 	if err != nil {
 		return Signed{}, err
 	}
-	return Signed{Caller: a.caller(key), Service: a.scope.service, Region: a.scope.region}, nil
+	return Signed{Caller: key.caller(a.accessKeyID), Service: a.scope.service, Region: a.scope.region}, nil
 }
 
 // check refuses what needs no key to refuse.
@@ -177,9 +177,10 @@ func (a *authorization) checkSession(key AccessKey, now time.Time) error {
 	return nil
 }
 
-func (a *authorization) caller(key AccessKey) moorage.Caller {
-	c := moorage.Caller{Source: moorage.SigV4, ARN: key.Principal, AccessKeyID: a.accessKeyID}
-	if arn, err := moorage.ParseARN(key.Principal); err == nil {
+// caller is whoever holds the key with this id.
+func (k AccessKey) caller(id string) moorage.Caller {
+	c := moorage.Caller{Source: moorage.SigV4, ARN: k.Principal, AccessKeyID: id}
+	if arn, err := moorage.ParseARN(k.Principal); err == nil {
 		c.Account = arn.Account
 	}
 	return c

@@ -37,6 +37,7 @@ type house struct {
 	invoke    *invoke.Service
 	keys      keyring
 	verify    *identity.Verifier
+	browser   *identity.Browser
 }
 
 // build opens every room, lowest rank first, and takes up where an earlier server left off.
@@ -68,6 +69,7 @@ func (h *house) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	h.verify = h.verifier()
+	h.browser = &identity.Browser{Keys: h.keys.find, Secure: strings.HasPrefix(h.PublicURL, "https:")}
 	return os.MkdirAll(h.path("tmp"), 0o700)
 }
 

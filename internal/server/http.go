@@ -16,6 +16,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/aws/s3"
 	"github.com/moorage-dev/moorage/internal/aws/sts"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
+	"github.com/moorage-dev/moorage/internal/console"
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/invoke"
@@ -30,12 +31,17 @@ func (h *house) handler() http.Handler {
 	own := h.signed(h.v1().Routes(), wire.WriteError)
 	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region, Log: h.Log}, s3.WriteError)
 	core, who := cors(h.agentCore()), h.sts()
+	pages := (&console.Handler{Browser: h.browser, Error: wire.WriteError}).Routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
 		switch {
 		case path == "/healthz":
 			w.Header().Set("Content-Type", "application/json")
 			w.Write([]byte("{\"status\":\"ok\"}\n"))
+		case path == "/" && signedFor(r) == "":
+			http.Redirect(w, r, "/console/", http.StatusFound)
+		case path == "/console" || strings.HasPrefix(path, "/console/"):
+			pages.ServeHTTP(w, withRequestID(w, r))
 		case path == "/v2" || strings.HasPrefix(path, "/v2/"):
 			registry.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/v1/"):

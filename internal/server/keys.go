@@ -51,10 +51,14 @@ func (h *house) verifier() *identity.Verifier {
 	}
 }
 
-// signed lets through what one of our keys signed, and tells the rooms behind it who calls. The
-// body that they read is the verified one.
+// signed lets through what one of our keys signed, or what a browser asks that is logged in, and tells
+// the rooms behind it who calls. The body that they read is the verified one.
 func (h *house) signed(next http.Handler, fail func(http.ResponseWriter, *http.Request, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.browser.LoggedIn(r) {
+			h.fromBrowser(next, fail, w, r)
+			return
+		}
 		sent := r.Body
 		by, err := h.verify.Verify(r)
 		if err != nil {
@@ -66,4 +70,14 @@ func (h *house) signed(next http.Handler, fail func(http.ResponseWriter, *http.R
 		}
 		next.ServeHTTP(w, r.WithContext(identity.WithCaller(r.Context(), by.Caller)))
 	})
+}
+
+func (h *house) fromBrowser(next http.Handler, fail func(http.ResponseWriter, *http.Request, error), w http.ResponseWriter, r *http.Request) {
+	caller, err := h.browser.Caller(r)
+	if err != nil {
+		fail(w, r, err)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxPayload)
+	next.ServeHTTP(w, r.WithContext(identity.WithCaller(r.Context(), caller)))
 }

@@ -1,6 +1,8 @@
 // Package v1 is Moorage's own API under /v1: what operators need and the cloud service's API lacks.
 //
 //	GET    /v1/info                                  this server
+//	GET    /v1/runtimes                              all runtimes, with how many sessions each has
+//	GET    /v1/runtimes/{id}                         one of them
 //	GET    /v1/sessions?runtime=ID&all=true          sessions that live; all=true adds those that ended
 //	GET    /v1/sessions/{id}                         one session, alive or ended
 //	POST   /v1/sessions/{id}/stop
@@ -66,6 +68,8 @@ func (h *Handler) Routes() http.Handler {
 	h.mux = http.NewServeMux()
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /v1/info":                             h.info,
+		"GET /v1/runtimes":                         h.listRuntimes,
+		"GET /v1/runtimes/{id}":                    h.showRuntime,
 		"GET /v1/sessions":                         h.listSessions,
 		"GET /v1/sessions/{id}":                    h.showSession,
 		"POST /v1/sessions/{id}/stop":              h.stopSession,

@@ -1,0 +1,149 @@
+// The frame: who is logged in, where one is, and the view that the address names.
+import { type ReactNode, lazy, Suspense, useEffect, useState } from 'react'
+import { call, get, type Info, loggedOut, useData } from './api'
+import { icons } from './icons'
+import { short } from './format'
+import { href, useQuery, useURL } from './url'
+import { Empty, Link } from './ui'
+import { Login } from './views/login'
+import { Runtimes } from './views/runtimes'
+import { RuntimeView } from './views/runtime'
+import { Sessions } from './views/sessions'
+import { SessionView } from './views/session'
+
+const Play = lazy(() => import('./views/play'))
+const Logs = lazy(() => import('./views/logs'))
+
+export function App() {
+  const [who, setWho] = useState<string | null>()
+  const ask = () => get<{ arn: string }>('/console/me').then((me) => setWho(me.arn || null), () => setWho(null))
+  useEffect(() => {
+    redeem().then(ask)
+    const end = () => setWho(null)
+    loggedOut.addEventListener('end', end)
+    return () => loggedOut.removeEventListener('end', end)
+  }, [])
+  if (who === undefined) return null
+  return who === null ? <Login done={ask} /> : <Frame who={who} />
+}
+
+/** redeem trades the ticket of a link that `moorage console` printed, and takes it out of the address. */
+async function redeem() {
+  const ticket = new URLSearchParams(location.hash.slice(1)).get('ticket')
+  if (!ticket) return
+  history.replaceState(null, '', location.pathname + location.search)
+  await call('POST', '/console/login', { ticket }).catch(() => {})
+}
+
+const places = [
+  ['Runtimes', '/', icons.runtimes],
+  ['Sessions', '/sessions', icons.sessions],
+  ['Logs', '/logs', icons.logs],
+  ['Play', '/play', icons.play],
+] as const
+
+function Frame({ who }: { who: string }) {
+  const url = useURL()
+  const path = url.pathname.replace(/^\/console/, '') || '/'
+  const { data: info } = useData<Info>('/v1/info')
+  const parts = path.split('/').filter(Boolean).map(decodeURIComponent)
+  const root = parts[0] === 'runtimes' ? '/' : '/' + (parts[0] ?? '')
+  useEffect(() => {
+    document.title = (parts.at(-1) ?? 'Runtimes') + ' · Moorage'
+  }, [path])
+  return (
+    <div className="frame">
+      <header className="top">
+        <Link to={href('/')} className="brand">
+          <img src="/console/icon.svg" alt="" />
+          <span>Moorage</span>
+        </Link>
+        <Crumbs parts={parts} />
+        <Range />
+        <Theme />
+        <button className="plain" title={`Log out ${who}`} onClick={() => call('POST', '/console/logout').finally(() => location.reload())}>
+          Log out
+        </button>
+      </header>
+      <nav className="rail" aria-label="Sections">
+        {places.map(([name, to, icon]) => (
+          <Link key={to} to={href(to)} current={root === to} title={name}>
+            {icon}
+            <span>{name}</span>
+          </Link>
+        ))}
+      </nav>
+      <main className="main">
+        {info?.warning && <div className="notice bad">{info.warning}</div>}
+        <Suspense fallback={null}>{view(parts, info)}</Suspense>
+      </main>
+    </div>
+  )
+}
+
+function view([section, id]: string[], info?: Info): ReactNode {
+  switch (section ?? 'runtimes') {
+    case 'runtimes':
+      return id ? <RuntimeView id={id} /> : <Runtimes />
+    case 'sessions':
+      return id ? <SessionView id={id} /> : <Sessions />
+    case 'logs':
+      return <Logs />
+    case 'play':
+      return <Play info={info} />
+  }
+  return (
+    <Empty title="There is no such page">
+      <Link to="/" className="link">
+        Go to the runtimes
+      </Link>
+    </Empty>
+  )
+}
+
+function Crumbs({ parts }: { parts: string[] }) {
+  const words: [string, string][] = parts.map((part, i) => [i === 0 ? part[0]!.toUpperCase() + part.slice(1) : short(part, 28), '/' + parts.slice(0, i + 1).map(encodeURIComponent).join('/')])
+  if (words.length === 0) words.push(['Runtimes', '/'])
+  return (
+    <nav className="crumbs" aria-label="Breadcrumbs">
+      {words.map(([word, to], i) => (
+        <span key={to} className="crumb cut">
+          {i > 0 && <span className="sep">▸</span>}
+          <Link to={href(to)} className="cut" title={parts[i]}>
+            {word}
+          </Link>
+        </span>
+      ))}
+    </nav>
+  )
+}
+
+export const ranges: Record<string, number> = { '15m': 9e5, '1h': 36e5, '6h': 216e5, '24h': 864e5, '7d': 6048e5 }
+
+function Range() {
+  const [range, setRange] = useQuery('range', '1h')
+  return (
+    <select aria-label="Time range" value={range} onChange={(e) => setRange(e.target.value)}>
+      {Object.keys(ranges).map((r) => (
+        <option key={r} value={r}>
+          last {r.replace(/(\d+)/, '$1 ')}
+        </option>
+      ))}
+    </select>
+  )
+}
+
+function Theme() {
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches
+  const [theme, setTheme] = useState(() => localStorage.getItem('theme') ?? (dark ? 'dark' : 'light'))
+  useEffect(() => {
+    document.documentElement.dataset.theme = theme
+    localStorage.setItem('theme', theme)
+  }, [theme])
+  const other = theme === 'dark' ? 'light' : 'dark'
+  return (
+    <button className="plain" aria-label={`Switch to the ${other} theme`} title={`Switch to the ${other} theme`} onClick={() => setTheme(other)}>
+      {icons.theme}
+    </button>
+  )
+}

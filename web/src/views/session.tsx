@@ -1,0 +1,140 @@
+import { useState } from 'react'
+import { call, type Refusal, type Session, useData } from '../api'
+import { bytes, duration, short } from '../format'
+import { LogPanel } from '../logs'
+import { Copy, Figure, Link, Problem, Status, Time } from '../ui'
+import { href } from '../url'
+import { runtimeOf } from './sessions'
+
+export function SessionView({ id }: { id: string }) {
+  const path = '/v1/sessions/' + encodeURIComponent(id)
+  const { data: session, error, reload } = useData<Session>(path, 2000)
+  if (error && !session) return <Problem error={error} retry={reload} />
+  if (!session) return null
+  return (
+    <div className="stack">
+      <div className="bar">
+        <h1 className="mono cut" title={session.sessionId}>
+          {short(session.sessionId, 40)}
+        </h1>
+        <Copy text={session.sessionId} what="Copy the session id" />
+        <Status of={session.state} />
+        <span className="grow" />
+        <Actions session={session} path={path} done={reload} />
+      </div>
+      {session.endReason && <div className="notice">This session {session.endReason}.</div>}
+      <div className="split">
+        <LogPanel path={path + '/logs'} />
+        <Facts session={session} />
+      </div>
+    </div>
+  )
+}
+
+function Actions({ session, path, done }: { session: Session; path: string; done: () => void }) {
+  const [error, setError] = useState<Refusal>()
+  const [busy, setBusy] = useState('')
+  const run = async (verb: string) => {
+    setBusy(verb)
+    setError(undefined)
+    await call('POST', `${path}/${verb}`).catch(setError)
+    setBusy('')
+    done()
+  }
+  if (session.endedAt) return null
+  return (
+    <>
+      {error && <span className="status bad">{error.message}</span>}
+      {session.state === 'asleep' ? (
+        <button disabled={busy !== ''} onClick={() => run('wake')}>
+          Wake
+        </button>
+      ) : (
+        <button disabled={busy !== ''} onClick={() => run('sleep')}>
+          Sleep
+        </button>
+      )}
+      <button disabled={busy !== ''} onClick={() => confirm('Stop this session? Its memory and files are lost.') && run('stop')}>
+        Stop
+      </button>
+    </>
+  )
+}
+
+function Facts({ session: s }: { session: Session }) {
+  return (
+    <section className="panel">
+      <header>
+        <h2>Facts</h2>
+      </header>
+      <dl className="facts body">
+        <dt>Runtime</dt>
+        <dd>
+          <Link to={href('/runtimes/' + runtimeOf(s))} className="link">
+            {runtimeOf(s)}
+          </Link>
+        </dd>
+        <dt>Endpoint</dt>
+        <dd>
+          {s.endpoint} <span className="dim">version {s.version}</span>
+        </dd>
+        <dt>Owner</dt>
+        <dd className="mono">{s.owner}</dd>
+        <dt>Internal id</dt>
+        <dd className="mono">
+          {s.id}
+          <Copy text={s.id} what="Copy the internal id" />
+        </dd>
+        <dt>Started</dt>
+        <dd>
+          <Time at={s.createdAt} />
+          {s.startedBy && (
+            <>
+              , {s.startedBy} in <Figure of={duration(s.startMs)} />
+            </>
+          )}
+        </dd>
+        <dt>Active</dt>
+        <dd>
+          <Time at={s.lastActiveAt} />
+        </dd>
+        {!s.endedAt && (
+          <>
+            <dt>Memory</dt>
+            <dd>
+              <Figure of={bytes(s.memoryBytes)} />
+            </dd>
+            <dt>CPU</dt>
+            <dd>
+              <Figure of={duration(s.cpuMs)} />
+            </dd>
+          </>
+        )}
+        {!!s.sleeps && (
+          <>
+            <dt>Slept</dt>
+            <dd>
+              {s.sleeps} ×{s.wokeMs ? <>, woke in <Figure of={duration(s.wokeMs)} /></> : null}
+            </dd>
+          </>
+        )}
+        {!!s.sleepBytes && (
+          <>
+            <dt>On disk</dt>
+            <dd>
+              <Figure of={bytes(s.sleepBytes)} />
+            </dd>
+          </>
+        )}
+        {s.endedAt && (
+          <>
+            <dt>Ended</dt>
+            <dd>
+              <Time at={s.endedAt} />
+            </dd>
+          </>
+        )}
+      </dl>
+    </section>
+  )
+}
