@@ -61,6 +61,26 @@ func (s Spec) Check() error {
 	return err
 }
 
+// Of returns the spec of a clone whose original had spec s. Errors: moorage.Invalid for a clone that
+// makes no sense, moorage.Unsupported for one that would share a mount with others.
+func (as CloneSpec) Of(s Spec) (Spec, error) {
+	s.ID, s.Labels, s.LogDir = as.ID, as.Labels, as.LogDir
+	s.Mounts = slices.Clone(s.Mounts)
+	for _, m := range as.Mounts {
+		i := slices.IndexFunc(s.Mounts, func(old Mount) bool { return old.Target == m.Target })
+		if i < 0 || s.Mounts[i].ReadOnly != m.ReadOnly {
+			return s, invalid("the original has no such mount at %q", m.Target)
+		}
+		s.Mounts[i] = m
+	}
+	for _, m := range s.Mounts {
+		if !m.ReadOnly && !slices.Contains(as.Mounts, m) {
+			return s, moorage.Errorf(moorage.Unsupported, "the clone would share the files in %s with its original", m.Target)
+		}
+	}
+	return s, s.Check()
+}
+
 func (r Root) check() error {
 	set := 0
 	for _, path := range []string{r.EROFS, r.Dir, r.Host} {

@@ -122,6 +122,33 @@ type Waker interface {
 	Restore(ctx context.Context, dir string) (Sandbox, error)
 }
 
+// Cloner is a Waker that can start many sandboxes from one frozen moment.
+type Cloner interface {
+	Waker
+
+	// Clone starts a further sandbox from what is frozen in dir, and leaves the snapshot as it is. The
+	// clone has its own id, labels, journal, memory and files; what the original held open outward is
+	// aborted, and none of it hangs. It runs when Clone returns.
+	//
+	// Clones share what programs made of chance before the moment: two of them may hand out the same
+	// "random" bytes until each was reseeded. Whoever serves callers from a clone sees to that first.
+	//
+	// Errors are those of Restore, and moorage.Unsupported where a mount would be shared: see CloneSpec.
+	// A failure leaves nothing behind.
+	Clone(ctx context.Context, dir string, as CloneSpec) (Sandbox, error)
+}
+
+// CloneSpec is what a clone does not have from its original.
+type CloneSpec struct {
+	ID     string            `json:"id"` // NewID
+	Labels map[string]string `json:"labels,omitempty"`
+	LogDir string            `json:"logDir"`
+
+	// Mounts replace the original's of the same targets. One that the sandbox may write to has to be
+	// replaced: its files would be several sandboxes', each sure to be alone with them.
+	Mounts []Mount `json:"mounts,omitempty"`
+}
+
 // Info is what a driver remembers of a sandbox for whoever finds it by List.
 type Info struct {
 	ID        string            `json:"id"`

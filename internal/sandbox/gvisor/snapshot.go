@@ -154,46 +154,50 @@ func (b *box) save(to *os.File) error {
 
 // Restore implements [sandbox.Waker] for what this build froze.
 func (d *Driver) Restore(ctx context.Context, dir string) (sandbox.Sandbox, error) {
+	s, was, err := d.openFrozen(dir)
+	if err != nil {
+		return nil, err
+	}
+	b := d.newBox(was.Spec)
+	b.info.Labels, b.info.CreatedAt = was.Info.Labels, was.Info.CreatedAt
+	return d.thaw(ctx, b, s, func() error { return snapshot.Remove(dir) }) // it must not be woken twice
+}
+
+// openFrozen opens what this build can bring back.
+func (d *Driver) openFrozen(dir string) (*snapshot.Snapshot, frozen, error) {
 	s, err := snapshot.Open(dir)
 	if err != nil {
-		return nil, err
+		return nil, frozen{}, err
 	}
 	if m := s.Manifest; m.Driver != d.Name() || m.Build != d.opts.Build {
-		return nil, moorage.Errorf(moorage.Conflict, "engine %s %s froze this sandbox, and this is %s %s", m.Driver, m.Build, d.Name(), d.opts.Build)
+		return nil, frozen{}, moorage.Errorf(moorage.Conflict, "engine %s %s froze this sandbox, and this is %s %s", m.Driver, m.Build, d.Name(), d.opts.Build)
 	}
-	b, err := d.thaw(s)
-	if err != nil {
-		return nil, err
+	var meta bytes.Buffer
+	if err := s.CopyPart(&meta, specPart); err != nil {
+		return nil, frozen{}, err
 	}
+	var was frozen
+	if err := json.Unmarshal(meta.Bytes(), &was); err != nil {
+		return nil, frozen{}, snapshot.Damaged(err)
+	}
+	return s, was, nil
+}
+
+// thaw brings b up as what s froze, and calls then once it runs.
+func (d *Driver) thaw(ctx context.Context, b *box, s *snapshot.Snapshot, then func() error) (sandbox.Sandbox, error) {
 	return d.begin(b, func() (*box, error) {
 		image := decrypt(s)
 		defer image.close()
-		_, err := b.start(ctx, func() error {
+		return b.start(ctx, func() error {
 			if err := image.wait(); err != nil {
 				return err
 			}
 			if err := b.withNetwork(func(n *boot.CreateLinksAndRoutesArgs) error { return b.load(image.file, n) }); err != nil {
 				return err
 			}
-			return snapshot.Remove(dir) // it must not be woken twice
+			return then()
 		})
-		return b, err
 	})
-}
-
-// thaw is the sandbox that a snapshot is of, not running yet.
-func (d *Driver) thaw(s *snapshot.Snapshot) (*box, error) {
-	var meta bytes.Buffer
-	if err := s.CopyPart(&meta, specPart); err != nil {
-		return nil, err
-	}
-	var was frozen
-	if err := json.Unmarshal(meta.Bytes(), &was); err != nil {
-		return nil, snapshot.Damaged(err)
-	}
-	b := d.newBox(was.Spec)
-	b.info.Labels, b.info.CreatedAt = was.Info.Labels, was.Info.CreatedAt
-	return b, nil
 }
 
 // plain is an image in memory, decrypted while the engine boots.

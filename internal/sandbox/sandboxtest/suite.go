@@ -83,6 +83,9 @@ func Run(t *testing.T, d sandbox.Driver, f Fixture) {
 		{"StopEndsAPausedSandbox", s.stopPaused},
 		{"PausesAndResumesAtOnceDoNotMix", s.pauseRaces},
 		{"WhatSleepsWakesAsItWas", s.sleep},
+		{"ClonesOfOneMomentAreApart", s.clonesAreApart},
+		{"ADamagedSnapshotMakesNoClone", s.clonesOfADamagedSnapshot},
+		{"ClonesShareNoMount", s.clonesShareNoMount},
 	} {
 		t.Run(test.name, test.run)
 	}

@@ -144,6 +144,8 @@ func (s *server) handle(c *net.UnixConn, req request, files []*os.File) error {
 		return s.create(ctx, c, req.Spec)
 	case opWake:
 		return s.wake(ctx, c, req)
+	case opClone:
+		return s.clone(ctx, c, req.Dir, req.Clone)
 	case opList:
 		return send(c, reply{Infos: s.list()})
 	case opShutdown:
@@ -214,15 +216,20 @@ func (s *server) create(ctx context.Context, c *net.UnixConn, spec *sandbox.Spec
 	if spec == nil {
 		return moorage.Errorf(moorage.Invalid, "the request has no spec")
 	}
-	box, err := s.host(spec.ID, func() (hosted, error) { return s.drivers.create(ctx, *spec) })
+	return s.begin(c, spec.ID, func() (hosted, error) { return s.drivers.create(ctx, *spec) })
+}
+
+// begin brings up a sandbox that has no past. Whoever asked and is gone does not know it: nobody
+// would ever stop it.
+func (s *server) begin(c *net.UnixConn, id string, up func() (hosted, error)) error {
+	box, err := s.host(id, up)
 	if err != nil {
 		return err
 	}
 	if err := send(c, reply{Infos: []sandbox.Info{box.Info()}}); err != nil {
-		// Whoever asked is gone and does not know the sandbox: nobody would ever stop it.
-		s.log.Warn("a sandbox that nobody waits for is stopped", "sandbox", spec.ID)
+		s.log.Warn("a sandbox that nobody waits for is stopped", "sandbox", id)
 		box.Stop(context.Background(), 0)
-		s.forget(spec.ID)
+		s.forget(id)
 	}
 	return nil
 }

@@ -87,8 +87,12 @@ func (c *Client) Restore(ctx context.Context, dir string) (sandbox.Sandbox, erro
 	if err != nil {
 		return nil, err
 	}
-	engine := filepath.Join(c.engines, filepath.Base(s.Manifest.Build))
-	req := request{Op: opWake, ID: s.Manifest.Sandbox, Dir: dir}
+	return c.onBuild(ctx, s.Manifest.Build, request{Op: opWake, ID: s.Manifest.Sandbox, Dir: dir})
+}
+
+// onBuild has the shim of a build bring up a sandbox, and starts it for that when it is not running.
+func (c *Client) onBuild(ctx context.Context, build string, req request) (sandbox.Sandbox, error) {
+	engine := filepath.Join(c.engines, filepath.Base(build))
 	r, _, err := call(ctx, engine, req)
 	if errors.Is(err, errNoShim) {
 		if err := c.startAgain(ctx, engine); err != nil {

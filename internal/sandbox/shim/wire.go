@@ -42,7 +42,8 @@ const (
 	opRelabel  = "relabel"    // carries the labels
 	opSleep    = "checkpoint" // freeze into dir, and end
 	opWake     = "restore"    // what sleeps in dir
-	opReseed   = "reseed"
+	opReseed   = "reseed"     // and say whether every process did
+	opClone    = "clone"      // start one more from what is frozen in dir
 	opShutdown = "shutdown"
 )
 
@@ -55,8 +56,9 @@ type request struct {
 	Command  *command      `json:"command,omitempty"`
 	Grace    time.Duration `json:"grace,omitempty"`
 
-	Labels map[string]string `json:"labels,omitempty"`
-	Dir    string            `json:"dir,omitempty"` // of a snapshot, absolute
+	Labels map[string]string  `json:"labels,omitempty"`
+	Dir    string             `json:"dir,omitempty"` // of a snapshot, absolute
+	Clone  *sandbox.CloneSpec `json:"clone,omitempty"`
 }
 
 // command is a sandbox.Command without its readers and writers, which go as descriptors.
