@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,14 +27,23 @@ type sessionInfo struct {
 	LastActiveAt time.Time `json:"lastActiveAt"`
 	StartedBy    string    `json:"startedBy"`
 	StartMs      float64   `json:"startMs"`
+	StartSteps   []took    `json:"startSteps"`
 	MemoryBytes  int64     `json:"memoryBytes"`
+	PeakBytes    int64     `json:"peakMemoryBytes"`
 	CPUMs        float64   `json:"cpuMs"`
 	SleepBytes   int64     `json:"sleepBytes,omitempty"`
-	Sleeps       int       `json:"sleeps,omitempty"`
+	Sleeps       int       `json:"sleeps"`
+	SleptMs      float64   `json:"sleptMs,omitempty"`
 	WokeMs       float64   `json:"wokeMs,omitempty"`
 	Version      string    `json:"version"`
 	EndReason    string    `json:"endReason,omitempty"`
 	EndedAt      time.Time `json:"endedAt,omitzero"`
+}
+
+// took is one part of a start.
+type took struct {
+	Name   string  `json:"name"`
+	TookMs float64 `json:"tookMs"`
 }
 
 // runtimeName is the name in the session's runtime ARN: arn:…:runtime/NAME-SUFFIX.
@@ -211,11 +222,28 @@ func (a *app) listSessions(ctx context.Context, name string, all bool) error {
 }
 
 func sessionTable(list []sessionInfo, u *ui, now time.Time) table {
-	t := table{head: []string{"ID", "RUNTIME", "VERSION", "STATE", "LAST ACTIVE", "MEMORY", "DISK", "CPU", "SESSION"}, paint: map[int]func(string) string{3: u.outStyle.state}}
+	t := table{head: []string{"ID", "RUNTIME", "VERSION", "STATE", "STARTED", "LAST ACTIVE", "MEMORY", "DISK", "CPU", "SLEEPS", "SESSION"}, paint: map[int]func(string) string{3: u.outStyle.state}}
 	for _, s := range list {
-		t.add(s.ID, s.runtimeName(), s.Version, s.State, ago(s.LastActiveAt, now), size(s.MemoryBytes), onDisk(s.SleepBytes), seconds(milliseconds(s.CPUMs)), s.SessionID)
+		t.add(s.ID, s.runtimeName(), s.Version, s.State, s.start(), ago(s.LastActiveAt, now),
+			size(s.MemoryBytes), onDisk(s.SleepBytes), seconds(milliseconds(s.CPUMs)), strconv.Itoa(s.Sleeps), s.SessionID)
 	}
 	return t
+}
+
+// start is how the session started and how long that took: "pool, 6 ms".
+func (s sessionInfo) start() string {
+	if s.StartedBy == "" {
+		return "-"
+	}
+	return s.StartedBy + ", " + brief(s.StartMs)
+}
+
+// brief writes milliseconds so that those of a pool can be told from nothing.
+func brief(ms float64) string {
+	if ms < 1000 {
+		return fmt.Sprintf("%.3g ms", ms)
+	}
+	return seconds(milliseconds(ms))
 }
 
 // onDisk is what a sleeping session takes; one that is awake takes nothing worth a number.
@@ -258,20 +286,38 @@ func (s sessionInfo) fields(now time.Time) []field {
 		{"state", s.State}, {"owner", s.Owner},
 		{"created", s.CreatedAt.Local().Format(time.DateTime) + " (" + ago(s.CreatedAt, now) + ")"},
 		{"last active", ago(s.LastActiveAt, now)},
-		{"started", fmt.Sprintf("%s, in %s", s.StartedBy, seconds(milliseconds(s.StartMs)))},
-		{"memory", size(s.MemoryBytes)}, {"cpu", seconds(milliseconds(s.CPUMs))},
+		{"started", s.startStory()},
+		{"memory", fmt.Sprintf("%s, at most %s", size(s.MemoryBytes), size(s.PeakBytes))}, {"cpu", seconds(milliseconds(s.CPUMs))},
 	}
-	if s.SleepBytes > 0 {
-		out = append(out, field{"on disk", size(s.SleepBytes)})
-	}
-	if s.WokeMs > 0 {
-		out = append(out, field{"last woke", "in " + seconds(milliseconds(s.WokeMs))})
-	}
+	out = append(out, s.sleepFields()...)
 	if !s.EndedAt.IsZero() {
 		out = append(out, field{"ended", ago(s.EndedAt, now)})
 	}
 	if s.EndReason != "" {
 		out = append(out, field{"because", s.EndReason})
+	}
+	return out
+}
+
+// startStory tells the start step by step.
+func (s sessionInfo) startStory() string {
+	var story strings.Builder
+	fmt.Fprintf(&story, "from %s, in %s", cmp.Or(s.StartedBy, "?"), brief(s.StartMs))
+	for _, step := range s.StartSteps {
+		fmt.Fprintf(&story, "\n%8s  %s", brief(step.TookMs), step.Name)
+	}
+	return story.String()
+}
+
+func (s sessionInfo) sleepFields() (out []field) {
+	if s.Sleeps > 0 {
+		out = append(out, field{"slept", fmt.Sprintf("%d times, %s in all", s.Sleeps, seconds(milliseconds(s.SleptMs)))})
+	}
+	if s.SleepBytes > 0 {
+		out = append(out, field{"on disk", size(s.SleepBytes)})
+	}
+	if s.WokeMs > 0 {
+		out = append(out, field{"last woke", "in " + brief(s.WokeMs)})
 	}
 	return out
 }

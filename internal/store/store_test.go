@@ -183,3 +183,27 @@ func TestSessions_oneAlivePerCallerID(t *testing.T) {
 		t.Fatalf("another owner's session with the same id: %v", err)
 	}
 }
+
+func TestSessions_comeBackAsTheyWerePut(t *testing.T) {
+	db := open(t, t.TempDir())
+	put(t, db)
+	want := moorage.Session{
+		ID: "s9", CallerID: "c9", RuntimeID: "demo-abcdefghij", Endpoint: "DEFAULT", Owner: "alice", Version: 1, State: moorage.Asleep, SandboxID: "b9",
+		StartedBy: "cold", StartTook: 7, Steps: []moorage.Step{{Name: "create sandbox", Took: 4}, {Name: "agent answers", Took: 3}},
+		CreatedAt: created, LastActiveAt: created.Add(1), EndedAt: created.Add(9), EndReason: "because", Sleeps: 2, WokeTook: 5, CPU: 11,
+		PeakBytes: 12, Slept: 13, SleptFrom: created.Add(2), ParentID: "s1", ForkedAt: created.Add(3), Shares: "nothing",
+	}
+	if err := db.Update(t.Context(), func(tx *store.Tx) error { return tx.PutSession(want) }); err != nil {
+		t.Fatal(err)
+	}
+	err := db.View(t.Context(), func(tx *store.Tx) error {
+		got, err := tx.Session("s9")
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got  %+v\nwant %+v", got, want)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

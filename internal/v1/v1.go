@@ -128,13 +128,16 @@ type Session struct {
 	State        string     `json:"state"`
 	CreatedAt    time.Time  `json:"createdAt"`
 	LastActiveAt time.Time  `json:"lastActiveAt"`
-	StartedBy    string     `json:"startedBy,omitempty"`
-	StartMs      float64    `json:"startMs"`
+	StartedBy    string     `json:"startedBy,omitempty"` // pool, restore, cold or fork
+	StartMs      float64    `json:"startMs"`             // from the first call to an agent that answers
+	StartSteps   []Step     `json:"startSteps"`          // in order; what they leave of StartMs is bookkeeping
 	MemoryBytes  int64      `json:"memoryBytes"`
+	PeakBytes    int64      `json:"peakMemoryBytes"`
 	CPUMs        float64    `json:"cpuMs"`
 	SleepBytes   int64      `json:"sleepBytes,omitempty"` // on disk, while asleep
-	Sleeps       int        `json:"sleeps,omitempty"`
-	WokeMs       float64    `json:"wokeMs,omitempty"` // of the last time
+	Sleeps       int        `json:"sleeps"`
+	SleptMs      float64    `json:"sleptMs,omitempty"` // all sleeps, with the one that it is in
+	WokeMs       float64    `json:"wokeMs,omitempty"`  // of the last time
 	EndedAt      *time.Time `json:"endedAt,omitempty"`
 	EndReason    string     `json:"endReason,omitempty"`
 }
@@ -144,11 +147,31 @@ func (h *Handler) view(s moorage.Session, stats sandbox.Stats) Session {
 		ID: s.ID, SessionID: s.CallerID, RuntimeARN: moorage.RuntimeARN(h.Info.Region, h.Info.Account, s.RuntimeID).String(),
 		Endpoint: s.Endpoint, Owner: s.Owner, Version: strconv.Itoa(s.Version), State: string(s.State),
 		CreatedAt: s.CreatedAt, LastActiveAt: s.LastActiveAt, StartedBy: s.StartedBy, StartMs: milliseconds(s.StartTook),
-		MemoryBytes: stats.MemoryBytes, CPUMs: milliseconds(stats.CPU), EndReason: s.EndReason,
-		SleepBytes: s.SleepBytes, Sleeps: s.Sleeps, WokeMs: milliseconds(s.WokeTook),
+		StartSteps:  stepsView(s.Steps),
+		MemoryBytes: stats.MemoryBytes, PeakBytes: max(stats.PeakBytes, s.PeakBytes), CPUMs: milliseconds(max(stats.CPU, s.CPU)), EndReason: s.EndReason,
+		SleepBytes: s.SleepBytes, Sleeps: s.Sleeps, SleptMs: milliseconds(slept(s, time.Now())), WokeMs: milliseconds(s.WokeTook),
 	}
 	if !s.EndedAt.IsZero() {
 		out.EndedAt = &s.EndedAt
+	}
+	return out
+}
+
+// slept is how long a session was asleep until now, or until it ended.
+func slept(s moorage.Session, now time.Time) time.Duration {
+	if s.SleptFrom.IsZero() {
+		return s.Slept
+	}
+	if !s.EndedAt.IsZero() {
+		now = s.EndedAt
+	}
+	return s.Slept + now.Sub(s.SleptFrom)
+}
+
+func stepsView(steps []moorage.Step) []Step {
+	out := []Step{}
+	for _, s := range steps {
+		out = append(out, Step{s.Name, milliseconds(s.Took)})
 	}
 	return out
 }
@@ -267,7 +290,7 @@ type Build struct {
 	LastWords     []string       `json:"lastWords,omitempty"`
 }
 
-// Step is one finished part of a build.
+// Step is one finished part of a build, or of a start.
 type Step struct {
 	Name   string  `json:"name"`
 	TookMs float64 `json:"tookMs"`
