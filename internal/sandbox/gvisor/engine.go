@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/subcommands"
 	"github.com/moorage-dev/moorage/internal/sandbox/cgroup"
+	_ "github.com/moorage-dev/moorage/internal/sandbox/gvisor/cell" // makes an engine's root before all else
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/runsc/cli"
