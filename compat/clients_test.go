@@ -3,6 +3,7 @@ package compat
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -105,6 +106,11 @@ type deployment struct {
 	headers []string // allow-list
 	storage string   // mount path of session storage
 	idle    int32    // seconds; 0 is the default
+
+	protocol controltypes.ServerProtocol // empty is HTTP
+	port     int32                       // 0 is the protocol's
+	path     string                      // empty is the protocol's
+	runtime  controltypes.AgentManagedRuntimeType
 }
 
 // agent is a runtime on a server.
@@ -134,6 +140,7 @@ func (s *server) create(ctx context.Context, d deployment) (*agent, error) {
 		AgentRuntimeName: uniqueName(d.name), RoleArn: aws.String(s.role()), AgentRuntimeArtifact: artifact,
 		NetworkConfiguration: &controltypes.NetworkConfiguration{NetworkMode: controltypes.NetworkModePublic},
 		EnvironmentVariables: d.env, RequestHeaderConfiguration: d.allowlist(), FilesystemConfigurations: d.filesystems(), LifecycleConfiguration: d.lifecycle(),
+		ProtocolConfiguration: d.protocolConfiguration(),
 	})
 	if err != nil {
 		return nil, err
@@ -156,6 +163,7 @@ func (a *agent) update(ctx context.Context, d deployment) (version string, err e
 		AgentRuntimeId: &a.id, RoleArn: aws.String(a.server.role()), AgentRuntimeArtifact: artifact,
 		NetworkConfiguration: &controltypes.NetworkConfiguration{NetworkMode: controltypes.NetworkModePublic},
 		EnvironmentVariables: d.env, RequestHeaderConfiguration: d.allowlist(), FilesystemConfigurations: d.filesystems(), LifecycleConfiguration: d.lifecycle(),
+		ProtocolConfiguration: d.protocolConfiguration(),
 	})
 	if err != nil {
 		return "", err
@@ -177,6 +185,20 @@ func (d deployment) filesystems() []controltypes.FilesystemConfiguration {
 	return []controltypes.FilesystemConfiguration{&controltypes.FilesystemConfigurationMemberSessionStorage{
 		Value: controltypes.SessionStorageConfiguration{MountPath: &d.storage},
 	}}
+}
+
+func (d deployment) protocolConfiguration() *controltypes.ProtocolConfiguration {
+	if d.protocol == "" {
+		return nil
+	}
+	c := &controltypes.ProtocolConfiguration{ServerProtocol: d.protocol}
+	if d.port != 0 {
+		c.Port = &d.port
+	}
+	if d.path != "" {
+		c.Path = &d.path
+	}
+	return c
 }
 
 func (d deployment) lifecycle() *controltypes.LifecycleConfiguration {
@@ -201,7 +223,7 @@ func (s *server) upload(ctx context.Context, d deployment) (controltypes.AgentRu
 	}
 	return &controltypes.AgentRuntimeArtifactMemberCodeConfiguration{Value: controltypes.CodeConfiguration{
 		Code:    &controltypes.CodeMemberS3{Value: controltypes.S3Location{Bucket: aws.String(bucket), Prefix: &key}},
-		Runtime: controltypes.AgentManagedRuntimeTypePython311, EntryPoint: []string{d.entry},
+		Runtime: cmp.Or(d.runtime, controltypes.AgentManagedRuntimeTypePython311), EntryPoint: []string{d.entry},
 	}}, nil
 }
 

@@ -99,9 +99,11 @@ func (s *server) compatContext(t *testing.T) string {
 		"account": s.client.Account, "probe": s.deployed(t, probe).arn, "hostAddress": hostAddress(),
 		"code": map[string]string{"bucket": bucket, "prefix": probe.name + "/code.zip"},
 	}
-	if a := s.agents[sdkAgent.name]; a != nil {
-		context["sdkAgent"] = a.arn
+	arns := map[string]string{}
+	for name, a := range s.agents {
+		arns[name] = a.arn
 	}
+	context["agents"] = arns
 	doc, err := json.Marshal(context)
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 
 from harness import CONTEXT, ENDPOINT, REGION, data, invoke, main, refused, session_id, wait
 
-ARN = CONTEXT["sdkAgent"]
+ARN = CONTEXT["agents"]["sdk_agent"]
 WS = f"/runtimes/{urllib.parse.quote(ARN, safe='')}/ws"
 SESSION = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 

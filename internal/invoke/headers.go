@@ -19,8 +19,12 @@ const (
 // passed are the caller's headers that every agent receives.
 var passed = []string{"Accept", "Content-Type", "Traceparent", "Tracestate", "Baggage", "X-Amzn-Trace-Id"}
 
-// passedMCP are those that an MCP server receives as well.
-var passedMCP = []string{headerMCPSessID, "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"}
+// passedBy are those that an agent receives as well if it speaks that protocol. What A2A asks clients
+// to send, by its specification §3.2.6, is not in AWS's list.
+var passedBy = map[string][]string{
+	"MCP": {headerMCPSessID, "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"},
+	"A2A": {"A2a-Version", "A2a-Extensions", "X-A2a-Extensions"},
+}
 
 // answered are the agent's headers that reach the caller.
 var answered = []string{"Content-Type", "Traceparent", "Tracestate", "Baggage", "X-Amzn-Trace-Id", headerMCPSessID, "Mcp-Protocol-Version"}
@@ -38,6 +42,9 @@ func (c *connection) request(ctx context.Context, call Call, body *payload) (*ht
 		return nil, err
 	}
 	r.Header.Set(HeaderRequest, call.RequestID)
+	if c.edit != nil {
+		c.edit(c, r)
+	}
 	if r.Header.Get("Content-Type") == "" {
 		r.Header.Set("Content-Type", "application/json") // agents parse JSON; boto3 sends no type
 	}
@@ -58,9 +65,7 @@ func (c *connection) headers(in http.Header) (http.Header, error) {
 		}
 	}
 	pass(passed)
-	if c.lease.Agent.Protocol.Name == "MCP" {
-		pass(passedMCP)
-	}
+	pass(passedBy[c.lease.Agent.Protocol.Name])
 	for _, name := range c.lease.Version.Config.Headers {
 		if n := len(strings.Join(in.Values(name), "")); n > maxHeader {
 			return nil, invalid(name, "the header %s has %d bytes; at most %d are passed on", name, n, maxHeader)

@@ -54,7 +54,9 @@ type Address struct {
 	Account   string
 	Qualifier string // endpoint name; empty is DEFAULT
 	SessionID string // the caller's; empty has one minted
-	Owner     string // sessions of different owners never meet
+	// MCPSession is the session's id in MCP, which goes before SessionID and has rules of its own.
+	MCPSession string
+	Owner      string // sessions of different owners never meet
 }
 
 // Call is one invocation.
@@ -69,18 +71,31 @@ type Call struct {
 // Answer is what the agent said. Close its Body when done: that releases the session.
 type Answer struct {
 	SessionID string
+	Status    int
 	Header    http.Header   // content type and the protocol's own headers
 	Body      io.ReadCloser // has a method Buffered() int: how many bytes it gives without waiting
 	Length    int64         // of Body in bytes, -1 when the agent did not say
+
+	conn *connection
 }
 
 // Invoke forwards a call and returns when the agent's answer begins. Errors: Invalid, NotFound,
 // Busy, Quota, and AgentFailed when the agent answers with anything but success, ends, or is too slow.
 func (s *Service) Invoke(ctx context.Context, call Call) (*Answer, error) {
+	if s.Protocol(call.Address) == "MCP" {
+		return s.invokeMCP(ctx, call)
+	}
+	return s.forward(ctx, call, nil)
+}
+
+// forward is Invoke without the rules of any protocol. Edit, when there is one, has the last word on
+// the request that the agent gets.
+func (s *Service) forward(ctx context.Context, call Call, edit func(*connection, *http.Request)) (*Answer, error) {
 	conn, err := s.open(ctx, call.Address)
 	if err != nil {
 		return nil, err
 	}
+	conn.edit = edit
 	ctx, cancel := conn.context(ctx)
 	response, err := conn.ask(ctx, call, cancel)
 	if err != nil {
@@ -88,10 +103,10 @@ func (s *Service) Invoke(ctx context.Context, call Call) (*Answer, error) {
 		conn.lease.Release()
 		return nil, err
 	}
-	body := &body{ReadCloser: response.Body, ctx: ctx, left: MaxPayload}
+	body := &body{ReadCloser: response.Body, conn: conn, ctx: ctx, left: MaxPayload}
 	stop := time.AfterFunc(streamTimeout, func() { cancel(errTooLong) })
 	body.done = func() { stop.Stop(); cancel(nil); conn.lease.Release() }
-	return &Answer{SessionID: conn.sessionID, Header: answerHeader(response.Header), Body: body, Length: response.ContentLength}, nil
+	return &Answer{SessionID: conn.sessionID, Status: response.StatusCode, Header: answerHeader(response.Header), Body: body, Length: response.ContentLength, conn: conn}, nil
 }
 
 // ask sends the call and returns the agent's answer if that is a success.
@@ -126,6 +141,7 @@ type connection struct {
 	sessionID string
 	lease     *session.Lease
 	began     time.Time
+	edit      func(*connection, *http.Request) // of what the agent gets; may be nil
 }
 
 // open resolves an address and acquires its session, starting it when need be.
@@ -144,7 +160,7 @@ func (s *Service) open(ctx context.Context, a Address) (*connection, error) {
 		s.Sessions.Stop(context.WithoutCancel(ctx), key) // NotFound: the deletion saw it after all
 		return nil, err
 	}
-	return &connection{a.SessionID, lease, time.Now()}, nil
+	return &connection{sessionID: key.CallerID, lease: lease, began: time.Now()}, nil
 }
 
 // resolve checks an address, mints a session id where there is none, and finds the target.
@@ -156,16 +172,25 @@ func (s *Service) resolve(a *Address) (target moorage.Target, key session.Key, e
 	if endpoint != "" && a.Qualifier != "" && endpoint != a.Qualifier {
 		return target, key, invalid("qualifier", "the ARN names the endpoint '%s' and the qualifier '%s'; give one of them", endpoint, a.Qualifier)
 	}
-	if a.SessionID == "" {
-		a.SessionID = newUUID()
-	}
-	if err := checkSessionID(a.SessionID); err != nil {
+	if err := a.settle(); err != nil {
 		return target, key, err
 	}
 	if target, err = s.Catalog.Resolve(id, cmp.Or(a.Qualifier, endpoint)); err != nil {
 		return target, key, err
 	}
 	return target, session.Key{RuntimeID: id, Endpoint: target.Endpoint.Name, Owner: a.Owner, CallerID: a.SessionID}, nil
+}
+
+// settle decides on the session's id.
+func (a *Address) settle() error {
+	if a.MCPSession != "" {
+		a.SessionID = a.MCPSession
+		return checkMCPSession(a.SessionID)
+	}
+	if a.SessionID == "" {
+		a.SessionID = newUUID()
+	}
+	return checkSessionID(a.SessionID)
 }
 
 func checkSessionID(id string) error {
@@ -207,6 +232,22 @@ func (s *Service) runtimeID(a Address) (id, endpoint string, err error) {
 		return "", "", s.unknown(a)
 	}
 	return id, endpoint, nil
+}
+
+// Protocol names the protocol of the version that new sessions at an address get: HTTP, MCP, A2A or
+// AGUI. It is empty where there is no such runtime.
+func (s *Service) Protocol(a Address) string {
+	id, endpoint, err := s.runtimeID(a)
+	if err != nil {
+		return ""
+	}
+	target, err := s.Catalog.Resolve(id, cmp.Or(a.Qualifier, endpoint))
+	if err != nil { // the runtime may be there all the same
+		if target, err = s.Catalog.Resolve(id, moorage.DefaultEndpoint); err != nil {
+			return ""
+		}
+	}
+	return cmp.Or(target.Version.Config.Protocol.Name, "HTTP")
 }
 
 func (s *Service) unknown(a Address) error {
@@ -263,6 +304,7 @@ func (c *connection) broken(ctx context.Context, err error) error {
 // body is an answer's body; closing it, or reading it to its end, releases the session.
 type body struct {
 	io.ReadCloser
+	conn *connection
 	ctx  context.Context
 	left int64
 	once sync.Once
@@ -275,9 +317,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, moorage.Errorf(moorage.AgentFailed, "the answer is larger than %d bytes", MaxPayload)
 	}
 	if err != nil && err != io.EOF {
-		if cause := context.Cause(b.ctx); cause != nil {
-			err = cause
-		}
+		err = b.conn.broken(b.ctx, err)
 	}
 	return n, err
 }

@@ -289,7 +289,7 @@ func (m *Manager) forget(s *live, reason string) {
 	m.mu.Unlock()
 	err := m.record(info)
 	m.mu.Lock()
-	delete(m.byKey, s.key)
+	delete(m.byKey, keyOf(info))
 	delete(m.byID, info.ID)
 	if err != nil {
 		m.owed = append(m.owed, info)

@@ -76,7 +76,7 @@ type Manager struct {
 
 // live is one session that has not ended. Fields below info belong to Manager.mu.
 type live struct {
-	key     Key
+	key     Key // as it began: its storage is named after it
 	version moorage.Version
 	ctx     context.Context // ends with the session, cutting its streams
 	cancel  context.CancelCauseFunc

@@ -32,7 +32,7 @@ func (tx *Tx) PutSession(s moorage.Session) error {
 		return err
 	}
 	return tx.exec(`INSERT INTO sessions (`+sessionColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
-		ON CONFLICT (id) DO UPDATE SET state = excluded.state, sandbox_id = excluded.sandbox_id, started_by = excluded.started_by,
+		ON CONFLICT (id) DO UPDATE SET caller_id = excluded.caller_id, state = excluded.state, sandbox_id = excluded.sandbox_id, started_by = excluded.started_by,
 			start_took = excluded.start_took, steps = excluded.steps, last_active_at = excluded.last_active_at, ended_at = excluded.ended_at,
 			end_reason = excluded.end_reason, sleeps = excluded.sleeps, woke_took = excluded.woke_took, cpu = excluded.cpu,
 			peak_bytes = excluded.peak_bytes, slept = excluded.slept, slept_from = excluded.slept_from, shares = excluded.shares`,

@@ -32,6 +32,7 @@ func Serve(svc *wire.Service, s *invoke.Service) {
 	wire.Handle(svc, InvokeAgentRuntime, h.call)
 	wire.Handle(svc, InvokeAgentRuntimeCommand, h.command)
 	wire.Handle(svc, StopRuntimeSession, h.stop)
+	svc.Use(h.inEnvelopes)
 	svc.Route("InvokeAgentRuntimeWithWebSocketStream", "GET", "/runtimes/{agentRuntimeArn}/ws", http.HandlerFunc(h.webSocket))
 }
 
@@ -57,12 +58,16 @@ func (h handlers) call(ctx context.Context, in *InvokeAgentRuntimeInput) (*Invok
 		return nil
 	}
 	out := &InvokeAgentRuntimeOutput{
-		RuntimeSessionId: &answer.SessionID, ContentType: answer.Header.Get("Content-Type"), Response: answer.Body,
+		RuntimeSessionId: &answer.SessionID, ContentType: answer.Header.Get("Content-Type"), Response: envelopeOf(ctx).finish(ctx, answer),
 		McpSessionId: get("Mcp-Session-Id"), McpProtocolVersion: get("Mcp-Protocol-Version"),
 		TraceId: get("X-Amzn-Trace-Id"), TraceParent: get("Traceparent"), TraceState: get("Tracestate"), Baggage: get("Baggage"),
 	}
 	if out.ContentType == "" {
 		out.ContentType = "application/octet-stream"
+	}
+	if out.McpSessionId != nil { // of an MCP server: its clients tell 202 from 200
+		status := int32(answer.Status)
+		out.StatusCode = &status
 	}
 	return out, nil
 }

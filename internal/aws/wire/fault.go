@@ -58,6 +58,7 @@ var common = map[string]int{
 	"RequestTimeTooSkewed":                403,
 	"ExpiredToken":                        400,
 	"XAmzContentSHA256Mismatch":           400,
+	"McpRequestUnacceptableException":     406, // AgentCore developer guide, MCP protocol contract
 	"AuthorizationHeaderMalformed":        400,
 }
 
@@ -72,7 +73,32 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	s := call.route.service
 	f := faultOf(s.model, call.route.op, err)
 	s.log(r.Context(), f, err)
+	if envelope, ok := r.Context().Value(envelopeKey{}).(Envelope); ok {
+		w.Header().Set("X-Amzn-Errortype", f.name)
+		if envelope(w, Fault{Code: coded(err).Code, Name: f.name, Status: f.status, Message: f.message}) {
+			return
+		}
+	}
 	s.model.Protocol.writeFault(w, call, f)
+}
+
+// Fault is an error as the service tells it: by the exception's name and its status.
+type Fault struct {
+	Code    moorage.Code
+	Name    string
+	Status  int
+	Message string
+}
+
+// Envelope writes a fault in a shape of its own, headers and status included. It reports false, and has
+// written nothing, to leave that to the service's protocol.
+type Envelope func(w http.ResponseWriter, f Fault) bool
+
+type envelopeKey struct{}
+
+// WithEnvelope makes WriteError ask e first. It is for places whose clients speak a protocol of their own.
+func WithEnvelope(ctx context.Context, e Envelope) context.Context {
+	return context.WithValue(ctx, envelopeKey{}, e)
 }
 
 func (s *Service) log(ctx context.Context, f *fault, err error) {

@@ -36,9 +36,7 @@ func TestRouting(t *testing.T) {
 		{"PUT /animals/%252F/feed/", "Feed", "%2F"}, // and unescaped once
 		{"PUT //animals/x/feed/", "", ""},
 		{"PUT /animals/x/feed//", "", ""}, // one slash at the end is tolerated, not two
-		{"GET /animals/x/feed/", "", ""},  // another method
 		{"PUT /Animals/x/feed/", "", ""},
-		{"OPTIONS /animals", "", ""},
 		{"PUT /animals/x%2Ffeed", "", ""}, // an escaped slash does not cut
 		{"PUT /animals/" + encoded + "/nope", "", ""},
 	} {
@@ -144,5 +142,16 @@ func TestOperations(t *testing.T) {
 	}
 	if len(svc.Operations()) != 6 || offered != 1 {
 		t.Errorf("%v", svc.Operations())
+	}
+}
+
+func TestRouting_anotherMethodIsNotAllowed(t *testing.T) {
+	for request, allowed := range map[string]string{"GET /animals/x/feed/": "PUT", "OPTIONS /animals": "GET"} {
+		method, target, _ := strings.Cut(request, " ")
+		got := httptest.NewRecorder()
+		wire.NewService(zoo, wire.Options{}).ServeHTTP(got, httptest.NewRequest(method, "http://h"+target, nil))
+		if got.Code != 405 || got.Header().Get("Allow") != allowed || got.Header().Get("x-amzn-ErrorType") != "UnknownOperationException" {
+			t.Errorf("%s: %d %v %s", request, got.Code, got.Header(), got.Body)
+		}
 	}
 }

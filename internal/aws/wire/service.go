@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -167,13 +168,17 @@ func (s *Service) find(r *http.Request) (*route, map[string]string, fit) {
 	if rt := s.routes[s.model.Protocol.operation(s.model, r)]; rt != nil {
 		return rt, nil, exactFit
 	}
+	return s.findPath(r.Method, r.URL.EscapedPath())
+}
+
+func (s *Service) findPath(method, escaped string) (*route, map[string]string, fit) {
 	var (
 		found  *route
 		labels map[string]string
 		best   = noFit
-		path   = splitPath(r.URL.EscapedPath())
+		path   = splitPath(escaped)
 	)
-	for _, rt := range s.byPlace[r.Method+" "+path[0]] {
+	for _, rt := range s.byPlace[method+" "+path[0]] {
 		if f, l := rt.pattern.match(path); f > best {
 			found, labels, best = rt, l, f
 		}
@@ -204,7 +209,7 @@ func (services Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := &Call{RequestID: id, request: r, body: r.Body, response: w, route: found, labels: labels}
 	if found == nil {
 		call.route = &route{service: services[0]}
-		WriteError(w, r.WithContext(context.WithValue(ctx, callKey{}, call)), unknownOperation(r))
+		WriteError(w, r.WithContext(context.WithValue(ctx, callKey{}, call)), services.unknown(w, r))
 		return
 	}
 	call.Service, call.Operation = found.service.model.SigningName, found.op.Name
@@ -225,9 +230,28 @@ func (s *Service) dispatch(w http.ResponseWriter, r *http.Request) {
 	rt.serve.ServeHTTP(w, r)
 }
 
-func unknownOperation(r *http.Request) error {
-	return &fault{
-		name: "UnknownOperationException", status: http.StatusNotFound,
-		message: "there is no operation at " + r.Method + " " + strconv.Quote(r.URL.EscapedPath()),
+// unknown is the error for a place where nothing is. What is there under other methods is named:
+// clients that try GET before POST, as those of MCP do, look for a 405.
+func (services Router) unknown(w http.ResponseWriter, r *http.Request) error {
+	message := "there is no operation at " + r.Method + " " + strconv.Quote(r.URL.EscapedPath())
+	allowed := services.methods(r.URL.EscapedPath())
+	if len(allowed) == 0 {
+		return &fault{name: "UnknownOperationException", status: http.StatusNotFound, message: message}
 	}
+	list := strings.Join(allowed, ", ")
+	w.Header().Set("Allow", list)
+	return &fault{name: "UnknownOperationException", status: http.StatusMethodNotAllowed, message: message + "; it takes " + list}
+}
+
+// methods lists those that a path has operations for.
+func (services Router) methods(path string) (out []string) {
+	for _, method := range []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"} {
+		for _, s := range services {
+			if _, _, f := s.findPath(method, path); f > noFit {
+				out = append(out, method)
+				break
+			}
+		}
+	}
+	return out
 }
