@@ -188,6 +188,18 @@ func (s *Service) Resolve(runtimeID, qualifier string) (moorage.Target, error) {
 	return moorage.Target{Runtime: m.runtime, Endpoint: e, Version: v}, nil
 }
 
+// Version finds a version of a runtime in memory, whatever its status, with the runtime that it is of.
+func (s *Service) Version(runtimeID string, number int) (moorage.Runtime, moorage.Version, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if m := s.view[runtimeID]; m != nil {
+		if v, ok := m.versions[number]; ok {
+			return m.runtime, v, nil
+		}
+	}
+	return moorage.Runtime{}, moorage.Version{}, moorage.Errorf(moorage.NotFound, "there is no version %d of agent runtime %s", number, runtimeID)
+}
+
 func (s *Service) noEndpoint(runtimeID, qualifier string) error {
 	arn := moorage.RuntimeARN(s.Region, s.Account, runtimeID)
 	return moorage.Errorf(moorage.NotFound, "No endpoint or agent found with qualifier '%s' for agent '%s'", qualifier, arn)

@@ -134,6 +134,9 @@ func (n Network) check() error {
 			return err
 		}
 	}
+	if n.Door != "" && !filepath.IsAbs(n.Door) {
+		return invalid("the door %q must be an absolute path", n.Door)
+	}
 	return nil
 }
 

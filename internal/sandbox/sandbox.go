@@ -221,6 +221,10 @@ type Network struct {
 	// a company's package index, say. What an entry names on the host's own loopback is reached
 	// from inside at the gateway's address, 10.0.2.2, where our DNS sends the name.
 	Allow []string `json:"allow,omitempty"`
+	// Door is the host path of a socket, see package door: what the sandbox sends to the platform's own
+	// addresses, such as 169.254.169.254, goes there. Empty is none. It needs no egress. A driver
+	// without isolation has no such address to offer, and ignores it.
+	Door string `json:"door,omitempty"`
 }
 
 // Egress is the outward rule of a sandbox's gateway.

@@ -14,6 +14,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/invoke"
 	"github.com/moorage-dev/moorage/internal/object"
 	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/door"
 	"github.com/moorage-dev/moorage/internal/sandbox/shim"
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/store"
@@ -28,6 +29,7 @@ type house struct {
 	isolation sandbox.Isolation
 	store     *store.DB
 	shim      *shim.Client
+	door      *door.Listener // nil without isolation
 	images    *image.Store
 	objects   *object.Store
 	warm      *warm.Starter
@@ -48,7 +50,7 @@ func build(ctx context.Context, o Options) (h *house, err error) {
 			h.close()
 		}
 	}()
-	for _, open := range []func(context.Context) error{h.openStore, h.openEngine, h.openImages, h.openSessions, h.openControl, h.resume} {
+	for _, open := range []func(context.Context) error{h.openStore, h.openEngine, h.openDoor, h.openImages, h.openSessions, h.openControl, h.resume} {
 		if err := open(ctx); err != nil {
 			return nil, err
 		}
@@ -109,6 +111,9 @@ func (h *house) openSessions(context.Context) error {
 			return h.images.Directory(ctx, image.Artifact{Digest: p.Digest, EROFS: p.Root})
 		},
 	}
+	if h.door != nil {
+		h.warm.Door = h.path(doorName)
+	}
 	h.pools = &warm.Pools{Starter: h.warm, Budget: h.PoolMemory, Room: func() int { return h.sessions.Room() }, Log: h.Log}
 	h.sessions = &session.Manager{
 		Store: h.store, Warm: h.warm, Pools: h.pools, Storage: &session.Storage{Dir: h.path("storage")}, Limit: h.MaxSessions, Log: h.Log,
@@ -145,6 +150,9 @@ func (h *house) close() {
 	var errs []error
 	if h.sessions != nil {
 		h.sessions.Close()
+	}
+	if h.door != nil {
+		errs = append(errs, h.door.Close())
 	}
 	if h.shim != nil {
 		errs = append(errs, h.shim.Close())

@@ -166,6 +166,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	work.Go(func() { h.control.Run(background) })
 	work.Go(func() { h.pools.Run(background) })
 	work.Go(func() { h.forget(background) })
+	work.Go(func() { h.serveGuests(background) })
 
 	srv := &http.Server{
 		Handler:           answerEarly(h.handler()),

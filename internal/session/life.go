@@ -91,15 +91,17 @@ func (m *Manager) startError(ctx context.Context, s *live, err error) error {
 	return err
 }
 
-// Labels by which a restarted server finds the session of a sandbox.
+// Labels by which a restarted server finds the session of a sandbox, and the sandbox's requests are
+// known as the session's.
 const (
-	labelSession = "session"
-	labelRuntime = "runtime"
-	labelVersion = "version"
+	labelSession  = "session"
+	labelRuntime  = "runtime"
+	labelVersion  = "version"
+	labelEndpoint = "endpoint"
 )
 
 func labels(s moorage.Session) map[string]string {
-	return map[string]string{labelSession: s.ID, labelRuntime: s.RuntimeID, labelVersion: fmt.Sprint(s.Version)}
+	return map[string]string{labelSession: s.ID, labelRuntime: s.RuntimeID, labelVersion: fmt.Sprint(s.Version), labelEndpoint: s.Endpoint}
 }
 
 // fail ends a session that did not start. Whoever waited for it learns why.

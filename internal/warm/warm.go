@@ -37,6 +37,7 @@ type Starter struct {
 	LogDir   string         // journals of sandboxes live in LogDir/ID
 	Limits   sandbox.Limits // of each sandbox
 	Region   string         // as agents see it in AWS_REGION
+	Door     string         // socket of the platform's own addresses in each sandbox; empty for none
 	Patience time.Duration  // from start to the first healthy answer; default 30 s
 	Log      *slog.Logger
 
@@ -91,7 +92,7 @@ func (s *Starter) spec(v moorage.Version, id string, labels map[string]string, m
 		Process: sandbox.ProcessSpec{Args: p.Args, Env: s.environment(v), Dir: p.Dir, User: p.User},
 		Mounts:  mounts,
 		Limits:  s.Limits,
-		Network: sandbox.Network{Egress: sandbox.EgressPublic},
+		Network: sandbox.Network{Egress: sandbox.EgressPublic, Door: s.Door},
 		LogDir:  filepath.Join(s.LogDir, id),
 	}
 }

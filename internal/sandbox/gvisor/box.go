@@ -46,7 +46,7 @@ type box struct {
 	pidfd       *os.File
 	report      *os.File // the engine writes to its other end how the agent ended
 	group       *cgroup.Group
-	gateway     *gateway.Gateway // nil without egress
+	gateway     *gateway.Gateway // nil without a link
 
 	mu      sync.Mutex // of info's labels
 	pausing sync.Mutex // of paused; held while that changes
@@ -250,21 +250,6 @@ func closeDescriptors(fds []int) {
 
 // run sets the network up and starts the agent's process.
 func (b *box) run() error { return b.withNetwork(b.startAgent) }
-
-// withNetwork calls f with the network that the sandbox shall have, its gateway open.
-func (b *box) withNetwork(f func(*boot.CreateLinksAndRoutesArgs) error) error {
-	if !gateway.Wanted(b.spec.Network) {
-		return f(loopbackOnly())
-	}
-	g, link, err := gateway.Open(b.spec.Network)
-	if err != nil {
-		return err
-	}
-	defer link.Close()
-	b.gateway = g
-	b.later(g.Close)
-	return f(throughGateway(link))
-}
 
 // watch waits for the end, whoever brings it, and leaves nothing behind.
 func (b *box) watch() {

@@ -1,10 +1,12 @@
 package gvisor
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
 
+	"github.com/moorage-dev/moorage/internal/sandbox/door"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor/gateway"
 	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
@@ -43,7 +45,31 @@ func throughGateway(link *os.File) *boot.CreateLinksAndRoutesArgs {
 	return args
 }
 
-// startNetwork sets the engine's network and starts the agent.
+// withNetwork calls f with the network that the sandbox shall have, its gateway open.
+func (b *box) withNetwork(f func(*boot.CreateLinksAndRoutesArgs) error) error {
+	if !gateway.Wanted(b.spec.Network) {
+		return f(loopbackOnly())
+	}
+	g, link, err := gateway.Open(b.spec.Network, b.platform())
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	b.gateway = g
+	b.later(g.Close)
+	return f(throughGateway(link))
+}
+
+// platform is what answers the sandbox at the platform's own addresses.
+func (b *box) platform() gateway.Platform {
+	path, id := b.spec.Network.Door, b.info.ID
+	if path == "" {
+		return gateway.Platform{}
+	}
+	return gateway.Platform{Dial: func(ctx context.Context, port uint16) (*net.UnixConn, error) { return door.Dial(ctx, path, id, port) }}
+}
+
+// startAgent sets the engine's network and starts the agent.
 func (b *box) startAgent(args *boot.CreateLinksAndRoutesArgs) error {
 	conn, err := b.control()
 	if err != nil {

@@ -2,7 +2,9 @@ package gvisor
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/door"
 	"github.com/moorage-dev/moorage/internal/sandbox/sandboxtest"
 )
 
@@ -135,6 +138,56 @@ func TestEgress_anExceptionReachesExactlyWhatItNames(t *testing.T) {
 	}
 	if stats, err := box.Stats(t.Context()); err != nil || stats.EgressBytes != int64(2*len("hello\n")) {
 		t.Errorf("stats %+v, %v", stats, err)
+	}
+}
+
+// serveDoor answers each connection from a sandbox with the sandbox's id and the port, until closed.
+func serveDoor(t *testing.T, path string) *door.Listener {
+	t.Helper()
+	l, err := door.Listen(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			from := c.(*door.Conn)
+			c.Read(make([]byte, 100))
+			fmt.Fprintf(c, "%s %d", from.Sandbox, from.Port)
+			c.Close()
+		}
+	}()
+	return l
+}
+
+func TestDoor_leadsToTheServerAndNowhereElse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "guest.sock")
+	l := serveDoor(t, path)
+	d := open(t, Options{})
+	box, ask := agentIn(t, d, sandbox.Network{Egress: sandbox.EgressNone, Door: path})
+	dial := func(to string) (string, int) { return ask("/dial", url.Values{"addr": {to}}) }
+	if out, status := dial("169.254.169.254:4318"); status != 200 || out != box.Info().ID+" 4318" {
+		t.Errorf("the door said %q", out)
+	}
+	for _, to := range []string{"8.8.8.8:53", hostAddress(t) + ":" + echo(t), "169.254.169.254:22", "169.254.169.253:80"} {
+		if out, status := dial(to); status == 200 || !strings.Contains(out, "refused") {
+			t.Errorf("%s said %q", to, out)
+		}
+	}
+	l.Close()
+	if out, status := dial("169.254.169.254:80"); status == 200 || !strings.Contains(out, "refused") {
+		t.Errorf("while the server was away, the door said %q", out)
+	}
+	serveDoor(t, path)
+	if out, _ := dial("169.254.169.254:80"); out != box.Info().ID+" 80" {
+		t.Errorf("after a restart of the server, the door said %q", out)
+	}
+	if stats, err := box.Stats(t.Context()); err != nil || stats.EgressBytes != 0 || stats.Outward != 0 {
+		t.Errorf("the platform counts as outside: %+v, %v", stats, err)
 	}
 }
 

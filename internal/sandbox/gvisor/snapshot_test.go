@@ -104,6 +104,19 @@ func (s *sleeper) wake() {
 	s.box = box
 }
 
+func TestSleep_theDoorIsOpenAfterwards(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "guest.sock")
+	serveDoor(t, path)
+	s := newSleeper(t, sandbox.Network{Door: path})
+	for range 2 {
+		if out := s.ask("/dial", "addr", "169.254.169.254:80"); out != s.box.Info().ID+" 80" {
+			t.Errorf("the door said %q", out)
+		}
+		s.sleep()
+		s.wake()
+	}
+}
+
 func TestSleep_keepsMemoryFilesTimersAndTheClock(t *testing.T) {
 	s := newSleeper(t, sandbox.Network{})
 	for range 3 {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/moorage-dev/moorage/internal/sandbox/peer"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,14 +21,8 @@ var (
 
 // connect opens a connection to the shim of an engine directory. errNoShim is in the error's chain
 // when there is none.
-func connect(ctx context.Context, engineDir string) (conn *net.UnixConn, err error) {
-	err = inDir(engineDir, func(short string) error {
-		c, err := new(net.Dialer).DialContext(ctx, "unix", filepath.Join(short, socketName))
-		if err == nil {
-			conn = c.(*net.UnixConn)
-		}
-		return err
-	})
+func connect(ctx context.Context, engineDir string) (*net.UnixConn, error) {
+	conn, err := peer.Dial(ctx, filepath.Join(engineDir, socketName))
 	switch {
 	case err == nil:
 		return conn, nil

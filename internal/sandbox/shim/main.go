@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor"
+	"github.com/moorage-dev/moorage/internal/sandbox/peer"
 	"github.com/moorage-dev/moorage/internal/sandbox/process"
 )
 
@@ -131,32 +131,15 @@ func removed(dir string) <-chan struct{} {
 }
 
 // listen takes the directory and opens its socket.
-func listen(dir string, log *slog.Logger) (*net.UnixListener, *server, error) {
-	build := filepath.Base(dir)
-	d, err := openDrivers(dir, build, log)
+func listen(dir string, log *slog.Logger) (*peer.Listener, *server, error) {
+	d, err := openDrivers(dir, filepath.Base(dir), log)
 	if err != nil {
 		return nil, nil, err
 	}
 	// The driver holds the directory's lock, so a socket that is there is a dead shim's.
-	os.Remove(filepath.Join(dir, socketName))
-	var l *net.UnixListener
-	err = inDir(dir, func(short string) (err error) {
-		l, err = net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(short, socketName), Net: "unix"})
-		return err
-	})
+	l, err := peer.Listen(filepath.Join(dir, socketName))
 	if err != nil {
 		return nil, nil, errors.Join(err, d.close())
 	}
 	return l, newServer(d, log), nil
-}
-
-// inDir calls f with a short path of a directory: a socket address holds 107 bytes, a directory's
-// name may be longer.
-func inDir(dir string, f func(short string) error) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return f(fmt.Sprintf("/proc/self/fd/%d", d.Fd()))
 }

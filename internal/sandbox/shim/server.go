@@ -11,7 +11,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
-	"golang.org/x/sys/unix"
+	"github.com/moorage-dev/moorage/internal/sandbox/peer"
 )
 
 const (
@@ -75,7 +75,7 @@ func (s *server) leaveLocked() {
 }
 
 // accept serves connections until the listener is closed.
-func (s *server) accept(l *net.UnixListener) {
+func (s *server) accept(l *peer.Listener) {
 	for {
 		c, err := l.AcceptUnix()
 		if errors.Is(err, net.ErrClosed) {
@@ -92,7 +92,7 @@ func (s *server) accept(l *net.UnixListener) {
 
 func (s *server) serve(c *net.UnixConn) {
 	defer c.Close()
-	if err := sameUser(c); err != nil {
+	if err := peer.Check(c); err != nil {
 		s.log.Warn("a client was refused", "err", err)
 		return
 	}
@@ -112,26 +112,6 @@ func (s *server) serve(c *net.UnixConn) {
 	if err := s.handle(c, req, files); err != nil {
 		send(c, reply{Error: failureOf(err)})
 	}
-}
-
-// sameUser refuses clients of other users. Inside a user namespace both sides see their own number.
-func sameUser(c *net.UnixConn) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
-		return err
-	}
-	if credErr != nil {
-		return credErr
-	}
-	if cred.Uid != uint32(os.Getuid()) {
-		return moorage.Errorf(moorage.Denied, "user %d is not the owner of this shim", cred.Uid)
-	}
-	return nil
 }
 
 func (s *server) handle(c *net.UnixConn, req request, files []*os.File) error {

@@ -11,16 +11,20 @@
 // It resolves names for the sandbox at 10.0.2.2:53 through the host's resolver, and answers A
 // records only. With a list of hosts, only names on it are resolved, and only addresses that were
 // handed out for such a name are dialled.
+//
+// What the sandbox sends to the platform's own addresses, see package door, goes to the server, or is
+// answered in this process. It is neither counted nor bounded with what goes outward.
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"golang.org/x/sys/unix"
@@ -53,6 +57,7 @@ const (
 	maxConns = 1024
 	maxFlows = 256
 	maxDNS   = 64
+	maxDoor  = 128
 
 	linkBuffer = 4 << 20
 )
@@ -63,10 +68,12 @@ type Gateway struct {
 	link   *link
 	policy *policy
 
-	sent, received atomic.Int64
-	conns          chan struct{} // one element per open TCP connection
-	flows          chan struct{}
-	queries        chan struct{}
+	outward  traffic
+	conns    chan struct{} // one element per open TCP connection
+	flows    chan struct{}
+	queries  chan struct{}
+	platform Platform
+	visits   chan struct{} // connections to the platform
 
 	mu     sync.Mutex
 	open   map[io.Closer]struct{} // nil once closed
@@ -75,12 +82,21 @@ type Gateway struct {
 
 // Wanted reports whether a network needs a gateway at all.
 func Wanted(n sandbox.Network) bool {
-	return n.Egress == sandbox.EgressPublic || len(n.Allow) > 0
+	return n.Egress == sandbox.EgressPublic || len(n.Allow) > 0 || n.Door != ""
+}
+
+// Platform is what answers at the platform's own addresses. The zero value refuses.
+type Platform struct {
+	// Dial connects to the server. Its error is a refused connection inside.
+	Dial func(ctx context.Context, port uint16) (*net.UnixConn, error)
+	// Serve answers ports of door.Addr in this process, and goes before Dial. The connection is closed
+	// when it returns; it must return when the connection fails.
+	Serve map[uint16]func(net.Conn)
 }
 
 // Open starts a gateway. The link is the sandbox's end; the caller closes its copy once the engine
 // has one.
-func Open(n sandbox.Network) (g *Gateway, link *os.File, err error) {
+func Open(n sandbox.Network, p Platform) (g *Gateway, link *os.File, err error) {
 	rules, err := newPolicy(n)
 	if err != nil {
 		return nil, nil, err
@@ -95,8 +111,9 @@ func Open(n sandbox.Network) (g *Gateway, link *os.File, err error) {
 		return nil, nil, errors.Join(err, theirs.Close())
 	}
 	g = &Gateway{
-		link: l, policy: rules, open: map[io.Closer]struct{}{},
+		link: l, policy: rules, platform: p, open: map[io.Closer]struct{}{},
 		conns: make(chan struct{}, maxConns), flows: make(chan struct{}, maxFlows), queries: make(chan struct{}, maxDNS),
+		visits: make(chan struct{}, maxDoor),
 	}
 	if err := g.start(); err != nil {
 		return nil, nil, errors.Join(err, l.close(), theirs.Close())
@@ -156,12 +173,12 @@ func (g *Gateway) configure(endpoint stack.LinkEndpoint) tcpip.Error {
 }
 
 // Sent is how many bytes the sandbox sent outward: payload, not headers.
-func (g *Gateway) Sent() int64 { return g.sent.Load() }
+func (g *Gateway) Sent() int64 { return g.outward.sent.Load() }
 
 // Received is how many bytes came back.
-func (g *Gateway) Received() int64 { return g.received.Load() }
+func (g *Gateway) Received() int64 { return g.outward.received.Load() }
 
-// Connections is how many TCP connections outward are open.
+// Connections is how many TCP connections outward are open. Those to the platform are not outward.
 func (g *Gateway) Connections() int { return len(g.conns) }
 
 // Close cuts every connection and waits for their goroutines. It may be called twice.

@@ -3,15 +3,19 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/door"
 	"golang.org/x/net/dns/dnsmessage"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
@@ -31,16 +35,21 @@ type inside struct{ stack *stack.Stack }
 
 func open(t *testing.T, n sandbox.Network) (*Gateway, inside) {
 	t.Helper()
-	g, link, err := Open(n)
+	return openWith(t, n, Platform{})
+}
+
+func openWith(t *testing.T, n sandbox.Network, p Platform) (*Gateway, inside) {
+	t.Helper()
+	g, link, err := Open(n, p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	in := inside{newStack(t, link)}
 	t.Cleanup(func() {
+		in.stack.Destroy() // first: a stack whose link has ended reads its end over and over
 		if err := g.Close(); err != nil {
 			t.Error(err)
 		}
-		in.stack.Destroy()
 		link.Close()
 	})
 	return g, in
@@ -113,6 +122,64 @@ func serveTCP(t *testing.T, serve func(*net.TCPConn)) string {
 		}
 	}()
 	return l.Addr().String()
+}
+
+func TestPlatform_answersAtItsOwnAddressesOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "guest.sock")
+	l, err := door.Listen(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			from := c.(*door.Conn)
+			fmt.Fprintf(c, "server: %s on %d", from.Sandbox, from.Port)
+			c.Close()
+		}
+	}()
+	g, in := openWith(t, sandbox.Network{Door: path}, Platform{
+		Dial: func(ctx context.Context, port uint16) (*net.UnixConn, error) {
+			return door.Dial(ctx, path, "one", port)
+		},
+		Serve: map[uint16]func(net.Conn){9999: func(c net.Conn) { io.WriteString(c, "gateway") }},
+	})
+	for to, want := range map[string]string{
+		"169.254.169.254:80":   "server: one on 80",
+		"169.254.169.254:4318": "server: one on 4318",
+		"169.254.170.2:80":     "server: one on 80",
+		"169.254.169.254:9999": "gateway",
+		"169.254.169.254:22":   "",
+		"169.254.170.2:9999":   "",
+		"169.254.170.2:4318":   "",
+		"169.254.169.253:80":   "",
+		"8.8.8.8:80":           "",
+	} {
+		c, err := in.dial(t, to)
+		if (err == nil) != (want != "") {
+			t.Errorf("%s: %v", to, err)
+		}
+		if err != nil {
+			continue
+		}
+		c.SetDeadline(time.Now().Add(patience))
+		if b, err := io.ReadAll(c); err != nil || string(b) != want {
+			t.Errorf("%s said %q, %v; want %q", to, b, err, want)
+		}
+		c.Close()
+	}
+	if g.Sent() != 0 || g.Received() != 0 || g.Connections() != 0 {
+		t.Errorf("the platform counts as outside: %d sent, %d received, %d connections", g.Sent(), g.Received(), g.Connections())
+	}
+	l.Close()
+	if c, err := in.dial(t, "169.254.169.254:80"); err == nil {
+		c.Close()
+		t.Error("a server that is away answers")
+	}
 }
 
 func port(address string) string {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/moorage-dev/moorage/internal/sandbox/door"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -20,24 +21,58 @@ func (g *Gateway) forwardTCP(r *tcp.ForwarderRequest) {
 		g.acceptTCP(r, g.serveDNSStream)
 		return
 	}
-	if !take(g.conns) {
+	if serve := g.platform.Serve[to.Port()]; serve != nil && to.Addr() == door.Addr {
+		g.answerHere(r, serve)
+		return
+	}
+	if door.Leads(to) && g.platform.Dial != nil {
+		g.connect(r, g.visits, new(traffic), func() (stream, error) { return g.platform.Dial(g.policy.ctx, to.Port()) })
+		return
+	}
+	g.connect(r, g.conns, &g.outward, func() (stream, error) {
+		c, err := g.policy.dial("tcp", to)
+		if err != nil {
+			return nil, err
+		}
+		return c.(*net.TCPConn), nil
+	})
+}
+
+// answerHere serves a connection in this process.
+func (g *Gateway) answerHere(r *tcp.ForwarderRequest, serve func(net.Conn)) {
+	if !take(g.visits) {
 		r.Complete(true)
 		return
 	}
-	outer, err := g.policy.dial("tcp", to)
+	accepted := g.acceptTCP(r, func(inner *gonet.TCPConn) {
+		defer func() { <-g.visits }()
+		serve(inner)
+	})
+	if !accepted {
+		<-g.visits
+	}
+}
+
+// connect carries a connection to where dial leads, in one of the places.
+func (g *Gateway) connect(r *tcp.ForwarderRequest, places chan struct{}, count *traffic, dial func() (stream, error)) {
+	if !take(places) {
+		r.Complete(true)
+		return
+	}
+	outer, err := dial()
 	if err != nil || !g.hold(outer) {
-		<-g.conns
+		<-places
 		r.Complete(true) // a reset: the sandbox sees a refused connection at once
 		return
 	}
 	accepted := g.acceptTCP(r, func(inner *gonet.TCPConn) {
-		defer func() { <-g.conns }()
+		defer func() { <-places }()
 		defer g.release(outer)
-		g.splice(inner, outer.(*net.TCPConn))
+		splice(inner, outer, count)
 	})
 	if !accepted {
 		g.release(outer)
-		<-g.conns
+		<-places
 	}
 }
 
@@ -65,33 +100,34 @@ func (g *Gateway) acceptTCP(r *tcp.ForwarderRequest, serve func(*gonet.TCPConn))
 	return ok
 }
 
-// halfCloser is a stream of which each direction ends on its own.
-type halfCloser interface {
-	io.ReadWriter
+// stream is a connection of which each direction ends on its own.
+type stream interface {
+	io.ReadWriteCloser
 	CloseWrite() error
 }
 
+// traffic counts payload, not headers.
+type traffic struct{ sent, received atomic.Int64 }
+
 // splice copies both ways until both are done.
-func (g *Gateway) splice(inner, outer halfCloser) {
+func splice(inner, outer stream, count *traffic) {
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
-		pipe(inner, outer, &g.received)
+		pipe(inner, outer, &count.received)
 	}()
-	pipe(outer, inner, &g.sent)
+	pipe(outer, inner, &count.sent)
 	<-back
 }
 
 // pipe copies one direction and passes its end on. When the copy fails, the other direction is of
 // no use either: both ends are told.
-func pipe(dst, src halfCloser, count *atomic.Int64) {
+func pipe(dst, src stream, count *atomic.Int64) {
 	_, err := io.Copy(counted{dst, count}, src)
 	dst.CloseWrite()
 	if err != nil {
 		src.CloseWrite()
-		if c, ok := src.(io.Closer); ok {
-			c.Close()
-		}
+		src.Close()
 	}
 }
 

@@ -68,10 +68,10 @@ func (g *Gateway) relay(inner net.Conn, to netip.AddrPort) {
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
-		relayPackets(inner, outer, &g.received, last)
+		relayPackets(inner, outer, &g.outward.received, last)
 		inner.Close()
 	}()
-	relayPackets(outer, inner, &g.sent, last)
+	relayPackets(outer, inner, &g.outward.sent, last)
 	outer.Close()
 	<-back
 }

@@ -1,0 +1,163 @@
+// Package guest is what the platform offers inside every sandbox, at 169.254.169.254.
+//
+//	4318, 4317   telemetry: OTLP over HTTP and over gRPC
+//
+// Who asks is known by the sandbox that the connection comes from, see package door: no request can
+// pose as another sandbox, and nothing of a session has to be in an environment. [Server.Serve] serves
+// the connections; what a handler has to know of the sandbox it finds by [OccupantOf].
+//
+// Sandboxes without isolation have no such address: theirs would be the machine's own.
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox/door"
+)
+
+// Occupant is what runs in a sandbox.
+type Occupant struct {
+	Sandbox     string // id
+	RuntimeID   string
+	RuntimeARN  string
+	RuntimeName string
+	Version     int
+	Role        string // ARN of the version's execution role
+	Trial       bool   // a trial start: it never becomes a session
+	// Session is the internal id of the session that the sandbox belongs to, and Endpoint where it
+	// began. Both are empty in a trial start, and in a sandbox that waits in a pool.
+	Session  string
+	Endpoint string
+}
+
+// Server answers sandboxes. Its fields are set before Serve.
+type Server struct {
+	// Occupant says what runs in a sandbox; moorage.NotFound for one that is not known. It is asked for
+	// each request until the sandbox belongs to a session, and then no more on that connection.
+	Occupant func(ctx context.Context, sandbox string) (Occupant, error)
+	// Telemetry takes POST /v1/traces, /v1/logs and /v1/metrics, and gRPC's Export calls; nil refuses.
+	Telemetry http.Handler
+	Log       *slog.Logger
+}
+
+// Limits on one sandbox's requests. Bodies are for the handlers to bound.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 5 * time.Minute // of a connection
+	maxHeader     = 32 << 10        // bytes
+)
+
+// Serve answers the connections of l until ctx ends. It closes l.
+func (s *Server) Serve(ctx context.Context, l *door.Listener) error {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC's
+	srv := &http.Server{
+		Handler:           s.handler(),
+		Protocols:         protocols,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, visitKey{}, &visit{conn: c.(*door.Conn)})
+		},
+	}
+	defer context.AfterFunc(ctx, func() { srv.Close() })()
+	err := srv.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("serve the sandboxes: %w", err), srv.Close())
+}
+
+// handler sends a request to what serves the port that it came to.
+func (s *Server) handler() http.Handler {
+	ports := map[uint16]http.Handler{
+		door.OTLPHTTP: s.telemetry(),
+		door.OTLPGRPC: s.telemetry(),
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := r.Context().Value(visitKey{}).(*visit)
+		h := ports[v.conn.Port]
+		if h == nil {
+			http.NotFound(w, r)
+			return
+		}
+		who, err := v.occupant(r.Context(), s.Occupant)
+		if err != nil {
+			s.refuse(w, r, err)
+			return
+		}
+		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), occupantKey{}, who)))
+	})
+}
+
+type (
+	visitKey    struct{}
+	occupantKey struct{}
+)
+
+// OccupantOf returns who makes the request of ctx; the zero Occupant outside of one.
+func OccupantOf(ctx context.Context) Occupant {
+	o, _ := ctx.Value(occupantKey{}).(Occupant)
+	return o
+}
+
+// visit is one connection from a sandbox.
+type visit struct {
+	conn *door.Conn
+
+	mu  sync.Mutex
+	who Occupant
+}
+
+// occupant asks find until the sandbox belongs to a session: from then on it belongs to no other.
+func (v *visit) occupant(ctx context.Context, find func(context.Context, string) (Occupant, error)) (Occupant, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.who.Session != "" {
+		return v.who, nil
+	}
+	who, err := find(ctx, v.conn.Sandbox)
+	if err == nil {
+		v.who = who
+	}
+	return who, err
+}
+
+// telemetry hands over what an agent says of itself.
+func (s *Server) telemetry() http.Handler {
+	if s.Telemetry != nil {
+		return s.Telemetry
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, moorage.Errorf(moorage.Unsupported, "this server takes no telemetry"))
+	})
+}
+
+// statuses of refusals, for clients that read no more.
+var statuses = map[moorage.Code]int{
+	moorage.Invalid: 400, moorage.Unauthenticated: 401, moorage.Denied: 403, moorage.NotFound: 404, moorage.Unsupported: 501,
+	moorage.Unavailable: 503,
+}
+
+// refuse answers with an error in plain words. What is our own fault is logged and not shown.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var coded *moorage.Error
+	status, message := http.StatusInternalServerError, "an internal error occurred"
+	if errors.As(err, &coded) && statuses[coded.Code] != 0 {
+		status, message = statuses[coded.Code], coded.Message
+	} else if r.Context().Err() == nil {
+		s.Log.Error("answer a sandbox", "path", r.URL.Path, "err", err)
+	}
+	http.Error(w, message, status)
+}

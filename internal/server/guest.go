@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/guest"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/door"
+)
+
+// openDoor opens the socket to which sandboxes' requests to the platform come. Plain processes have
+// no addresses of their own, so nothing would come.
+func (h *house) openDoor(context.Context) (err error) {
+	if h.isolation == sandbox.None {
+		return nil
+	}
+	h.door, err = door.Listen(h.path(doorName), h.Log)
+	return err
+}
+
+const doorName = "guest.sock"
+
+// serveGuests answers sandboxes until ctx ends.
+func (h *house) serveGuests(ctx context.Context) {
+	if h.door == nil {
+		return
+	}
+	s := &guest.Server{Occupant: h.occupant, Log: h.Log}
+	if err := s.Serve(ctx, h.door); err != nil {
+		h.Log.Error("sandboxes reach the platform no more", "err", err)
+	}
+}
+
+// occupant says what runs in a sandbox, by the labels that its rooms gave it.
+func (h *house) occupant(ctx context.Context, id string) (guest.Occupant, error) {
+	box, err := h.shim.Lookup(ctx, id)
+	if err != nil {
+		return guest.Occupant{}, err
+	}
+	labels := box.Info().Labels
+	runtimeID, number := labels["runtime"], labels["version"]
+	for _, group := range []string{"pool", "trial"} {
+		if of, ok := labels[group]; ok {
+			runtimeID, number, _ = strings.Cut(of, "/")
+		}
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return guest.Occupant{}, moorage.Errorf(moorage.NotFound, "sandbox %s runs no version of an agent runtime", id)
+	}
+	rt, v, err := h.control.Version(runtimeID, n)
+	if err != nil {
+		return guest.Occupant{}, err
+	}
+	return guest.Occupant{
+		Sandbox: id, RuntimeID: rt.ID, RuntimeARN: rt.ARN, RuntimeName: rt.Name, Version: n, Role: v.Config.RoleARN,
+		Trial: labels["trial"] != "", Session: labels["session"], Endpoint: labels["endpoint"],
+	}, nil
+}
