@@ -31,6 +31,24 @@ func (c Caller) Owner() string {
 	return rolePrincipal(c.ARN)
 }
 
+// forUser joins a principal and the user that it acts for. No principal holds a space, so that the first
+// one tells them apart.
+const forUser = " for "
+
+// OwnerFor is Owner for calls that the caller makes on behalf of a user of its own; without one it is Owner.
+func (c Caller) OwnerFor(user string) string {
+	if user == "" {
+		return c.Owner()
+	}
+	return c.Owner() + forUser + user
+}
+
+// PrincipalOf is the principal of an owner, whatever user it acted for.
+func PrincipalOf(owner string) string {
+	principal, _, _ := strings.Cut(owner, forUser)
+	return principal
+}
+
 // rolePrincipal turns arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION into the role's own ARN, and
 // leaves every other ARN alone.
 func rolePrincipal(arn string) string {

@@ -16,6 +16,7 @@ var ranks = map[string]int{
 	"": 0,
 
 	"internal/store": 1, "internal/sandbox": 1, "internal/image": 1, "internal/object": 1, "internal/aws/wire": 1,
+	"internal/quota": 1,
 
 	"internal/identity": 2, "internal/warm": 2,
 

@@ -36,6 +36,22 @@ func TestLimits_theLongestIdleSleepsToMakeRoom(t *testing.T) {
 	}
 }
 
+func TestLimits_callsAndSessionsBeyondTheirRateAreThrottled(t *testing.T) {
+	s := shared(t)
+	a := s.deployed(t, probe)
+	first := newSession(t) + "-1"
+	a.state(t, first)
+	t.Cleanup(func() { s.restart(t) })
+	s.restart(t, "--session-rate-per-caller", "0.001")
+	a.state(t, newSession(t)+"-2")
+	a.state(t, first) // lives already
+	wantError(t, a.call(t.Context(), newSession(t)+"-3", map[string]any{"op": "state"}, nil), "ThrottlingException")
+	s.restart(t, "--call-rate-per-runtime", "0.001")
+	a.state(t, first)
+	message := wantError(t, a.call(t.Context(), first, map[string]any{"op": "state"}, nil), "ThrottlingException")
+	wantWords(t, message, "Rate exceeded")
+}
+
 // restart starts the server again with other arguments; its sessions live on.
 func (s *server) restart(t *testing.T, args ...string) {
 	t.Helper()

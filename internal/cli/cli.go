@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/moorage-dev/moorage/internal/quota"
 )
 
 // Hooks is what the commands need of the rest of the program.
@@ -42,7 +44,9 @@ type ServeOptions struct {
 	BehindProxy bool   // a proxy in front ends TLS, so a public listener without it is meant
 	Isolation   string // auto, gvisor or process
 	MaxSessions int    // live sessions at once; 0 is as many as memory allows
-	PoolMemory  int64  // bytes for sandboxes kept ready; 0 is a quarter of what is available
+	Quotas      quota.Quotas
+	Starts      int   // sandboxes that start at once; 0 is two for each processor
+	PoolMemory  int64 // bytes for sandboxes kept ready; 0 is a quarter of what is available
 	// SleepAfter is how long a session is idle before it sleeps on disk; with 0 none does by itself.
 	SleepAfter time.Duration
 	// LocalRegistries allows images of registries on this machine's loopback.

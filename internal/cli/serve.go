@@ -29,10 +29,16 @@ The first start makes a root key and an access key in its directory. SIGTERM
 stops the server and leaves live sessions running; the next start finds them
 again. ` + "`moorage down`" + ` ends everything.
 
-A listener outside this machine needs TLS, here or by a proxy in front.`,
+A listener outside this machine needs TLS, here or by a proxy in front.
+
+Limits are off where no default is given. A caller beyond its rate is told to
+retry (ThrottlingException, 429). Beyond a number of sessions, the longest idle
+of them sleeps on disk; when none can, the new one is refused
+(ServiceQuotaExceededException, 402). Sleeping sessions do not count.`,
 		Example: `  moorage serve
   moorage serve --dir /var/lib/moorage --listen 0.0.0.0:9400 --tls-cert cert.pem --tls-key key.pem
-  moorage serve --listen 0.0.0.0:9400 --behind-proxy --public-url https://agents.example.com`,
+  moorage serve --listen 0.0.0.0:9400 --behind-proxy --public-url https://agents.example.com
+  moorage serve --max-sessions 200 --max-sessions-per-caller 20 --session-rate-per-caller 25:50`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.MemoryLimit, err = parseSize(memory); err != nil {
@@ -58,6 +64,14 @@ A listener outside this machine needs TLS, here or by a proxy in front.`,
 	flags.BoolVar(&o.BehindProxy, "behind-proxy", false, "a proxy in front ends TLS")
 	flags.StringVar(&o.Isolation, "isolation", "auto", "auto, gvisor, or process (no isolation: development only)")
 	flags.IntVar(&o.MaxSessions, "max-sessions", 0, "live sessions at once (default: as many as memory allows)")
+	q := &o.Quotas
+	flags.IntVar(&q.CallerSessions, "max-sessions-per-caller", 0, "live sessions of one caller (default no limit of their own)")
+	flags.IntVar(&q.RuntimeSessions, "max-sessions-per-runtime", 0, "live sessions of one runtime")
+	flags.Var(&q.CallerStarts, "session-rate-per-caller", "new sessions a second, such as 25, or 25:100 for 100 at once (default no limit)")
+	flags.Var(&q.RuntimeStarts, "session-rate-per-runtime", "new sessions a second of one runtime")
+	flags.Var(&q.CallerCalls, "call-rate-per-caller", "calls a second, such as 1000")
+	flags.Var(&q.RuntimeCalls, "call-rate-per-runtime", "calls a second to one runtime")
+	flags.IntVar(&o.Starts, "starts", 0, "sandboxes that start at once; others wait their turn (default two for each processor)")
 	flags.DurationVar(&o.SleepAfter, "sleep-after", 2*time.Minute, "how long a session is idle before it sleeps on disk; 0 for never")
 	flags.StringVar(&memory, "memory-limit", "", "memory of one session, such as 512M or 4G (default 8G)")
 	flags.StringVar(&poolMemory, "pool-memory", "", "memory for sandboxes kept ready, such as 2G (default a quarter of what is free)")
@@ -106,8 +120,8 @@ func (o ServeOptions) Check() error {
 		return usagef("--isolation is one of %s, not %q", strings.Join(isolations, ", "), o.Isolation)
 	case o.SleepAfter < 0:
 		return usagef("--sleep-after cannot be negative")
-	case o.MaxSessions < 0:
-		return usagef("--max-sessions cannot be negative")
+	case min(o.MaxSessions, o.Quotas.CallerSessions, o.Quotas.RuntimeSessions, o.Starts) < 0:
+		return usagef("--max-sessions, --max-sessions-per-caller, --max-sessions-per-runtime and --starts cannot be negative")
 	case !isLoopback(host) && o.TLSCert == "" && !o.BehindProxy:
 		return advise(usagef("%s can be reached from outside this machine, and without TLS everybody on the way reads along", o.Listen),
 			"use --tls-cert and --tls-key, or --behind-proxy where a proxy in front ends TLS")

@@ -22,6 +22,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/quota"
 	"github.com/moorage-dev/moorage/internal/session"
 )
 
@@ -46,6 +47,10 @@ type Service struct {
 	Region   string
 	Account  string
 	Log      *slog.Logger
+
+	// CallerCalls and RuntimeCalls hold each caller, and each runtime, to so many calls; commands and
+	// sockets that open are calls. The zero values bound nothing.
+	CallerCalls, RuntimeCalls quota.Meter
 }
 
 // Address says which session of which endpoint a call is for.
@@ -80,7 +85,7 @@ type Answer struct {
 }
 
 // Invoke forwards a call and returns when the agent's answer begins. Errors: Invalid, NotFound,
-// Busy, Quota, and AgentFailed when the agent answers with anything but success, ends, or is too slow.
+// Busy, Quota, Throttled, and AgentFailed when the agent answers with anything but success, ends, or is too slow.
 func (s *Service) Invoke(ctx context.Context, call Call) (*Answer, error) {
 	if s.Protocol(call.Address) == "MCP" {
 		return s.invokeMCP(ctx, call)
@@ -148,6 +153,9 @@ type connection struct {
 func (s *Service) open(ctx context.Context, a Address) (*connection, error) {
 	target, key, err := s.resolve(&a)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.throttle(key); err != nil {
 		return nil, err
 	}
 	lease, err := s.Sessions.Acquire(ctx, key, target.Version)

@@ -117,7 +117,7 @@ func (h *house) openSessions(context.Context) error {
 	h.pools = &warm.Pools{Starter: h.warm, Budget: h.PoolMemory, Room: func() int { return h.sessions.Room() }, Log: h.Log}
 	h.sessions = &session.Manager{
 		Store: h.store, Warm: h.warm, Pools: h.pools, Storage: &session.Storage{Dir: h.path("storage")}, Limit: h.MaxSessions, Log: h.Log,
-		SleepDir: h.path("sleep"), SleepAfter: h.SleepAfter,
+		Quotas: h.Quotas, Starts: h.Starts, SleepDir: h.path("sleep"), SleepAfter: h.SleepAfter,
 	}
 	return errors.Join(os.MkdirAll(h.path("logs"), 0o700), os.MkdirAll(h.path("sleep"), 0o700))
 }
@@ -131,6 +131,7 @@ func (h *house) openControl(ctx context.Context) error {
 		Isolation: h.isolation, Log: h.Log,
 	}
 	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, Log: h.Log}
+	h.invoke.CallerCalls.Rate, h.invoke.RuntimeCalls.Rate = h.Quotas.CallerCalls, h.Quotas.RuntimeCalls
 	return h.control.Load(ctx)
 }
 

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/quota"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/store"
 )
@@ -34,7 +35,9 @@ type Options struct {
 	Isolation   string // auto (default), gvisor or process
 	Region      string // default us-east-1
 	MaxSessions int    // default 5,000
-	PoolMemory  int64  // bytes for sandboxes kept ready for new sessions; default a quarter of what is available
+	Quotas      quota.Quotas
+	Starts      int   // sandboxes that start at once; default two for each processor
+	PoolMemory  int64 // bytes for sandboxes kept ready for new sessions; default a quarter of what is available
 	// SleepAfter is how long a session is idle before it sleeps on disk; with 0 none does by itself.
 	SleepAfter time.Duration
 	// LocalRegistries allows pulls of images from registries on this machine's loopback.

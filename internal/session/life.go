@@ -41,7 +41,7 @@ func (m *Manager) launch(s *live) (*warm.Agent, error) {
 	if agent, err := m.fromPool(ctx, s); agent != nil || err != nil {
 		return agent, err
 	}
-	leave, waited, err := m.gate.enter(ctx, s.key.Owner)
+	leave, waited, err := m.gate.enter(ctx, s.key.caller())
 	if err != nil {
 		return nil, m.startError(ctx, s, err)
 	}
@@ -60,7 +60,9 @@ func (m *Manager) launch(s *live) (*warm.Agent, error) {
 
 // startCold starts the sandbox while the session's row goes to disk.
 func (m *Manager) startCold(ctx context.Context, s *live) (*warm.Agent, error) {
-	m.roomToStart(ctx)
+	if err := m.roomToStart(ctx); err != nil {
+		return nil, err
+	}
 	mounts, err := m.Storage.mounts(s.key, s.version)
 	if err != nil {
 		return nil, err

@@ -9,11 +9,15 @@ import (
 	"github.com/moorage-dev/moorage/internal/warm"
 )
 
-// Room is how many more sessions may begin now; sandboxes that wait for one take no more than that.
+// Room is how many more sessions may begin now; sandboxes that wait for one take no more than that, and
+// none while memory is short.
 func (m *Manager) Room() int {
+	if m.short() {
+		return 0
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.limit() - m.awakeCount()
+	return m.limit() - m.awakeCount(everybody)
 }
 
 // fromPool takes a ready sandbox for s while the session's row goes to disk. Both results are nil

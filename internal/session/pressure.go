@@ -15,7 +15,7 @@ const (
 	relieveEvery = 2 * time.Second
 )
 
-// relieve puts sessions to sleep while memory is short, the longest idle first.
+// relieve makes room while memory is short.
 func (m *Manager) relieve() {
 	tick := time.NewTicker(relieveEvery)
 	defer tick.Stop()
@@ -25,9 +25,15 @@ func (m *Manager) relieve() {
 			return
 		case <-tick.C:
 		}
-		for m.short() && m.sleepLongestIdle(m.serving) {
+		for m.short() && m.giveWay(m.serving) {
 		}
 	}
+}
+
+// giveWay gives memory back and reports whether there was any to give: sandboxes that are ready for nobody
+// yet go before sessions are put to sleep, and of these the longest idle goes first.
+func (m *Manager) giveWay(ctx context.Context) bool {
+	return m.Pools.Shed() || m.makeRoom(ctx, everybody)
 }
 
 // short reports whether the machine is short of memory.
@@ -62,36 +68,47 @@ func readMemory() (available, total int64) {
 	return available, total
 }
 
-// makeRoom puts a session to sleep so that another can be up, and reports whether it did.
-func (m *Manager) makeRoom(ctx context.Context) bool {
-	return m.sleeps() && m.SleepAfter > 0 && m.sleepLongestIdle(ctx)
+// makeRoom puts a session of a crowd to sleep so that another can be up, and reports whether it did.
+func (m *Manager) makeRoom(ctx context.Context, of *crowd) bool {
+	return m.sleeps() && m.SleepAfter > 0 && m.sleepLongestIdle(ctx, of)
 }
 
+// startBytes is what has to be available for a session to start: more than an engine with a small agent takes.
+const startBytes = 128 << 20
+
 // roomToStart makes room for a new session when memory is short.
-func (m *Manager) roomToStart(ctx context.Context) {
-	if m.SleepAfter > 0 && m.short() {
-		m.makeRoom(ctx)
+func (m *Manager) roomToStart(ctx context.Context) error {
+	if m.short() {
+		m.giveWay(ctx)
 	}
+	return m.roomFor(ctx, startBytes)
+}
+
+// roomFor makes room for so many bytes. Without them a session would take others down, and it is a moorage.Quota.
+func (m *Manager) roomFor(ctx context.Context, bytes int64) error {
+	for !m.fits(bytes) {
+		if !m.giveWay(ctx) {
+			return moorage.Errorf(moorage.Quota, "maxVms limit exceeded: the machine has not the %d MiB of memory that the session takes, and no other session can sleep now; stop some, or retry later", bytes>>20)
+		}
+	}
+	return nil
 }
 
 // wakeCopies is how often a snapshot is in memory while it is loaded: decrypted, and as what it becomes.
 const wakeCopies = 2
 
-// roomToWake makes room for a session that sleeps. It has its place already, so the limit alone is no
-// reason against it; without memory it would take others down, and is a moorage.Unavailable.
-func (m *Manager) roomToWake(ctx context.Context, bytes int64) error {
+// roomToWake makes room for a session that sleeps. It has its place already, so a limit alone is no
+// reason against it.
+func (m *Manager) roomToWake(ctx context.Context, key Key, bytes int64) error {
 	m.mu.Lock()
-	full := m.awakeCount() >= m.limit()
+	crowd := m.full(key)
 	m.mu.Unlock()
-	if full || m.short() {
-		m.makeRoom(ctx)
+	if crowd != nil {
+		m.makeRoom(ctx, crowd)
+	} else if m.short() {
+		m.giveWay(ctx)
 	}
-	for !m.fits(wakeCopies * bytes) {
-		if !m.makeRoom(ctx) {
-			return moorage.Errorf(moorage.Unavailable, "the machine has not the %d MiB of memory that waking the session takes; retry later", wakeCopies*bytes>>20)
-		}
-	}
-	return nil
+	return m.roomFor(ctx, wakeCopies*bytes)
 }
 
 // fits reports whether so many bytes are available. A machine that does not say has them.
@@ -100,10 +117,10 @@ func (m *Manager) fits(bytes int64) bool {
 	return total == 0 || bytes < available
 }
 
-// sleepLongestIdle reports whether a session fell asleep. One that cannot is passed over for the next.
-func (m *Manager) sleepLongestIdle(ctx context.Context) bool {
+// sleepLongestIdle reports whether a session of a crowd fell asleep. One that cannot is passed over for the next.
+func (m *Manager) sleepLongestIdle(ctx context.Context, of *crowd) bool {
 	for ctx.Err() == nil {
-		id := m.longestIdle()
+		id := m.longestIdle(of)
 		if id == "" {
 			return false
 		}
@@ -114,14 +131,14 @@ func (m *Manager) sleepLongestIdle(ctx context.Context) bool {
 	return false
 }
 
-// longestIdle is the session that was idle for longest, of those that can sleep now; "" when there is none.
-func (m *Manager) longestIdle() (id string) {
+// longestIdle is the session of a crowd that was idle for longest, of those that can sleep now; "" when there is none.
+func (m *Manager) longestIdle(of *crowd) (id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var oldest, now = time.Time{}, time.Now()
 	for _, s := range m.byID {
 		since := s.idleSince()
-		if !s.idle() || !s.isReady() || s.rest.cannot != nil || s.rest.tryAfter.After(now) {
+		if !of.has(s) || !s.idle() || !s.isReady() || s.rest.cannot != nil || s.rest.tryAfter.After(now) {
 			continue
 		}
 		if id == "" || since.Before(oldest) {

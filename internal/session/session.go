@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/quota"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/store"
 	"github.com/moorage-dev/moorage/internal/warm"
@@ -49,6 +50,8 @@ type Manager struct {
 	Log     *slog.Logger
 	// Limit is how many sessions may live at once; 0 is 5,000, as in the cloud service.
 	Limit int
+	// Quotas bound single callers and runtimes.
+	Quotas quota.Quotas
 	// Starts is how many sandboxes may start at once; 0 is two for each processor. More wait their turn.
 	Starts int
 	// PingEvery is the pause between health checks of a session; 0 is 10 s.
@@ -61,17 +64,18 @@ type Manager struct {
 	// Memory says how much of the machine's memory is available, and how much there is, in bytes. Nil reads /proc/meminfo.
 	Memory func() (available, total int64)
 
-	mu      sync.Mutex
-	byKey   map[Key]*live
-	byID    map[string]*live
-	owed    []moorage.Session // ends that could not be written down yet
-	closed  bool
-	changed chan struct{}   // wakes the recorder
-	serving context.Context // ends when the server leaves
-	leave   context.CancelFunc
-	gate    gate
-	work    sync.WaitGroup // every goroutine of the manager
-	held    sync.WaitGroup // every lease
+	mu                          sync.Mutex
+	byKey                       map[Key]*live
+	byID                        map[string]*live
+	owed                        []moorage.Session // ends that could not be written down yet
+	closed                      bool
+	changed                     chan struct{}   // wakes the recorder
+	serving                     context.Context // ends when the server leaves
+	leave                       context.CancelFunc
+	gate                        gate
+	callerStarts, runtimeStarts quota.Meter
+	work                        sync.WaitGroup // every goroutine of the manager
+	held                        sync.WaitGroup // every lease
 }
 
 // live is one session that has not ended. Fields below info belong to Manager.mu.
@@ -107,10 +111,9 @@ func (m *Manager) start() {
 	m.byKey, m.byID, m.changed = map[Key]*live{}, map[string]*live{}, make(chan struct{}, 1)
 	m.serving, m.leave = context.WithCancel(context.Background())
 	m.gate.width = m.Starts
+	m.callerStarts.Rate, m.runtimeStarts.Rate = m.Quotas.CallerStarts, m.Quotas.RuntimeStarts
 	m.work.Go(m.keepRecords)
-	if m.sleeps() && m.SleepAfter > 0 {
-		m.work.Go(m.relieve)
-	}
+	m.work.Go(m.relieve)
 }
 
 var errNobodyWaits = moorage.Errorf(moorage.Unavailable, "nobody waited for it any more")
@@ -118,12 +121,12 @@ var errNobodyWaits = moorage.Errorf(moorage.Unavailable, "nobody waited for it a
 var errLeaving = moorage.Errorf(moorage.Unavailable, "the server is shutting down")
 
 // Acquire returns a lease on the session that key names, starting it on v when there is none.
-// A session that lives keeps the version that it began with. Errors: Quota when too many live,
-// AgentFailed when the agent does not start, Busy when ctx ends while another start is under way.
+// A session that lives keeps the version that it began with. Errors: Quota when too many live, or memory is
+// out, and nobody can sleep to make room; Throttled when too many began lately; AgentFailed when the agent does not start, Busy when ctx ends while another start is under way.
 func (m *Manager) Acquire(ctx context.Context, key Key, v moorage.Version) (*Lease, error) {
 	for {
 		s, lease, err := m.find(key, v)
-		if moorage.CodeOf(err) == moorage.Quota && m.makeRoom(ctx) {
+		if c := crowdOf(err); c != nil && m.makeRoom(ctx, c) {
 			continue
 		}
 		if lease != nil || err != nil {
@@ -151,8 +154,8 @@ func (m *Manager) find(key Key, v moorage.Version) (*live, *Lease, error) {
 		}
 		return s, lease, nil
 	}
-	if limit := m.limit(); m.awakeCount() >= limit {
-		return nil, nil, moorage.Errorf(moorage.Quota, "maxVms limit exceeded: %d sessions are live, which is this server's limit; stop some or raise --max-sessions", limit)
+	if err := m.mayBegin(key, 1); err != nil {
+		return nil, nil, err
 	}
 	now := time.Now()
 	s := newLive(key, v, moorage.Session{

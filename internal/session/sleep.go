@@ -107,10 +107,10 @@ func (m *Manager) sleeps() bool {
 
 func (m *Manager) bed(s *live) string { return filepath.Join(m.SleepDir, s.info.ID) }
 
-// awakeCount is how many sessions take memory. The caller holds mu.
-func (m *Manager) awakeCount() (n int) {
+// awakeCount is how many sessions of a crowd take memory. The caller holds mu.
+func (m *Manager) awakeCount(of *crowd) (n int) {
 	for _, s := range m.byID {
-		if s.rest.away == nil {
+		if s.rest.away == nil && of.has(s) {
 			n++
 		}
 	}
@@ -311,7 +311,7 @@ func (m *Manager) asleep(s *live) bool {
 // later, and until then nothing is lost.
 func forGood(err error) bool {
 	code := moorage.CodeOf(err)
-	return code != moorage.Unavailable && !errors.Is(err, context.DeadlineExceeded)
+	return code != moorage.Unavailable && code != moorage.Quota && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // wake brings the session back and lets in those who wait for it. On an error that may pass they
@@ -354,14 +354,14 @@ func (m *Manager) turn(s *live) (leave func(), err error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	defer context.AfterFunc(m.serving, cancel)()
-	if leave, _, err = m.gate.enter(ctx, s.key.Owner); err != nil {
+	if leave, _, err = m.gate.enter(ctx, s.key.caller()); err != nil {
 		return nil, errLeaving
 	}
 	return leave, nil
 }
 
 func (m *Manager) getUp(ctx context.Context, s *live) (*warm.Agent, error) {
-	if err := m.roomToWake(ctx, snapshot.Size(m.bed(s))); err != nil {
+	if err := m.roomToWake(ctx, s.key, snapshot.Size(m.bed(s))); err != nil {
 		return nil, err
 	}
 	box, err := m.Warm.Driver.(sandbox.Waker).Restore(ctx, m.bed(s))

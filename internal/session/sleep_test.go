@@ -371,7 +371,7 @@ func TestSleep_goesOnWhileThereIsNoMemoryToWake(t *testing.T) {
 	id := h.List()[0].ID
 	sleep(t, h, id)
 	available.Store(1 << 20)
-	if _, err := h.Acquire(t.Context(), k, v); moorage.CodeOf(err) != moorage.Unavailable {
+	if _, err := h.Acquire(t.Context(), k, v); moorage.CodeOf(err) != moorage.Quota {
 		t.Errorf("without memory: %v", err)
 	}
 	if state := stateOf(h, id); state != moorage.Asleep {

@@ -19,11 +19,7 @@ type handlers struct{ invoke *invoke.Service }
 
 // owner returns to whom the session of a call belongs: the caller, and the user that it speaks for.
 func owner(ctx context.Context, user string) string {
-	c := identity.CallerOf(ctx)
-	if user == "" {
-		return c.Owner()
-	}
-	return c.Owner() + " for " + user
+	return identity.CallerOf(ctx).OwnerFor(user)
 }
 
 // Serve adds the operations that Moorage offers to svc.
