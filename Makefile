@@ -13,8 +13,11 @@ ENGINE  := $(CURDIR)/.cache/engine/go.work
 $(ENGINE): go.mod go.work internal/sandbox/gvisor/mend/main.go
 	$(GO) run ./internal/sandbox/gvisor/mend -out $(@D)
 
-build: $(ENGINE) ## builds bin/moorage, static
-	GOWORK=$(ENGINE) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/moorage
+build: $(ENGINE) ## builds bin/moorage, static, with the engine's program in it
+	@mkdir -p .cache/build
+	GOWORK=$(ENGINE) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o .cache/build/ ./cmd/moorage ./cmd/engine
+	@mkdir -p $(dir $(BIN))
+	$(GO) run ./internal/sandbox/engine/pack $(BIN) .cache/build/moorage .cache/build/engine
 
 setup: ## installs what the demo and the tests need and this machine lacks
 	scripts/setup.sh

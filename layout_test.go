@@ -28,7 +28,7 @@ var ranks = map[string]int{
 
 	"internal/server": 6, "internal/cli": 6,
 
-	"cmd/moorage": 7,
+	"cmd/moorage": 7, "cmd/engine": 7,
 }
 
 const module = "github.com/moorage-dev/moorage"

@@ -12,8 +12,11 @@ mkdir -p "$out"
 for arch in amd64 arm64; do
 	folder="$out/moorage-$version-linux-$arch"
 	mkdir -p "$folder/licenses"
+	mkdir -p "$out/build"
 	CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath \
-		-ldflags "-s -w -X main.version=$version -X github.com/moorage-dev/moorage/internal/sandbox/gvisor.mended=yes" -o "$folder/moorage" ./cmd/moorage
+		-ldflags "-s -w -X main.version=$version -X github.com/moorage-dev/moorage/internal/sandbox/gvisor.mended=yes" -o "$out/build/" ./cmd/moorage ./cmd/engine
+	go run ./internal/sandbox/engine/pack "$folder/moorage" "$out/build/moorage" "$out/build/engine"
+	rm -rf "$out/build"
 	cp LICENSE NOTICE README.md "$folder/"
 	go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}' ./cmd/moorage | sort -u | while read -r module dir; do
 		for file in "$dir"/LICENSE* "$dir"/NOTICE* "$dir"/COPYING*; do

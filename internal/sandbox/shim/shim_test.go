@@ -22,7 +22,12 @@ func TestMain(m *testing.M) {
 // openIn opens a client on a directory whose shims end with the test.
 func openIn(t *testing.T, dir string) *Client {
 	t.Helper()
-	c, err := Open(t.Context(), Options{Dir: dir})
+	return openWith(t, Options{Dir: dir})
+}
+
+func openWith(t *testing.T, opts Options) *Client {
+	t.Helper()
+	c, err := Open(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +35,7 @@ func openIn(t *testing.T, dir string) *Client {
 		c.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		if err := Shutdown(ctx, dir); err != nil {
+		if err := Shutdown(ctx, opts.Dir); err != nil {
 			t.Error("shut down:", err)
 		}
 	})
