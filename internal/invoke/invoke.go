@@ -42,11 +42,12 @@ type Catalog interface {
 
 // Service makes calls. Its fields are set before the first one.
 type Service struct {
-	Catalog  Catalog
-	Sessions *session.Manager
-	Region   string
-	Account  string
-	Log      *slog.Logger
+	Catalog   Catalog
+	Sessions  *session.Manager
+	Region    string
+	Account   string
+	PublicURL string // under which callers reach this server, without a slash at its end
+	Log       *slog.Logger
 
 	// CallerCalls and RuntimeCalls hold each caller, and each runtime, to so many calls; commands and
 	// sockets that open are calls. The zero values bound nothing.

@@ -69,7 +69,7 @@ GetCallerIdentity.
 ## Not served yet
 
 Callers with JWTs or API keys, resource policies (kept and returned, not evaluated), session endpoints (` + "`allowedPorts`" + `), capacity
-providers, lifecycle hooks, file systems other than session storage, shells (` + "`/ws/shells`" + `), agent cards.
+providers, lifecycle hooks, file systems other than session storage, shells (` + "`/ws/shells`" + `).
 `)
 	return b.String()
 }

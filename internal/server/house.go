@@ -130,7 +130,7 @@ func (h *house) openControl(ctx context.Context) error {
 		Store: h.store, Builder: builder, Warm: h.warm, Pools: h.pools, Sessions: h.sessions, Region: h.Region, Account: h.account,
 		Isolation: h.isolation, Log: h.Log,
 	}
-	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, Log: h.Log}
+	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log}
 	h.invoke.CallerCalls.Rate, h.invoke.RuntimeCalls.Rate = h.Quotas.CallerCalls, h.Quotas.RuntimeCalls
 	return h.control.Load(ctx)
 }

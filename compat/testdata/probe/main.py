@@ -202,4 +202,4 @@ if __name__ == "__main__":
         print("Traceback: the storage is cursed", file=sys.stderr, flush=True)
         sys.exit(7)
     print(f"probe {BOOT} listens", flush=True)
-    ThreadingHTTPServer(("0.0.0.0", 8080), Probe).serve_forever()
+    ThreadingHTTPServer(("0.0.0.0", int(os.environ.get("PROBE_PORT", "8080"))), Probe).serve_forever()

@@ -28,6 +28,7 @@ func Serve(svc *wire.Service, s *invoke.Service) {
 	wire.Handle(svc, InvokeAgentRuntime, h.call)
 	wire.Handle(svc, InvokeAgentRuntimeCommand, h.command)
 	wire.Handle(svc, StopRuntimeSession, h.stop)
+	wire.Handle(svc, GetAgentCard, h.card)
 	svc.Use(h.inEnvelopes)
 	svc.Route("InvokeAgentRuntimeWithWebSocketStream", "GET", "/runtimes/{agentRuntimeArn}/ws", http.HandlerFunc(h.webSocket))
 }
@@ -120,6 +121,21 @@ func (h handlers) stop(ctx context.Context, in *StopRuntimeSessionInput) (*StopR
 		return nil, err
 	}
 	return &StopRuntimeSessionOutput{RuntimeSessionId: &in.RuntimeSessionId}, nil
+}
+
+func (h handlers) card(ctx context.Context, in *GetAgentCardInput) (*GetAgentCardOutput, error) {
+	call := wire.CallOf(ctx)
+	card, session, err := h.invoke.AgentCard(ctx, invoke.Call{
+		Address: invoke.Address{
+			Runtime: in.AgentRuntimeArn, Account: call.Query("accountId"), Qualifier: value(in.Qualifier),
+			SessionID: value(in.RuntimeSessionId), Owner: owner(ctx, call.RequestHeader().Get(invoke.HeaderUser)),
+		},
+		RequestID: call.RequestID, Header: call.RequestHeader(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &GetAgentCardOutput{RuntimeSessionId: &session, AgentCard: card}, nil
 }
 
 // webSocket takes the session's id and the agent's custom headers from the query as well, since
