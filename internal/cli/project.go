@@ -40,8 +40,10 @@ type project struct {
 	Headers     []string          `yaml:"headers,omitempty"` // request headers that reach the agent
 	Authorizer  *authorizer       `yaml:"authorizer,omitempty"`
 	Tags        map[string]string `yaml:"tags,omitempty"`
-	Pool        string            `yaml:"pool,omitempty"`   // sandboxes always ready for new sessions, or off: the tag moorage:pool
-	Ignore      []string          `yaml:"ignore,omitempty"` // names and paths that are not uploaded
+	Pool        string            `yaml:"pool,omitempty"`    // sandboxes always ready for new sessions, or off: the tag moorage:pool
+	WarmUp      string            `yaml:"warm-up,omitempty"` // a path or JSON for the agent before its golden snapshot: the tag moorage:warm-up
+	Clones      string            `yaml:"clones,omitempty"`  // off: every session starts afresh: the tag moorage:clones
+	Ignore      []string          `yaml:"ignore,omitempty"`  // names and paths that are not uploaded
 
 	dir  string // absolute
 	file string // what it was read from; empty when there was no file
@@ -381,10 +383,12 @@ func (f *projectFlags) apply(p *project, flags *pflag.FlagSet) error {
 
 // tags are the project's own, and those that stand for its settings; a tag that is written out wins.
 func (p *project) tags() map[string]string {
-	if p.Pool == "" {
-		return p.Tags
+	all := map[string]string{}
+	for tag, value := range map[string]string{tagPool: p.Pool, tagWarmUp: warmUpTag(p.WarmUp), tagClones: p.Clones} {
+		if value != "" {
+			all[tag] = value
+		}
 	}
-	all := map[string]string{tagPool: p.Pool}
 	maps.Copy(all, p.Tags)
 	return all
 }

@@ -68,7 +68,7 @@ type mirror struct {
 	endpoints map[string]moorage.Endpoint
 	versions  map[int]moorage.Version
 	least     sandbox.Isolation // by the runtime's tag
-	floor     int               // of its pools, by the runtime's tag
+	starts    warm.Settings     // by the runtime's tags
 }
 
 // Load reads every runtime into memory. Call it once before any other method.
@@ -116,7 +116,7 @@ func (s *Service) refresh(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		m.floor, _ = poolFloor(tags) // one from before the tag had a meaning is none
+		m.starts, _ = starts(tags) // ones from before the tags had a meaning are none
 		if m.least, err = leastIsolation(tags); err != nil {
 			m.least = sandbox.VM // who asked for something that we cannot read gets no less than the most
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/warm"
 )
 
 // TagPool is the tag by which a runtime says how many sandboxes of each live version shall always be
@@ -33,6 +34,30 @@ func poolFloor(tags map[string]string) (int, error) {
 	return n, nil
 }
 
+// TagWarmUp names the call that an agent gets before the golden snapshot of its version is taken, so that
+// its clones are warm: a path to GET, or JSON (in base64, as tags are) to POST. TagClones is "off" for
+// agents whose sessions must each start afresh: those that keep randomness where no reseeding reaches.
+const (
+	TagWarmUp = "moorage:warm-up"
+	TagClones = "moorage:clones"
+)
+
+// starts reads the tags that say how a runtime's sessions start.
+func starts(tags map[string]string) (set warm.Settings, err error) {
+	if set.Floor, err = poolFloor(tags); err != nil {
+		return set, err
+	}
+	if set.WarmUp, err = warm.ParseWarmUp(tags[TagWarmUp]); err != nil {
+		return set, invalid("tags", "the tag %s: %v", TagWarmUp, err)
+	}
+	value, ok := tags[TagClones]
+	if ok && value != "off" && value != "auto" {
+		return set, invalid("tags", "the tag %s is off or auto; %q is neither", TagClones, value)
+	}
+	set.Fresh = value == "off" || set.Floor == poolOff
+	return set, nil
+}
+
 // checkTags holds tags against the rules of AWS, and the platform's own against theirs.
 func checkTags(tags map[string]string) error {
 	for k := range tags {
@@ -43,15 +68,25 @@ func checkTags(tags map[string]string) error {
 	if _, err := leastIsolation(tags); err != nil {
 		return err
 	}
-	_, err := poolFloor(tags)
+	_, err := starts(tags)
 	return err
+}
+
+// startsOf says how a runtime's sessions start.
+func (s *Service) startsOf(id string) warm.Settings {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if m := s.view[id]; m != nil {
+		return m.starts
+	}
+	return warm.Settings{Fresh: true}
 }
 
 // servePools says which versions of a runtime sessions can start from. The caller holds mu.
 func (s *Service) servePools(id string) {
 	m := s.view[id]
-	if m == nil || m.runtime.Status == moorage.Deleting || m.least > s.Isolation || m.floor == poolOff {
-		s.Pools.Serve(id, 0, nil)
+	if m == nil || m.runtime.Status == moorage.Deleting || m.least > s.Isolation || m.starts.Floor == poolOff {
+		s.Pools.Serve(id, warm.Settings{}, nil)
 		return
 	}
 	var live []moorage.Version
@@ -60,7 +95,7 @@ func (s *Service) servePools(id string) {
 			live = append(live, v)
 		}
 	}
-	s.Pools.Serve(id, m.floor, live)
+	s.Pools.Serve(id, m.starts, live)
 }
 
 // ready counts the sandboxes that a runtime's pools hold.

@@ -143,8 +143,8 @@ func (s *Service) build(ctx context.Context, v moorage.Version) error {
 // labelTrial marks the sandbox of a trial start.
 const labelTrial = "trial"
 
-// try starts the version once and throws the sandbox away: a version whose agent does not answer
-// is never READY.
+// try starts the version once and throws the sandbox away, or makes it the golden that sessions are
+// cloned from: a version whose agent does not answer is never READY.
 func (s *Service) try(ctx context.Context, v moorage.Version) error {
 	id := sandbox.NewID()
 	defer s.Warm.RemoveJournal(id)
@@ -155,12 +155,7 @@ func (s *Service) try(ctx context.Context, v moorage.Version) error {
 	for _, m := range mounts {
 		defer os.RemoveAll(m.Source)
 	}
-	agent, err := s.Warm.Start(ctx, v, id, map[string]string{labelTrial: stepsKey(v.RuntimeID, v.Number)}, mounts)
-	if err != nil {
-		return err
-	}
-	agent.Close()
-	return agent.Sandbox.Stop(context.WithoutCancel(ctx), 0)
+	return s.Warm.Try(ctx, v, id, map[string]string{labelTrial: stepsKey(v.RuntimeID, v.Number)}, mounts, s.startsOf(v.RuntimeID))
 }
 
 // settle records the outcome of a build and moves the endpoints that waited for it.

@@ -107,6 +107,7 @@ func packageIndex() image.Index {
 func (h *house) openSessions(context.Context) error {
 	h.warm = &warm.Starter{
 		Driver: h.shim, Isolation: h.isolation, LogDir: h.path("logs"), Limits: h.Limits, Region: h.Region, Log: h.Log,
+		Goldens: &warm.Goldens{Dir: h.path("golden")},
 		Unpack: func(ctx context.Context, p moorage.Program) (string, error) {
 			return h.images.Directory(ctx, image.Artifact{Digest: p.Digest, EROFS: p.Root})
 		},
@@ -119,7 +120,7 @@ func (h *house) openSessions(context.Context) error {
 		Store: h.store, Warm: h.warm, Pools: h.pools, Storage: &session.Storage{Dir: h.path("storage")}, Limit: h.MaxSessions, Log: h.Log,
 		Quotas: h.Quotas, Starts: h.Starts, SleepDir: h.path("sleep"), SleepAfter: h.SleepAfter,
 	}
-	return errors.Join(os.MkdirAll(h.path("logs"), 0o700), os.MkdirAll(h.path("sleep"), 0o700))
+	return errors.Join(os.MkdirAll(h.path("logs"), 0o700), os.MkdirAll(h.path("sleep"), 0o700), os.MkdirAll(h.path("golden"), 0o700))
 }
 
 func (h *house) openControl(ctx context.Context) error {

@@ -17,7 +17,7 @@ import (
 func withPools(t *testing.T, h *house, floor int, v moorage.Version) (stop func()) {
 	t.Helper()
 	h.Pools = &warm.Pools{Starter: h.Warm, Room: h.Room, Log: h.Log}
-	h.Pools.Serve(v.RuntimeID, floor, []moorage.Version{v})
+	h.Pools.Serve(v.RuntimeID, warm.Settings{Floor: floor}, []moorage.Version{v})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { h.Pools.Run(ctx) })
@@ -100,7 +100,7 @@ func TestAcquire_ofADeadReadySandboxStartsCold(t *testing.T) {
 		t.Fatal(boxes, err)
 	}
 	again := &warm.Pools{Starter: h.Warm, Room: h.Room, Log: h.Log}
-	again.Serve(runtimeID, 1, []moorage.Version{v})
+	again.Serve(runtimeID, warm.Settings{Floor: 1}, []moorage.Version{v})
 	h.Pools = again
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup

@@ -18,6 +18,8 @@ type Pool struct {
 	RefillMs        float64 `json:"refillMs"`
 	MemoryBytes     int64   `json:"memoryBytes"`
 	Problem         string  `json:"problem,omitempty"`
+	Golden          string  `json:"golden,omitempty"` // of the golden snapshot: kept, none, making, degraded, fresh starts only
+	GoldenProblem   string  `json:"goldenProblem,omitempty"`
 }
 
 func (h *Handler) showPool(w http.ResponseWriter, r *http.Request) error {
@@ -35,5 +37,6 @@ func poolView(s warm.PoolState) Pool {
 	return Pool{
 		Version: strconv.Itoa(s.Version), Ready: s.Ready, Filling: s.Filling, Want: s.Want, Floor: s.Floor,
 		StartsPerMinute: s.StartsPerMinute, RefillMs: milliseconds(s.Refill), MemoryBytes: s.MemoryBytes, Problem: s.Problem,
+		Golden: string(s.Golden), GoldenProblem: s.GoldenProblem,
 	}
 }

@@ -18,7 +18,7 @@ import (
 type Agent struct {
 	Sandbox   sandbox.Sandbox
 	Protocol  moorage.Protocol // resolved: port and path are set
-	StartedBy string           // cold; empty when adopted
+	StartedBy string           // pool, restore or cold; empty when adopted
 	StartTook time.Duration    // from the request to the first answer
 	Steps     []moorage.Step   // of the start, in order; nil when adopted
 

@@ -73,13 +73,24 @@ func (p *Pools) fill(q *pool) {
 	}
 }
 
+// freeze makes the golden of a pool's version.
+func (p *Pools) freeze(q *pool, g *golden, w WarmUp) {
+	s := p.Starter
+	s.keep(q.ctx, q.key, g, func() error { return s.makeGolden(q.ctx, q.version, p.labels(q), w) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.filling--
+	p.freezing = false
+	p.kick()
+}
+
 // prepare starts a sandbox of q's version, and pauses it once it answered. A failure leaves nothing.
 func (p *Pools) prepare(q *pool) (*ready, error) {
 	s := p.Starter
 	s.yield(q.ctx)
 	id := sandbox.NewID()
-	labels := map[string]string{labelPool: q.key.String(), labelRecipe: s.recipe(q.version)}
-	agent, err := s.start(q.ctx, q.version, id, labels, nil)
+	labels := p.labels(q)
+	agent, err := s.bringUp(q.ctx, q.version, id, labels, nil)
 	if err != nil {
 		s.RemoveJournal(id)
 		return nil, err
@@ -89,6 +100,11 @@ func (p *Pools) prepare(q *pool) (*ready, error) {
 		return nil, errors.Join(err, s.discard(agent))
 	}
 	return r, nil
+}
+
+// labels are those of a sandbox that is got ready.
+func (p *Pools) labels(q *pool) map[string]string {
+	return map[string]string{labelPool: q.key.String(), labelRecipe: p.Starter.recipe(q.version)}
 }
 
 // settle pauses a sandbox that runs, and marks it as one that a later server may adopt.

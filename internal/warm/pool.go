@@ -15,8 +15,8 @@ import (
 	"github.com/moorage-dev/moorage/internal/sandbox"
 )
 
-// Pools keeps sandboxes ready ahead of need, so that a session starts in milliseconds. Each is a
-// fresh start of its version that answered ping once and was then paused:
+// Pools keeps sandboxes ready ahead of need, so that a session starts in milliseconds. Each was started
+// afresh, or cloned from its version's golden, answered ping once and was then paused:
 //
 //	fill ──▶ ready (paused) ──Take──▶ a session's, and never a pool's again
 //	             │
@@ -39,13 +39,14 @@ type Pools struct {
 	Room    func() int // how many more sandboxes there may be; nil is no bound
 	Log     *slog.Logger
 
-	mu      sync.Mutex
-	pools   map[poolKey]*pool
-	dropped []*pool // on their way out
-	wake    chan struct{}
-	filling int
-	closed  bool
-	work    sync.WaitGroup // what ends with Run
+	mu       sync.Mutex
+	pools    map[poolKey]*pool
+	dropped  []*pool // on their way out
+	wake     chan struct{}
+	filling  int  // sandboxes that are being started, for pools and for goldens
+	freezing bool // one of them is for a golden
+	closed   bool
+	work     sync.WaitGroup // what ends with Run
 }
 
 const (
@@ -68,7 +69,7 @@ func (k poolKey) String() string { return fmt.Sprintf("%s/%d", k.runtimeID, k.nu
 type pool struct {
 	key     poolKey
 	version moorage.Version
-	floor   int
+	set     Settings
 	ready   []*ready // oldest first
 	filling int
 	demand  demand
@@ -107,23 +108,43 @@ func (p *Pools) kick() {
 	}
 }
 
-// Serve says which versions of a runtime are live on an endpoint, and the least that is to be ready
-// of each. The pools of its other versions are dropped.
-func (p *Pools) Serve(runtimeID string, floor int, live []moorage.Version) {
+// Settings are what a runtime's owner says about how its sessions start.
+type Settings struct {
+	Floor  int    // the least sandboxes that are to be ready of each live version
+	WarmUp WarmUp // before a golden is frozen
+	Fresh  bool   // no clones: every sandbox is started afresh
+}
+
+// Serve says which versions of a runtime are live on an endpoint, and how its sessions shall start. The
+// pools and goldens of its other versions are dropped.
+func (p *Pools) Serve(runtimeID string, set Settings, live []moorage.Version) {
 	if p == nil {
 		return
 	}
+	if err := removeGoldens(p.serve(runtimeID, set, live)); err != nil {
+		p.Log.Error("remove golden snapshots", "runtime", runtimeID, "err", err)
+	}
+}
+
+// serve is Serve but for the goldens that are to be removed, which it returns.
+func (p *Pools) serve(runtimeID string, set Settings, live []moorage.Version) (stale []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.start()
 	if p.closed {
-		return // what is ready is for the next server to judge
+		return nil // what is ready is for the next server to judge
 	}
-	keep := map[poolKey]bool{}
+	keep, clone := map[poolKey]bool{}, map[poolKey]bool{}
 	for _, v := range live {
-		if key := (poolKey{v.RuntimeID, v.Number}); p.canPool(v) {
-			keep[key] = true
-			p.serve(key, v, floor)
+		key := poolKey{v.RuntimeID, v.Number}
+		if !p.canPool(v) {
+			continue
+		}
+		keep[key] = true
+		p.serveOne(key, v, set)
+		if p.Starter.canClone(v, set) {
+			clone[key] = true
+			stale = append(stale, p.Starter.Goldens.serve(key, p.Starter.goldenDir(v, set.WarmUp))...)
 		}
 	}
 	for key, q := range p.pools {
@@ -132,20 +153,21 @@ func (p *Pools) Serve(runtimeID string, floor int, live []moorage.Version) {
 		}
 	}
 	p.kick()
+	return append(stale, p.Starter.Goldens.dropOthers(runtimeID, clone)...)
 }
 
 func (p *Pools) canPool(v moorage.Version) bool {
 	return p.Ceiling > 0 && v.Program != nil && v.Config.Storage == "" && p.Starter.Isolation != sandbox.None
 }
 
-func (p *Pools) serve(key poolKey, v moorage.Version, floor int) {
+func (p *Pools) serveOne(key poolKey, v moorage.Version, set Settings) {
 	q := p.pools[key]
 	if q == nil {
 		q = &pool{key: key, version: v, gone: make(chan struct{})}
 		q.ctx, q.cancel = context.WithCancel(context.Background())
 		p.pools[key] = q
 	}
-	q.floor = floor
+	q.set = set
 }
 
 // drop ends a pool; q.gone tells when nothing is left of it. The caller holds mu.
@@ -178,7 +200,7 @@ func (p *Pools) Drop(ctx context.Context, runtimeID string) error {
 	if p == nil {
 		return nil
 	}
-	p.Serve(runtimeID, 0, nil)
+	p.Serve(runtimeID, Settings{}, nil)
 	p.mu.Lock()
 	leaving := slices.Clone(p.dropped)
 	p.mu.Unlock()
@@ -206,6 +228,8 @@ type PoolState struct {
 	Refill          time.Duration // from a sandbox being asked for to the next being ready; 0 before the first
 	MemoryBytes     int64         // of the ready ones
 	Problem         string        // why the last fill failed; empty when it did not
+	Golden          GoldenState   // of the version; empty where it shall have none
+	GoldenProblem   string        // why there is no golden; empty when there is
 }
 
 // State returns the pools of a runtime, the newest version first.
@@ -220,8 +244,10 @@ func (p *Pools) State(runtimeID string) (out []PoolState) {
 		if key.runtimeID != runtimeID {
 			continue
 		}
+		golden, why := p.Starter.Goldens.state(key)
 		out = append(out, PoolState{
-			Version: key.number, Ready: len(q.ready), Filling: q.filling, Want: p.want(q, now), Floor: q.floor,
+			Golden: golden, GoldenProblem: why,
+			Version: key.number, Ready: len(q.ready), Filling: q.filling, Want: p.want(q, now), Floor: q.set.Floor,
 			StartsPerMinute: 60 * q.demand.rateAt(now), Refill: time.Duration(q.demand.refill * float64(time.Second)),
 			MemoryBytes: q.bytes(), Problem: q.retry.problem,
 		})
@@ -230,7 +256,7 @@ func (p *Pools) State(runtimeID string) (out []PoolState) {
 	return out
 }
 
-func (p *Pools) want(q *pool, now time.Time) int { return q.demand.want(now, q.floor, p.Ceiling) }
+func (p *Pools) want(q *pool, now time.Time) int { return q.demand.want(now, q.set.Floor, p.Ceiling) }
 
 func (q *pool) bytes() (sum int64) {
 	for _, r := range q.ready {
@@ -247,6 +273,9 @@ func (p *Pools) Run(ctx context.Context) {
 	p.start()
 	p.mu.Unlock()
 	p.adopt(ctx)
+	if err := p.Starter.Goldens.sweep(); err != nil {
+		p.Log.Error("remove old golden snapshots", "err", err)
+	}
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
 	for {
@@ -288,6 +317,7 @@ func (p *Pools) keep(now time.Time) {
 	for p.over() && p.largest() != nil {
 		p.removeOldest(p.largest())
 	}
+	p.freezeNext(now)
 	for p.filling < fillers() {
 		q := p.neediest(now)
 		if q == nil {
@@ -296,6 +326,25 @@ func (p *Pools) keep(now time.Time) {
 		q.filling++
 		p.filling++
 		q.work.Go(func() { p.fill(q) })
+	}
+}
+
+// freezeNext begins a golden that is missing, one at a time. A pool that is empty comes first: sessions
+// wait for that.
+func (p *Pools) freezeNext(now time.Time) {
+	if _, n := p.held(); p.freezing || p.filling >= fillers() || n >= p.room() {
+		return
+	}
+	for _, q := range p.pools {
+		if len(q.ready) == 0 && p.want(q, now) > 0 {
+			continue
+		}
+		if g := p.Starter.Goldens.begin(q.key, now); g != nil {
+			p.freezing = true
+			p.filling++
+			q.work.Go(func() { p.freeze(q, g, q.set.WarmUp) })
+			return
+		}
 	}
 }
 

@@ -31,9 +31,10 @@ const runtimeID = "demo-abcdefghij"
 // house is pools over real sandboxes, in a directory of its own.
 type house struct {
 	*warm.Pools
-	dir   string
-	shim  *shim.Client
-	close func() // as a stopping server does; may be called twice
+	dir    string
+	shim   *shim.Client
+	driver *trusting // of a house with goldens
+	close  func()    // as a stopping server does; may be called twice
 }
 
 // open starts a house in dir, as a server does that comes back to it. prepare sees it before it runs.
@@ -89,7 +90,7 @@ func version(t testing.TB, number int, args ...string) moorage.Version {
 
 // serving has h keep at least floor sandboxes of v ready.
 func serving(floor int, v ...moorage.Version) func(*house) {
-	return func(h *house) { h.Serve(runtimeID, floor, v) }
+	return func(h *house) { h.Serve(runtimeID, warm.Settings{Floor: floor}, v) }
 }
 
 func eventually(t testing.TB, what string, ok func() bool) {
@@ -200,7 +201,7 @@ func TestServe_anUpdateMakesThePoolStale(t *testing.T) {
 	h := newHouse(t, serving(2, old))
 	h.awaitReady(t, 2)
 	before := h.boxes(t)
-	h.Serve(runtimeID, 1, []moorage.Version{fresh})
+	h.Serve(runtimeID, warm.Settings{Floor: 1}, []moorage.Version{fresh})
 	if h.Take(old) != nil {
 		t.Error("a session got a sandbox of a version that is live nowhere")
 	}
@@ -262,7 +263,7 @@ func TestOpen_ofADeadSandboxFailsAndLeavesNothing(t *testing.T) {
 	h := newHouse(t, serving(1, v))
 	h.awaitReady(t, 1)
 	ready := h.Take(v)
-	h.Serve(runtimeID, 0, nil)
+	h.Serve(runtimeID, warm.Settings{}, nil)
 	killEngine(t, ready.ID())
 	if _, err := ready.Open(t.Context(), nil); err == nil {
 		t.Error("a dead sandbox was opened")
@@ -292,7 +293,7 @@ func TestRestart_clearsWhatWouldBeStartedOtherwiseNow(t *testing.T) {
 	h.close()
 	again := open(t, h.dir, func(h *house) {
 		h.Starter.Limits.PIDs = 99
-		h.Serve(runtimeID, 1, []moorage.Version{v})
+		h.Serve(runtimeID, warm.Settings{Floor: 1}, []moorage.Version{v})
 	})
 	again.awaitReady(t, 1)
 	if after := again.boxes(t); len(after) != 1 || after[0] == before {
@@ -304,7 +305,7 @@ func TestPools_stayInsideTheMemoryBudget(t *testing.T) {
 	v := version(t, 1)
 	h := newHouse(t, func(h *house) {
 		h.Budget = 100 << 20 // one that is guessed at 64 MiB; then as many as are measured to fit
-		h.Serve(runtimeID, 8, []moorage.Version{v})
+		h.Serve(runtimeID, warm.Settings{Floor: 8}, []moorage.Version{v})
 	})
 	eventually(t, "the budget is used", func() bool {
 		s := h.State(runtimeID)[0]
@@ -315,7 +316,7 @@ func TestPools_stayInsideTheMemoryBudget(t *testing.T) {
 	}
 	none := newHouse(t, func(h *house) {
 		h.Budget = 1
-		h.Serve(runtimeID, 8, []moorage.Version{v})
+		h.Serve(runtimeID, warm.Settings{Floor: 8}, []moorage.Version{v})
 	})
 	none.Take(v)
 	if s := none.State(runtimeID)[0]; s.Ready+s.Filling > 0 || s.Want != 8 {
@@ -329,13 +330,13 @@ func TestPools_leaveRoomForSessions(t *testing.T) {
 	room := 2
 	h := newHouse(t, func(h *house) {
 		h.Room = func() int { mu.Lock(); defer mu.Unlock(); return room }
-		h.Serve(runtimeID, 5, []moorage.Version{v})
+		h.Serve(runtimeID, warm.Settings{Floor: 5}, []moorage.Version{v})
 	})
 	h.awaitReady(t, 2)
 	mu.Lock()
 	room = 1
 	mu.Unlock()
-	h.Serve(runtimeID, 5, []moorage.Version{v}) // looks at the pools now
+	h.Serve(runtimeID, warm.Settings{Floor: 5}, []moorage.Version{v}) // looks at the pools now
 	h.awaitReady(t, 1)
 }
 
@@ -347,7 +348,7 @@ func TestServe_someVersionsHaveNoPool(t *testing.T) {
 		t.Errorf("pools %+v", state)
 	}
 	var none *warm.Pools
-	none.Serve(runtimeID, 1, []moorage.Version{stored})
+	none.Serve(runtimeID, warm.Settings{Floor: 1}, []moorage.Version{stored})
 	if none.Take(stored) != nil || none.Drop(t.Context(), runtimeID) != nil || none.State(runtimeID) != nil {
 		t.Error("no pools are not no pools")
 	}

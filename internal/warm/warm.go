@@ -1,7 +1,8 @@
 // Package warm turns a version into a running agent that answers.
 //
 // [Starter.Start] creates a sandbox for a version, waits until the agent in it answers ping, and
-// hands it over as an [Agent]. [Pools] has that done ahead of need. When a start fails, the error says
+// hands it over as an [Agent]. [Pools] has that done ahead of need, and [Goldens] has it done once: later
+// sandboxes are clones of that moment. When a start fails, the error says
 // why in terms the agent's owner can act on: the exit code or signal, what was being waited for, and
 // the last lines of stderr.
 //
@@ -39,18 +40,30 @@ type Starter struct {
 	Region   string         // as agents see it in AWS_REGION
 	Door     string         // socket of the platform's own addresses in each sandbox; empty for none
 	Patience time.Duration  // from start to the first healthy answer; default 30 s
+	Goldens  *Goldens       // what sessions may be cloned from; nil starts every one afresh
 	Log      *slog.Logger
 
 	starting atomic.Int64 // sessions that are starting now; fills of pools wait for them
 }
 
-// Start creates a sandbox for v and returns when its agent answers. On failure nothing is left
-// running; the journal stays. Mounts are bound into the sandbox as they are.
+// Start brings up a sandbox of v, cloned from its golden where there is one, and returns when its agent
+// answers. On failure nothing is left running; the journal stays. Mounts are bound into the sandbox as they are.
 func (s *Starter) Start(ctx context.Context, v moorage.Version, id string, labels map[string]string, mounts []sandbox.Mount) (*Agent, error) {
 	defer s.begin()()
+	return s.bringUp(ctx, v, id, labels, mounts)
+}
+
+// bringUp is Start, for a session or a pool.
+func (s *Starter) bringUp(ctx context.Context, v moorage.Version, id string, labels map[string]string, mounts []sandbox.Mount) (*Agent, error) {
+	if len(mounts) == 0 {
+		if agent := s.restore(ctx, v, id, labels); agent != nil {
+			return agent, nil
+		}
+	}
 	return s.start(ctx, v, id, labels, mounts)
 }
 
+// start is a fresh start.
 func (s *Starter) start(ctx context.Context, v moorage.Version, id string, labels map[string]string, mounts []sandbox.Mount) (*Agent, error) {
 	if v.Program == nil {
 		return nil, moorage.Errorf(moorage.Conflict, "version %d of %s is not built yet", v.Number, v.RuntimeID)

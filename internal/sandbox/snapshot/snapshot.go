@@ -27,6 +27,9 @@ import (
 	"github.com/moorage-dev/moorage"
 )
 
+// Unfinished is what the name of a snapshot ends in while it is made.
+const Unfinished = ".new"
+
 // Format is the version of the directory's layout. A reader refuses every other.
 const Format = 1
 
@@ -63,7 +66,7 @@ func Create(dir string, m Manifest) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{dir: dir, work: dir + ".new", key: make([]byte, keySize), manifest: raw}
+	w := &Writer{dir: dir, work: dir + Unfinished, key: make([]byte, keySize), manifest: raw}
 	rand.Read(w.key)
 	if err := errors.Join(Remove(w.work), os.MkdirAll(w.work, 0o700)); err != nil {
 		return nil, diskError("make room for a snapshot", err)
