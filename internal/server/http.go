@@ -92,6 +92,13 @@ func (h *house) v1() *v1.Handler {
 	}
 }
 
+// isInvocation reports whether a target is InvokeAgentRuntime's: the calls that come often enough to
+// keep net/http off their way.
+func isInvocation(target string) bool {
+	path, _, _ := strings.Cut(target, "?")
+	return strings.HasPrefix(path, "/runtimes/") && strings.HasSuffix(path, "/invocations")
+}
+
 func withRequestID(w http.ResponseWriter, r *http.Request) *http.Request {
 	id := uuid.NewString()
 	w.Header().Set("x-amzn-RequestId", id)

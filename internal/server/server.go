@@ -21,6 +21,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/quota"
 	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/server/lane"
 	"github.com/moorage-dev/moorage/internal/store"
 )
 
@@ -171,15 +172,17 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	work.Go(func() { h.forget(background) })
 	work.Go(func() { h.serveGuests(background) })
 
+	handler := h.handler()
 	srv := &http.Server{
-		Handler:           answerEarly(h.handler()),
+		Handler:           answerEarly(handler),
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(h.Log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
-	work.Go(func() { failed <- srv.Serve(l) })
+	calls := lane.New(l, handler, isInvocation, h.Log)
+	work.Go(func() { failed <- srv.Serve(calls) })
 	if err := h.announce(ctx); err != nil {
 		return errors.Join(err, srv.Close())
 	}
@@ -194,6 +197,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	if err := srv.Shutdown(grace); err != nil {
 		srv.Close() // streams that go on are cut
 	}
+	calls.Wait(grace)
 	return nil
 }
 
