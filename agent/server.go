@@ -38,6 +38,11 @@ type Server struct {
 	// has to be quick. "" or a panic falls back to the count.
 	Ping func() Status
 
+	// Clone is run in each clone of the program before it serves anybody, and makes new what must not be
+	// the same in all: see [ConfirmClones]. NothingToRenew is for programs that have no such thing. With
+	// nil the platform never clones the program; each session then waits for a start of its own.
+	Clone func(ctx context.Context) error
+
 	Addr    string        // to listen on; default 0.0.0.0:$PORT, and port 8080 without PORT
 	MaxBody int64         // largest body and WebSocket message, in bytes; default DefaultMaxBody
 	Grace   time.Duration // for calls and tasks to finish after SIGTERM; default DefaultGrace
@@ -77,6 +82,10 @@ func (s *Server) Run(ctx context.Context) error {
 // listener. A Server serves once.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	s.once.Do(s.init)
+	defer s.stop()
+	if s.Clone != nil {
+		s.running.Go(func() { ConfirmClones(s.stopping, s.Clone) })
+	}
 	server := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 30 * time.Second,

@@ -11,6 +11,7 @@ package otel
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -42,9 +43,26 @@ func Start(ctx context.Context) (flush func(context.Context) error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open OTLP exporter: %w", err)
 	}
-	provider := trace.NewTracerProvider(trace.WithBatcher(exporter))
+	provider := trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithIDGenerator(ids{}))
 	otel.SetTracerProvider(provider)
 	return provider.Shutdown, nil
+}
+
+// ids are drawn from the kernel. OpenTelemetry's own come from math/rand, which clones of a program share.
+type ids struct{}
+
+func (ids) NewIDs(ctx context.Context) (id oteltrace.TraceID, span oteltrace.SpanID) {
+	for !id.IsValid() {
+		rand.Read(id[:]) // never fails
+	}
+	return id, ids{}.NewSpanID(ctx, id)
+}
+
+func (ids) NewSpanID(context.Context, oteltrace.TraceID) (span oteltrace.SpanID) {
+	for !span.IsValid() {
+		rand.Read(span[:])
+	}
+	return span
 }
 
 // Trace puts a server span around each call to entrypoint. A call whose trace is not sampled gets none
