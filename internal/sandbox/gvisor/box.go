@@ -18,6 +18,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/cgroup"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor/gateway"
+	"github.com/moorage-dev/moorage/internal/sandbox/reseed"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
@@ -51,6 +52,9 @@ type box struct {
 	mu      sync.Mutex // of info's labels
 	pausing sync.Mutex // of paused; held while that changes
 	paused  bool
+
+	reseeding sync.Mutex  // one at a time
+	desk      reseed.Desk // where the agent's processes confirm that they reseeded
 
 	stopping atomic.Bool
 	asleep   atomic.Bool   // its state is on disk, and its engine is to go
@@ -190,6 +194,9 @@ func (b *box) confine(pids ...int) {
 // newContainer starts the engine's process, with open doors to its control groups.
 func (b *box) newContainer(conf *config.Config) error {
 	spec := ociSpec(b.spec, b.emptyDir())
+	if b.spec.Reseeder {
+		spec.Mounts = append(spec.Mounts, b.driver.reseederMount())
+	}
 	report, err := b.openReport()
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/cgroup"
+	"github.com/moorage-dev/moorage/internal/sandbox/reseed"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/log"
 	gvisorsandbox "gvisor.dev/gvisor/runsc/sandbox"
@@ -97,7 +98,7 @@ func (d *Driver) open() error {
 	d.groups = cgroup.Open(cgroup.Root, instanceName(d.opts.Dir))
 	d.singleUser = mapsSingleUser()
 	d.sweep()
-	if err := d.openProgram(); err != nil {
+	if err := errors.Join(d.openProgram(), d.writeReseeder()); err != nil {
 		return errors.Join(err, lock.Close())
 	}
 	return d.openState()
@@ -188,6 +189,9 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 		return nil, moorage.Errorf(moorage.Invalid, "the gvisor driver needs an image or a directory as root, not the host's own")
 	}
 	spec.Limits = spec.Limits.OrDefault()
+	if spec.Reseeder {
+		spec.Process.Env = reseed.Environment(spec.Process.Env, confirmAt)
+	}
 	for attempt := 1; ; attempt++ {
 		b := d.newBox(spec)
 		box, err := d.begin(b, func() (*box, error) { return b.start(ctx, b.run) })

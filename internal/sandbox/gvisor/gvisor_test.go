@@ -24,8 +24,14 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	sandboxtest.Cleanup()
+	for _, f := range afterTests {
+		f()
+	}
 	os.Exit(code)
 }
+
+// afterTests undo what is made once for all tests.
+var afterTests []func()
 
 func open(t *testing.T, opts Options) *Driver {
 	t.Helper()

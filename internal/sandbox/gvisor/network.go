@@ -8,6 +8,7 @@ import (
 
 	"github.com/moorage-dev/moorage/internal/sandbox/door"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor/gateway"
+	"github.com/moorage-dev/moorage/internal/sandbox/reseed"
 	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
 	"gvisor.dev/gvisor/runsc/config"
@@ -47,7 +48,7 @@ func throughGateway(link *os.File) *boot.CreateLinksAndRoutesArgs {
 
 // withNetwork calls f with the network that the sandbox shall have, its gateway open.
 func (b *box) withNetwork(f func(*boot.CreateLinksAndRoutesArgs) error) error {
-	if !gateway.Wanted(b.spec.Network) {
+	if !gateway.Wanted(b.spec.Network) && !b.spec.Reseeder {
 		return f(loopbackOnly())
 	}
 	g, link, err := gateway.Open(b.spec.Network, b.platform())
@@ -61,12 +62,14 @@ func (b *box) withNetwork(f func(*boot.CreateLinksAndRoutesArgs) error) error {
 }
 
 // platform is what answers the sandbox at the platform's own addresses.
-func (b *box) platform() gateway.Platform {
-	path, id := b.spec.Network.Door, b.info.ID
-	if path == "" {
-		return gateway.Platform{}
+func (b *box) platform() (p gateway.Platform) {
+	if path, id := b.spec.Network.Door, b.info.ID; path != "" {
+		p.Dial = func(ctx context.Context, port uint16) (*net.UnixConn, error) { return door.Dial(ctx, path, id, port) }
 	}
-	return gateway.Platform{Dial: func(ctx context.Context, port uint16) (*net.UnixConn, error) { return door.Dial(ctx, path, id, port) }}
+	if b.spec.Reseeder {
+		p.Serve = map[uint16]func(net.Conn){reseed.Port: b.desk.Serve}
+	}
+	return p
 }
 
 // startAgent sets the engine's network and starts the agent.

@@ -2,17 +2,144 @@ package gvisor
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/door"
+	"github.com/moorage-dev/moorage/internal/sandbox/reseed"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/runsc/boot"
 )
 
 var _ sandbox.Reseeder = (*box)(nil)
 
-// Reseed implements [sandbox.Reseeder]. Nothing in a sandbox can confirm yet, so none is confirmed.
-func (b *box) Reseed(context.Context) error {
+// confirmAt is where the processes of every sandbox confirm.
+var confirmAt = net.JoinHostPort(door.Addr.String(), strconv.Itoa(reseed.Port))
+
+const (
+	// reseedPatience is how long the processes of a sandbox may take: a hundred times what they need.
+	// One whose main thread is in a long call of native code takes longer, and is not cloned.
+	reseedPatience = 3 * time.Second
+
+	// reseedAgain is after how long those are told once more who have not answered: one that was just
+	// starting did not know the signal yet.
+	reseedAgain = 20 * time.Millisecond
+)
+
+// Reseed implements [sandbox.Reseeder].
+func (b *box) Reseed(ctx context.Context) error {
 	if err := b.running(); err != nil {
 		return err
 	}
-	return moorage.Errorf(moorage.Unsupported, "nothing in the sandbox can confirm that it reseeded")
+	if !b.spec.Reseeder {
+		return uncloned("nothing in the sandbox can confirm that it reseeded")
+	}
+	b.reseeding.Lock()
+	defer b.reseeding.Unlock()
+	round := b.desk.Open()
+	defer round.Close()
+	patience, cancel := context.WithTimeout(ctx, reseedPatience)
+	defer cancel()
+	again := time.NewTicker(reseedAgain)
+	defer again.Stop()
+
+	due := true
+	for {
+		silent, err := b.silent(ctx, round)
+		if err != nil || len(silent) == 0 {
+			return err
+		}
+		if due {
+			b.tell(ctx, silent)
+		}
+		select {
+		case <-round.Changed:
+			due = false
+		case <-again.C:
+			due = true
+		case <-patience.Done():
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return uncloned("%s did not confirm that it reseeded", strings.Trim(fmt.Sprint(silent), "[]"))
+		}
+	}
+}
+
+// tell signals processes, one by one: the engine would pause them all to signal them at once, and what
+// was paused has any of its threads take the signal, while Python waits in its first. One that is
+// gone by now is missed by nobody.
+func (b *box) tell(ctx context.Context, inside []insider) {
+	for _, p := range inside {
+		if err := b.signal(ctx, p.PID, unix.SIGWINCH); err != nil {
+			b.driver.opts.Log.Debug("tell a process to reseed", "sandbox", b.info.ID, "process", p.PID, "err", err)
+		}
+	}
+}
+
+// silent returns the processes that have not answered, or the error of one that said no. The answers
+// are taken before the processes: what a process that has answered starts afterwards begins with its
+// new state, and what it had started before is seen.
+func (b *box) silent(ctx context.Context, round *reseed.Round) (silent []insider, err error) {
+	answers := round.Answers()
+	inside, err := b.insiders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range inside {
+		a, answered := answers[p.PID]
+		if a.Cause != "" {
+			return nil, uncloned("%s cannot reseed: %s", p, a.Cause)
+		}
+		if !answered {
+			silent = append(silent, p)
+		}
+	}
+	return silent, nil
+}
+
+func uncloned(format string, args ...any) error {
+	return &moorage.Error{Code: moorage.Unsupported, Op: "reseed", Message: fmt.Sprintf(format, args...)}
+}
+
+// insider is a process in the sandbox.
+type insider struct {
+	PID     int32  `json:"pid"`
+	Command string `json:"cmd"`
+}
+
+func (p insider) String() string { return fmt.Sprintf("process %d (%s)", p.PID, p.Command) }
+
+func (b *box) insiders(ctx context.Context) (all []insider, err error) {
+	err = b.call(ctx, boot.ContMgrProcesses, b.info.ID, &all)
+	return all, err
+}
+
+// reseederImage holds what sandboxes get at reseed.Dir. It lies with the build's other state: what this
+// build froze is woken with the same.
+func (d *Driver) reseederImage() string { return filepath.Join(d.opts.Dir, "reseed.erofs") }
+
+func (d *Driver) writeReseeder() error {
+	f, err := os.CreateTemp(d.opts.Dir, "reseed-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := errors.Join(reseed.WriteImage(f), f.Chmod(0o444), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), d.reseederImage())
+}
+
+func (d *Driver) reseederMount() specs.Mount {
+	return specs.Mount{Destination: reseed.Dir, Type: "erofs", Source: d.reseederImage(), Options: []string{"ro", "nosuid", "nodev"}}
 }

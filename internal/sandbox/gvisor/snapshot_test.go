@@ -35,11 +35,17 @@ func newSleeper(t *testing.T, n sandbox.Network, mounts ...sandbox.Mount) *sleep
 	if image.EROFS == "" {
 		t.Skip("needs mkfs.erofs")
 	}
-	d := open(t, Options{Build: "b1"})
-	box, err := d.Create(t.Context(), sandbox.Spec{
+	return startSleeper(t, sandbox.Spec{
 		ID: sandbox.NewID(), Root: sandbox.Root{EROFS: image.EROFS}, Network: n, Mounts: mounts,
 		Process: sandbox.ProcessSpec{Args: []string{"/agent"}}, LogDir: filepath.Join(t.TempDir(), "log"),
 	})
+}
+
+// startSleeper starts a sandbox and waits until its agent listens.
+func startSleeper(t *testing.T, spec sandbox.Spec) *sleeper {
+	t.Helper()
+	d := open(t, Options{Build: "b1"})
+	box, err := d.Create(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
