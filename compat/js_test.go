@@ -6,16 +6,19 @@ import (
 	"testing"
 )
 
-func TestJavaScriptSDK(t *testing.T) {
+func TestJavaScriptSDK(t *testing.T) { runJavaScript(t, "core.test.mjs") }
+
+// runJavaScript runs the tests of a file under js/ on this machine's Node.
+func runJavaScript(t *testing.T, file string) {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("node is not installed")
 	}
 	if _, err := os.Stat("js/node_modules/@aws-sdk"); err != nil {
-		t.Skip("the AWS SDK for JavaScript is not installed: run make setup")
+		t.Skip("the SDKs for JavaScript are not installed: run make setup")
 	}
 	s := shared(t)
-	cmd := exec.CommandContext(t.Context(), node, "--test", "js/core.test.mjs")
+	cmd := exec.CommandContext(t.Context(), node, "--test", "js/"+file)
 	cmd.Env = append(s.environment(), "COMPAT="+s.compatContext(t))
 	out, err := cmd.CombinedOutput()
 	if err != nil {

