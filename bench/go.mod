@@ -8,4 +8,6 @@ require (
 	golang.org/x/sys v0.48.0
 )
 
+require golang.org/x/sync v0.23.0 // indirect
+
 replace github.com/moorage-dev/moorage => ..

@@ -83,6 +83,9 @@ func (b *bench) memoryOf(ctx context.Context, k kind, n int) error {
 	}
 	r.Goal, r.Met = goal("≤ 20 MB", r.Value <= 20)
 	b.add(r)
+	perGiB := row{What: "live idle sessions per GiB", Agent: k.label, Root: erofs, Unit: "", Samples: n, Value: float64(1<<30) / 1e6 / each, Beside: float64(1<<30) / 1e6 / bare, Against: "bare processes"}
+	perGiB.Goal, perGiB.Met = goal(fmt.Sprintf("≥ %.0f", k.perGiB), perGiB.Value >= k.perGiB)
+	b.add(perGiB)
 	for _, session := range sessions {
 		if err := b.stopSession(ctx, on, arn, session); err != nil {
 			return err

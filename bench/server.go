@@ -110,12 +110,14 @@ type kind struct {
 	name, label, dir, entry string
 	// pool is its tag moorage:pool; empty for off, so that every session starts cold.
 	pool string
-	bare func(ctx context.Context, work string) (*exec.Cmd, error) // as a process of the host; PORT is set by the caller
+	// perGiB is how many live idle sessions have to fit.
+	perGiB float64
+	bare   func(ctx context.Context, work string) (*exec.Cmd, error) // as a process of the host; PORT is set by the caller
 }
 
 const erofs = "EROFS, overlay in memory"
 
-var goAgent = kind{"bench_go", "static Go", "bench/agent", ".", "", func(ctx context.Context, work string) (*exec.Cmd, error) {
+var goAgent = kind{"bench_go", "static Go", "bench/agent", ".", "", 50, func(ctx context.Context, work string) (*exec.Cmd, error) {
 	path := filepath.Join(work, "agent")
 	if _, err := os.Stat(path); err != nil {
 		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./bench/agent")
@@ -127,7 +129,7 @@ var goAgent = kind{"bench_go", "static Go", "bench/agent", ".", "", func(ctx con
 	return exec.CommandContext(ctx, path), nil
 }}
 
-var pythonAgent = kind{"bench_python", "light Python (standard library)", "examples/hello-python", "main.py", "", func(ctx context.Context, _ string) (*exec.Cmd, error) {
+var pythonAgent = kind{"bench_python", "light Python (standard library)", "examples/hello-python", "main.py", "", 20, func(ctx context.Context, _ string) (*exec.Cmd, error) {
 	python, err := realPython()
 	return exec.CommandContext(ctx, python, "-u", "examples/hello-python/main.py"), err
 }}

@@ -7,9 +7,13 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 )
 
-var soak = flag.Bool("soak", false, "run TestSoak at its full size")
+var (
+	soak  = flag.Bool("soak", false, "run TestSoak at its full size")
+	lives = flag.Duration("lives", 15*time.Second, "how long TestSoak_lives goes on")
+)
 
 // house is the server that most tests share. Deploying is what costs time, so agents stay.
 var house struct {

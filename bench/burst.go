@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+)
+
+const burstSize = 100
+
+// burst opens many sessions in the same moment: each has to be answered, however few cores there are.
+func (b *bench) burst(ctx context.Context) error {
+	took := make([]time.Duration, burstSize)
+	errs := make([]error, burstSize)
+	if _, err := b.coldOnce(ctx, pythonAgent); err != nil { // deployed, and read from the disk once
+		return err
+	}
+	var all sync.WaitGroup
+	sessions := make([]string, burstSize)
+	began := time.Now()
+	for i := range burstSize {
+		all.Go(func() { sessions[i], took[i], errs[i] = b.openOnce(ctx, pythonAgent) })
+	}
+	all.Wait()
+	whole := time.Since(began)
+	for _, err := range errs {
+		if err != nil {
+			return fmt.Errorf("one of %d new sessions at once: %w", burstSize, err)
+		}
+	}
+	perCore := burstSize / whole.Seconds() / float64(runtime.NumCPU())
+	r := row{
+		What: fmt.Sprintf("%d new sessions at once, starts a second and core", burstSize), Agent: pythonAgent.label, Root: erofs, Unit: "/s", Samples: burstSize,
+		Value: perCore, Beside: whole.Seconds(), Against: "seconds until the last was answered",
+		Detail: fmt.Sprintf("answered after p50 %.3g s, p95 %.3g s; no error", percentile(took, 50)/1000, percentile(took, 95)/1000),
+	}
+	r.Goal, r.Met = goal("≥ 6", perCore >= 6)
+	b.add(r)
+	return b.stopAll(ctx, pythonAgent, sessions)
+}
+
+// openOnce opens one session over a connection of its own, and leaves it.
+func (b *bench) openOnce(ctx context.Context, k kind) (session string, took time.Duration, err error) {
+	conn, err := b.server.dial(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	defer conn.Close()
+	_, session, request, err := b.session(ctx, k)
+	if err != nil {
+		return "", 0, err
+	}
+	took, err = newLine(conn).call(request)
+	return session, took, err
+}
+
+func (b *bench) stopAll(ctx context.Context, k kind, sessions []string) error {
+	conn, err := b.server.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	on := newLine(conn)
+	for _, session := range sessions {
+		if err := b.stopSession(ctx, on, b.server.agents[k.name], session); err != nil {
+			return err
+		}
+	}
+	return nil
+}
