@@ -40,6 +40,10 @@ func (m *Manager) Recover(ctx context.Context) error {
 		if known && m.adoptAsleep(row, v) {
 			continue
 		}
+		if box := m.standing(ctx, row.SandboxID); box != nil && known { // it woke in this moment
+			m.adopt(row, v, box)
+			continue
+		}
 		m.bury(ctx, row, known)
 	}
 	for id, box := range byID {
@@ -146,6 +150,27 @@ func (m *Manager) bury(ctx context.Context, row moorage.Session, known bool) {
 // finder is a driver that remembers sandboxes which ended while nobody asked.
 type finder interface {
 	Lookup(ctx context.Context, id string) (sandbox.Sandbox, error)
+}
+
+// standing finds a sandbox that is alive, and waits for one that is just coming up. It is nil when there is none.
+func (m *Manager) standing(ctx context.Context, sandboxID string) sandbox.Sandbox {
+	driver, ok := m.Warm.Driver.(finder)
+	if !ok {
+		return nil
+	}
+	if _, err := driver.Lookup(ctx, sandboxID); err != nil {
+		return nil
+	}
+	boxes, err := m.Warm.Driver.List(ctx) // Lookup knows those that ended, too
+	if err != nil {
+		return nil
+	}
+	for _, box := range boxes {
+		if box.Info().ID == sandboxID {
+			return box
+		}
+	}
+	return nil
 }
 
 // obituary says how a sandbox ended while no server ran, as far as the driver remembers, and lets

@@ -365,6 +365,11 @@ func (m *Manager) getUp(ctx context.Context, s *live) (*warm.Agent, error) {
 		return nil, err
 	}
 	box, err := m.Warm.Driver.(sandbox.Waker).Restore(ctx, m.bed(s))
+	if moorage.CodeOf(err) == moorage.NotFound {
+		if up := m.standing(ctx, s.info.SandboxID); up != nil { // a server woke it that was killed before it could say so
+			box, err = up, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,8 @@ type server struct {
 	log     *slog.Logger
 
 	mu      sync.Mutex
-	records map[string]*record // nil value: being created
+	records map[string]*record // nil value: coming up
+	settled *sync.Cond         // over mu: something that was coming up is there, or failed
 	clients int
 	idle    *time.Timer
 	closing bool          // no sandbox begins any more
@@ -52,6 +53,7 @@ type server struct {
 
 func newServer(d drivers, log *slog.Logger) *server {
 	s := &server{drivers: d, log: log, records: map[string]*record{}, leave: make(chan struct{})}
+	s.settled = sync.NewCond(&s.mu)
 	s.idle = time.AfterFunc(idleAfter, s.leaveIfIdle)
 	return s
 }
@@ -222,6 +224,7 @@ func (s *server) host(id string, begin func() (hosted, error)) (hosted, error) {
 	box, err := begin()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.settled.Broadcast()
 	if err != nil {
 		delete(s.records, id)
 		return nil, err
@@ -232,6 +235,8 @@ func (s *server) host(id string, begin func() (hosted, error)) (hosted, error) {
 	return box, nil
 }
 
+var errTaken = errors.New("a sandbox with this id exists")
+
 func (s *server) reserve(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,7 +244,7 @@ func (s *server) reserve(id string) error {
 		return moorage.Errorf(moorage.Unavailable, "the shim is shutting down")
 	}
 	if _, taken := s.records[id]; taken {
-		return moorage.Errorf(moorage.Conflict, "a sandbox with the id %s exists", id)
+		return moorage.Errorf(moorage.Conflict, "%w: %s", errTaken, id)
 	}
 	s.records[id] = nil
 	return nil
@@ -266,13 +271,20 @@ func (s *server) forgetRecord(id string, r *record) {
 	s.changed()
 }
 
+// record finds a sandbox by its id. One that is just coming up is waited for.
 func (s *server) record(id string) (*record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.records[id]; r != nil {
-		return r, nil
+	for {
+		r, known := s.records[id]
+		switch {
+		case r != nil:
+			return r, nil
+		case !known:
+			return nil, moorage.Errorf(moorage.NotFound, "there is no sandbox %s", id)
+		}
+		s.settled.Wait()
 	}
-	return nil, moorage.Errorf(moorage.NotFound, "there is no sandbox %s", id)
 }
 
 // list returns the sandboxes that are alive.

@@ -33,10 +33,16 @@ func (s *server) sleep(ctx context.Context, c *net.UnixConn, r *record, dir stri
 }
 
 // wake brings back what sleeps in a directory. Unlike a new sandbox it stays when whoever asked is
-// gone: it has a past that its session needs.
+// gone: it has a past that its session needs, and is there for whoever asks again.
 func (s *server) wake(ctx context.Context, c *net.UnixConn, req request) error {
 	s.makeWay(req.ID)
 	box, err := s.host(req.ID, func() (hosted, error) { return s.drivers.wake(ctx, req.Dir) })
+	if errors.Is(err, errTaken) {
+		var r *record
+		if r, err = s.record(req.ID); err == nil {
+			box = r.sandbox
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -54,7 +60,7 @@ func (s *server) makeWay(id string) {
 	select {
 	case <-r.ended:
 		s.forgetRecord(id, r)
-	default: // it lives: host says so
+	default: // it is awake
 	}
 }
 

@@ -130,3 +130,37 @@ func TestRestore_saysWhenTheEngineIsGone(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A server that was killed while it woke a sandbox asks again, or finds it.
+func TestRestore_twiceIsTheSameSandbox(t *testing.T) {
+	dir := t.TempDir()
+	c := openIn(t, dir)
+	asked := spec(t)
+	box := create(t, c, asked)
+	awaitAgent(t, box)
+	bed := filepath.Join(dir, "sleep", "s1")
+	checkpoint(t, box, bed)
+	request := request{Op: opWake, ID: asked.ID, Dir: bed}
+	answers := make(chan error, 2)
+	for range cap(answers) {
+		go func() {
+			_, err := c.onBuild(t.Context(), filepath.Base(c.current), request)
+			answers <- err
+		}()
+	}
+	for range cap(answers) {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	found, err := c.Lookup(t.Context(), asked.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ping(found); err != nil {
+		t.Error(err)
+	}
+	if list, err := c.List(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("list %v, %v", list, err)
+	}
+}
