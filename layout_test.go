@@ -16,7 +16,7 @@ var ranks = map[string]int{
 	"": 0, "internal/image/erofs": 0,
 
 	"internal/store": 1, "internal/sandbox": 1, "internal/image": 1, "internal/object": 1, "internal/aws/wire": 1,
-	"internal/quota": 1,
+	"internal/quota": 1, "internal/telemetry": 1,
 
 	"internal/identity": 2, "internal/warm": 2,
 
@@ -36,7 +36,7 @@ const module = "github.com/moorage-dev/moorage"
 // only says which rooms may import what is costly to spread.
 var only = map[string][]string{
 	"gvisor.dev/":  {"internal/sandbox/gvisor", "internal/sandbox/shim"},
-	"database/sql": {"internal/store"},
+	"database/sql": {"internal/store", "internal/telemetry/archive"},
 }
 
 // separate are modules of their own.

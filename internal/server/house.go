@@ -18,6 +18,8 @@ import (
 	"github.com/moorage-dev/moorage/internal/sandbox/shim"
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/store"
+	"github.com/moorage-dev/moorage/internal/telemetry/archive"
+	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
 	"github.com/moorage-dev/moorage/internal/warm"
 )
 
@@ -37,6 +39,8 @@ type house struct {
 	sessions  *session.Manager
 	control   *control.Service
 	invoke    *invoke.Service
+	telemetry *archive.Archive
+	inlet     *otlp.Inlet
 	keys      keyring
 	verify    *identity.Verifier
 	browser   *identity.Browser
@@ -50,7 +54,7 @@ func build(ctx context.Context, o Options) (h *house, err error) {
 			h.close()
 		}
 	}()
-	for _, open := range []func(context.Context) error{h.openStore, h.openEngine, h.openDoor, h.openImages, h.openSessions, h.openControl, h.resume} {
+	for _, open := range []func(context.Context) error{h.openStore, h.openTelemetry, h.openEngine, h.openDoor, h.openImages, h.openSessions, h.openControl, h.resume} {
 		if err := open(ctx); err != nil {
 			return nil, err
 		}
@@ -73,6 +77,14 @@ func (h *house) openStore(ctx context.Context) (err error) {
 	h.verify = h.verifier()
 	h.browser = &identity.Browser{Keys: h.keys.find, Secure: strings.HasPrefix(h.PublicURL, "https:")}
 	return os.MkdirAll(h.path("tmp"), 0o700)
+}
+
+func (h *house) openTelemetry(ctx context.Context) (err error) {
+	if h.telemetry, err = archive.Open(ctx, archive.Options{Dir: h.path("telemetry"), Log: h.Log}); err != nil {
+		return err
+	}
+	h.inlet = otlp.New(h.telemetry.Append, h.telemetry.Codec(), h.Log)
+	return nil
 }
 
 // openEngine chooses the isolation and connects to the shim.
@@ -158,6 +170,9 @@ func (h *house) close() {
 	}
 	if h.shim != nil {
 		errs = append(errs, h.shim.Close())
+	}
+	if h.telemetry != nil {
+		errs = append(errs, h.telemetry.Close())
 	}
 	if h.store != nil {
 		errs = append(errs, h.store.Close())

@@ -318,6 +318,17 @@ func (m *Manager) List() []moorage.Session {
 	return out
 }
 
+// Find returns a session that lives, by its internal id.
+func (m *Manager) Find(id string) (moorage.Session, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.byID[id]
+	if s == nil {
+		return moorage.Session{}, false
+	}
+	return m.view(s, time.Now()), true
+}
+
 // view is a session as it is now. A socket that carried a message since about the last check makes
 // it active. The caller holds mu.
 func (m *Manager) view(s *live, now time.Time) moorage.Session {

@@ -12,6 +12,11 @@
 //	GET    /v1/runtimes/{id}/logs?tail=N&follow=true the same for all sessions of a runtime
 //	GET    /v1/runtimes/{id}/versions/{n}/build      how the build of a version goes
 //	GET    /v1/runtimes/{id}/pool                    how many sandboxes are ready for new sessions
+//	GET    /v1/sessions/{id}/trace                   everything of a session in order: spans, messages, log lines
+//	GET    /v1/traces?runtime=&session=&since=&…     traces, the newest first
+//	GET    /v1/traces/{id}                           one trace, whole
+//	GET    /v1/telemetry/sessions?runtime=&since=&…  sessions as their traces add up: latency, tokens, cost, errors
+//	POST   /v1/traces                                OTLP over HTTP, as protobuf or JSON
 //	DELETE /v1/runtimes/{id}                         remove it and wait; says what was removed
 //
 // Requests reach it authenticated. Errors have the form of AWS's JSON services.
@@ -34,6 +39,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/store"
+	"github.com/moorage-dev/moorage/internal/telemetry/archive"
 )
 
 // Info describes the server to its clients.
@@ -55,8 +61,11 @@ type Handler struct {
 	Sessions *session.Manager
 	Control  *control.Service
 	Driver   sandbox.Driver
-	LogDir   string // journals, one directory per sandbox
-	Log      *slog.Logger
+	// Telemetry answers what became of the calls; Inlet takes what agents elsewhere report.
+	Telemetry *archive.Archive
+	Inlet     http.Handler
+	LogDir    string // journals, one directory per sandbox
+	Log       *slog.Logger
 	// Error answers with a coded error in the form of AWS's JSON services.
 	Error func(http.ResponseWriter, *http.Request, error)
 
@@ -79,6 +88,11 @@ func (h *Handler) Routes() http.Handler {
 		"GET /v1/runtimes/{id}/logs":               h.runtimeLogs,
 		"GET /v1/runtimes/{id}/versions/{n}/build": h.showBuild,
 		"GET /v1/runtimes/{id}/pool":               h.showPool,
+		"GET /v1/sessions/{id}/trace":              h.sessionTrace,
+		"GET /v1/traces":                           h.listTraces,
+		"GET /v1/traces/{id}":                      h.showTrace,
+		"GET /v1/telemetry/sessions":               h.listTracedSessions,
+		"POST /v1/traces":                          h.takeTelemetry,
 		"DELETE /v1/runtimes/{id}":                 h.destroy,
 	} {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {

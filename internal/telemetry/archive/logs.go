@@ -1,0 +1,119 @@
+package archive
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/moorage-dev/moorage/internal/telemetry"
+)
+
+// readLogs adds the log records of a trace.
+func (a *Archive) readLogs(ctx context.Context, r *reader) error {
+	blocks, err := a.collect(ctx, `SELECT b.id, s.doc, b.doc FROM block_traces t JOIN blocks b ON b.id = t.block
+		JOIN sources s ON s.id = b.source WHERE t.trace = ? ORDER BY b.id`, r.id[:])
+	if err != nil {
+		return err
+	}
+	for _, block := range blocks {
+		err := a.records(block, func(id string, record plog.LogRecord) {
+			if telemetry.TraceID(record.TraceID()) != r.id {
+				return
+			}
+			r.logs = append(r.logs, logView(block.source, id, record))
+			span := telemetry.SpanID(record.SpanID())
+			r.records[span] = append(r.records[span], record)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// records calls yield with every record of a block, and its id.
+func (a *Archive) records(block stored, yield func(id string, record plog.LogRecord)) error {
+	l, err := a.codec.Logs(block.doc)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, resource := range l.ResourceLogs().All() {
+		for _, scope := range resource.ScopeLogs().All() {
+			for _, record := range scope.LogRecords().All() {
+				yield(block.id+"-"+strconv.Itoa(n), record)
+				n++
+			}
+		}
+	}
+	return nil
+}
+
+// Attributes by which lines that an agent printed are told from records that came as OTLP, and the
+// request that a line belongs to.
+const (
+	StreamKey  = "moorage.stream"
+	RequestKey = "moorage.request_id"
+)
+
+func logView(source telemetry.Source, id string, record plog.LogRecord) telemetry.Log {
+	out := telemetry.Log{
+		ID: id, Time: moment(logTime(record)), Stream: "otel", Severity: record.SeverityText(), Message: record.Body().AsString(),
+		SessionID: source.Session, Runtime: source.Runtime,
+	}
+	if !record.TraceID().IsEmpty() {
+		out.TraceID = record.TraceID().String()
+	}
+	if !record.SpanID().IsEmpty() {
+		out.SpanID = record.SpanID().String()
+	}
+	if v, ok := record.Attributes().Get(StreamKey); ok {
+		out.Stream = v.AsString()
+		if v, ok := record.Attributes().Get(RequestKey); ok {
+			out.RequestID = v.AsString()
+		}
+		return out
+	}
+	if record.Attributes().Len() > 0 {
+		out.Attributes = record.Attributes().AsRaw()
+	}
+	if t := record.Body().Type(); t == pcommon.ValueTypeMap || t == pcommon.ValueTypeSlice {
+		out.Body = record.Body().AsRaw()
+	}
+	return out
+}
+
+// logTime is when a record was written, or else when it was seen.
+func logTime(record plog.LogRecord) pcommon.Timestamp {
+	if record.Timestamp() != 0 {
+		return record.Timestamp()
+	}
+	return record.ObservedTimestamp()
+}
+
+// sessionLogs returns the log lines of a session that belong to no trace, by time.
+func (a *Archive) sessionLogs(ctx context.Context, session string) (out []telemetry.Log, cut bool, err error) {
+	blocks, err := a.collect(ctx, `SELECT b.id, s.doc, b.doc FROM blocks b JOIN sources s ON s.id = b.source
+		WHERE b.session = ? ORDER BY b.first, b.id`, session)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, block := range blocks {
+		err := a.records(block, func(id string, record plog.LogRecord) {
+			if record.TraceID().IsEmpty() {
+				out = append(out, logView(block.source, id, record))
+			}
+		})
+		if err != nil {
+			return nil, false, err
+		}
+		if len(out) > maxSessionLogs {
+			return out[:maxSessionLogs], true, nil
+		}
+	}
+	slices.SortStableFunc(out, func(a, b telemetry.Log) int { return a.Time.Compare(b.Time) })
+	return out, false, nil
+}

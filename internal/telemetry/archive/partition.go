@@ -1,0 +1,159 @@
+package archive
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
+)
+
+//go:embed schema.sql
+var schema string
+
+// format is the version of schema.sql. A partition of another format is left alone and not read.
+const format = 1
+
+// partition is one file. Reading is open to everybody, writing to the writer alone.
+type partition struct {
+	path  string
+	began time.Time
+	read  *sql.DB
+	write *sql.DB   // nil when it is full
+	conn  *sql.Conn // the one connection of write
+	gone  atomic.Bool
+	until atomic.Int64 // when the next was begun, nanoseconds since 1970; 0 while there is none
+}
+
+const suffix = ".db"
+
+// partitionPath names a partition by when it began, so that names sort by age.
+func partitionPath(dir string, began time.Time) string {
+	return filepath.Join(dir, began.UTC().Format("20060102T150405.000000000Z")+suffix)
+}
+
+func beganAt(path string) (time.Time, error) {
+	name := filepath.Base(path)
+	return time.Parse("20060102T150405.000000000Z.db", name)
+}
+
+func dsn(path, mode, lock string) string {
+	pragmas := []string{"page_size(8192)", "journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "wal_autocheckpoint(2000)", mode}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{"_txlock": {lock}, "_pragma": pragmas}.Encode()
+}
+
+// readers is how many questions a partition answers at once.
+const readers = 4
+
+// openPartition opens a partition for reading. Its files are closed when nobody asked for a while.
+func openPartition(path string) (*partition, error) {
+	began, err := beganAt(path)
+	if err != nil {
+		return nil, err
+	}
+	read, err := sql.Open("sqlite", dsn(path, "query_only(1)", "deferred"))
+	if err != nil {
+		return nil, err
+	}
+	read.SetMaxOpenConns(readers)
+	read.SetConnMaxIdleTime(30 * time.Second)
+	return &partition{path: path, began: began, read: read}, nil
+}
+
+// newPartition makes a partition and opens it for writing.
+func newPartition(ctx context.Context, dir string, began time.Time) (*partition, error) {
+	p, err := openPartition(partitionPath(dir, began))
+	if err != nil {
+		return nil, err
+	}
+	if err := p.openWrite(ctx); err != nil {
+		return nil, errors.Join(err, p.remove())
+	}
+	if _, err := p.conn.ExecContext(ctx, fmt.Sprintf("BEGIN; %s PRAGMA user_version = %d; COMMIT", schema, format)); err != nil {
+		return nil, errors.Join(err, p.remove())
+	}
+	return p, nil
+}
+
+func (p *partition) openWrite(ctx context.Context) (err error) {
+	if p.write, err = sql.Open("sqlite", dsn(p.path, "cache_size(-16384)", "immediate")); err != nil {
+		return err
+	}
+	p.conn, err = p.write.Conn(ctx)
+	return err
+}
+
+// format returns the version of the partition's schema; 0 for one whose making was cut off.
+func (p *partition) format(ctx context.Context) (version int, err error) {
+	err = p.read.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	return version, err
+}
+
+// size is the partition's on disk, in bytes.
+func (p *partition) size() (n int64) {
+	for _, end := range []string{"", "-wal"} {
+		if info, err := os.Stat(p.path + end); err == nil {
+			n += info.Size()
+		}
+	}
+	return n
+}
+
+// seal ends writing: what is in the log file goes to the main one.
+func (p *partition) seal() error {
+	if p.write == nil {
+		return nil
+	}
+	_, err := p.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	return errors.Join(err, p.endWrite())
+}
+
+func (p *partition) endWrite() (err error) {
+	if p.conn != nil {
+		err = p.conn.Close()
+	}
+	if p.write != nil {
+		err = errors.Join(err, p.write.Close())
+	}
+	p.conn, p.write = nil, nil
+	return err
+}
+
+func (p *partition) close() error { return errors.Join(p.read.Close(), p.endWrite()) }
+
+// remove closes the partition and unlinks its files. Questions that are being answered from it end first.
+func (p *partition) remove() error {
+	p.gone.Store(true)
+	errs := []error{p.close()}
+	for _, end := range []string{"-wal", "-shm", ""} {
+		if err := os.Remove(p.path + end); err != nil && !os.IsNotExist(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// rowName names a row of the partition so that no other row of the archive ever has the name.
+func (p *partition) rowName(row int64) string {
+	return strings.TrimSuffix(filepath.Base(p.path), suffix) + "-" + strconv.FormatInt(row, 10)
+}
+
+// late is how long after its spans' times a trace's chunks may come in.
+const late = time.Hour
+
+// mayHold reports whether chunks of a trace with these times may be in the partition. It is asked of
+// partitions that were begun in turn, so that the times of one are between its own beginning and that
+// of the next, and may be generous.
+func (p *partition) mayHold(start, end int64) bool {
+	until := p.until.Load()
+	return p.began.UnixNano() <= end+int64(late) && (until == 0 || until >= start)
+}

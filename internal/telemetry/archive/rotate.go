@@ -1,0 +1,53 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// rotate begins another partition when the one that is written is full, and makes room. A failure is
+// logged: the writer goes on with what it has.
+func (w *writer) rotate(ctx context.Context) {
+	if w.to.size() >= w.Partition || w.Now().Sub(w.to.began) >= w.Span {
+		full, prepared := w.to, w.prepared
+		if err := w.next(ctx); err != nil {
+			w.Log.Error("go on with a full telemetry partition", "err", err)
+			return
+		}
+		prepared.close()
+		if err := full.seal(); err != nil {
+			w.Log.Error("close a telemetry partition", "err", err)
+		}
+		w.forget()
+	}
+}
+
+// forget removes what is too old, and the oldest of what is too much; never what is written.
+func (w *writer) forget() {
+	total := int64(0)
+	for _, p := range slices.Backward(w.all()) {
+		size := p.size()
+		total += size
+		old := w.Now().Sub(p.began) > w.Keep+w.Span
+		if p == w.to || !old && total <= w.Limit {
+			continue
+		}
+		total -= size
+		why := "it is older than telemetry is kept"
+		if !old {
+			why = "telemetry has reached its size limit"
+		}
+		w.Log.Warn("a telemetry partition is removed", "began", p.began, "bytes", size, "why", why)
+		if err := w.drop(p); err != nil {
+			w.Log.Error("remove a telemetry partition", "err", err)
+		}
+	}
+}
+
+func (a *Archive) drop(p *partition) error {
+	a.mu.Lock()
+	a.partitions = slices.DeleteFunc(a.partitions, func(each *partition) bool { return each == p })
+	a.mu.Unlock()
+	return errors.Join(p.remove())
+}

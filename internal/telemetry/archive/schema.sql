@@ -1,0 +1,67 @@
+CREATE TABLE sources (
+	id  INTEGER PRIMARY KEY,
+	doc TEXT NOT NULL UNIQUE -- JSON of a telemetry.Source
+);
+
+CREATE TABLE chunks (
+	id     INTEGER PRIMARY KEY,
+	trace  BLOB NOT NULL,
+	source INTEGER NOT NULL REFERENCES sources,
+	doc    BLOB NOT NULL
+);
+CREATE INDEX chunks_trace ON chunks (trace);
+
+CREATE TABLE blocks (
+	id     INTEGER PRIMARY KEY,
+	source INTEGER NOT NULL REFERENCES sources,
+	runtime TEXT NOT NULL,
+	session TEXT NOT NULL,
+	first  INTEGER NOT NULL, -- ns
+	last   INTEGER NOT NULL, -- ns
+	lines  INTEGER NOT NULL,
+	doc    BLOB NOT NULL
+);
+CREATE INDEX blocks_session ON blocks (session, first);
+CREATE INDEX blocks_runtime ON blocks (runtime, first);
+
+CREATE TABLE block_traces (
+	trace BLOB NOT NULL,
+	block INTEGER NOT NULL REFERENCES blocks,
+	PRIMARY KEY (trace, block)
+) WITHOUT ROWID;
+
+CREATE TABLE traces (
+	trace      BLOB NOT NULL,
+	session    TEXT NOT NULL,
+	runtime    TEXT NOT NULL,
+	endpoint   TEXT NOT NULL,
+	caller     TEXT NOT NULL,
+	name       TEXT NOT NULL,
+	start      INTEGER NOT NULL, -- ns
+	finish     INTEGER NOT NULL, -- ns
+	root_start INTEGER,          -- ns; null while no root came
+	root_end   INTEGER,
+	spans      INTEGER NOT NULL,
+	hidden     INTEGER NOT NULL,
+	errors     INTEGER NOT NULL,
+	error      TEXT NOT NULL,    -- of the first failure
+	models     INTEGER NOT NULL,
+	tools      INTEGER NOT NULL,
+	input      INTEGER NOT NULL,
+	output     INTEGER NOT NULL,
+	cached     INTEGER NOT NULL,
+	written    INTEGER NOT NULL,
+	reasoning  INTEGER NOT NULL,
+	cost       INTEGER NOT NULL, -- billionths of a dollar
+	PRIMARY KEY (trace, session)
+) WITHOUT ROWID;
+CREATE INDEX traces_start ON traces (start);
+CREATE INDEX traces_session ON traces (session, start);
+
+CREATE TABLE sessions (
+	session   TEXT NOT NULL PRIMARY KEY,
+	runtime   TEXT NOT NULL,
+	endpoint  TEXT NOT NULL,
+	last      INTEGER NOT NULL -- ns
+) WITHOUT ROWID;
+CREATE INDEX sessions_last ON sessions (last);

@@ -1,0 +1,269 @@
+package archive
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/telemetry"
+)
+
+// writer is the one goroutine that writes.
+type writer struct {
+	*Archive
+	outlines *outlines
+	to       *partition
+	prepared statements
+	sources  map[telemetry.Source]int64 // ids in the partition that is written
+}
+
+// run commits what queues up until the queue is closed and empty.
+func (w *writer) run() {
+	for entries := w.queue.take(); len(entries) > 0; entries = w.queue.take() {
+		err := w.commit(context.Background(), entries)
+		if err != nil {
+			w.Log.Error("keep telemetry", "err", err)
+			w.outlines.clear()
+			w.sources = map[telemetry.Source]int64{}
+			err = &moorage.Error{Code: moorage.Unavailable, Message: "telemetry cannot be kept right now", Err: err}
+		}
+		for _, e := range entries {
+			e.done <- err
+		}
+		w.rotate(context.Background())
+	}
+	w.prepared.close()
+	if err := w.to.seal(); err != nil {
+		w.Log.Error("close telemetry", "err", err)
+	}
+}
+
+// begin goes on with the newest partition, or makes the first.
+func (w *writer) begin(ctx context.Context) error {
+	newest := w.current()
+	if newest == nil {
+		return w.next(ctx)
+	}
+	if err := newest.openWrite(ctx); err != nil {
+		return err
+	}
+	return w.writeTo(ctx, newest)
+}
+
+// next begins another partition.
+func (w *writer) next(ctx context.Context) error {
+	p, err := newPartition(ctx, w.Dir, w.Now())
+	if err != nil {
+		return fmt.Errorf("begin a telemetry partition: %w", err)
+	}
+	if err := w.writeTo(ctx, p); err != nil {
+		return errors.Join(err, p.remove())
+	}
+	w.join(p)
+	return nil
+}
+
+func (w *writer) writeTo(ctx context.Context, p *partition) (err error) {
+	if w.prepared, err = prepare(ctx, p.conn); err != nil {
+		return err
+	}
+	w.to, w.sources = p, map[telemetry.Source]int64{}
+	return nil
+}
+
+// commit writes entries in one transaction.
+func (w *writer) commit(ctx context.Context, entries []*entry) error {
+	if _, err := w.to.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if err := w.write(ctx, entries); err != nil {
+		_, undone := w.to.conn.ExecContext(ctx, "ROLLBACK")
+		return errors.Join(err, undone)
+	}
+	_, err := w.to.conn.ExecContext(ctx, "COMMIT")
+	return err
+}
+
+func (w *writer) write(ctx context.Context, entries []*entry) error {
+	t := &transaction{writer: w, sessions: map[string]activity{}}
+	for _, e := range entries {
+		for _, c := range e.batch.Chunks {
+			if err := t.chunk(ctx, c); err != nil {
+				return err
+			}
+		}
+		for _, l := range e.batch.Lines {
+			if err := t.lines(ctx, l); err != nil {
+				return err
+			}
+		}
+	}
+	return t.finish(ctx)
+}
+
+// transaction is one commit in the making.
+type transaction struct {
+	*writer
+	sessions map[string]activity
+}
+
+// chunk writes a chunk and what it adds to the sums. Spans that are there already add nothing.
+func (t *transaction) chunk(ctx context.Context, c telemetry.Chunk) error {
+	known, err := t.outlines.of(ctx, c.Trace)
+	if err != nil {
+		return err
+	}
+	if len(known.spans)+len(c.Facts) > MaxTraceSpans {
+		t.Log.Warn("a trace has too many spans; the rest of it is not kept", "trace", c.Trace.String(), "spans", len(known.spans))
+		return nil
+	}
+	fresh := known.add(c.Facts, t.Price)
+	t.outlines.grown(len(fresh))
+	if len(fresh) == 0 {
+		return nil
+	}
+	source, err := t.source(ctx, c.Source)
+	if err != nil {
+		return err
+	}
+	if _, err := t.prepared.chunk.ExecContext(ctx, c.Trace[:], source, c.Doc); err != nil {
+		return err
+	}
+	sum := sumOf(fresh, known.recount())
+	t.session(c.Source, sum.end)
+	return t.trace(ctx, c, sum)
+}
+
+func (t *transaction) lines(ctx context.Context, l telemetry.Lines) error {
+	source, err := t.source(ctx, l.Source)
+	if err != nil {
+		return err
+	}
+	done, err := t.prepared.block.ExecContext(ctx, source, l.Source.Runtime, l.Source.Session, l.First, l.Last, l.Count, l.Doc)
+	if err != nil {
+		return err
+	}
+	block, err := done.LastInsertId()
+	if err != nil {
+		return err
+	}
+	for _, trace := range l.Traces {
+		if _, err := t.prepared.blockTrace.ExecContext(ctx, trace[:], block); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxSources bounds the ids in memory.
+const maxSources = 10_000
+
+// source returns the id of a source in the partition.
+func (t *transaction) source(ctx context.Context, s telemetry.Source) (id int64, err error) {
+	if id, ok := t.sources[s]; ok {
+		return id, nil
+	}
+	doc, err := json.Marshal(s)
+	if err != nil {
+		return 0, err
+	}
+	if err := t.prepared.source.QueryRowContext(ctx, string(doc)).Scan(&id); err != nil {
+		return 0, err
+	}
+	if len(t.sources) >= maxSources {
+		clear(t.sources)
+	}
+	t.sources[s] = id
+	return id, nil
+}
+
+// maxError bounds the words of a failure in lists, in bytes.
+const maxError = 500
+
+func (t *transaction) trace(ctx context.Context, c telemetry.Chunk, s sum) error {
+	var rootStart, rootEnd any
+	if s.rooted {
+		rootStart, rootEnd = s.rootStart, s.rootEnd
+	}
+	from, u := c.Source, s.usage
+	_, err := t.prepared.trace.ExecContext(ctx, c.Trace[:], from.Session, from.Runtime, from.Endpoint, from.Caller, s.name, s.start, s.end,
+		rootStart, rootEnd, s.spans, s.hidden, s.errors, s.failure, s.models, s.tools,
+		u.Input, u.Output, u.Cached, u.CacheWritten, u.Reasoning, s.cost)
+	return err
+}
+
+// session notes when a session was active; it is written once per commit.
+func (t *transaction) session(from telemetry.Source, at int64) {
+	if from.Session == "" {
+		return
+	}
+	known, ok := t.sessions[from.Session]
+	if !ok {
+		known.from = from
+	}
+	known.last = max(known.last, at)
+	t.sessions[from.Session] = known
+}
+
+// activity is when a session was last active.
+type activity struct {
+	from telemetry.Source
+	last int64
+}
+
+func (t *transaction) finish(ctx context.Context) error {
+	for session, s := range t.sessions {
+		if _, err := t.prepared.session.ExecContext(ctx, session, s.from.Runtime, s.from.Endpoint, s.last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// statements are prepared on the one connection to the partition that is written.
+type statements struct {
+	source, chunk, block, blockTrace, trace, session *sql.Stmt
+	all                                              []*sql.Stmt
+}
+
+func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
+	for to, text := range map[**sql.Stmt]string{
+		&s.source:     `INSERT INTO sources (doc) VALUES (?) ON CONFLICT (doc) DO UPDATE SET doc = doc RETURNING id`,
+		&s.chunk:      `INSERT INTO chunks (trace, source, doc) VALUES (?, ?, ?)`,
+		&s.block:      `INSERT INTO blocks (source, runtime, session, first, last, lines, doc) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		&s.blockTrace: `INSERT OR IGNORE INTO block_traces (trace, block) VALUES (?, ?)`,
+		&s.trace:      upsertTrace,
+		&s.session:    upsertSession,
+	} {
+		if *to, err = conn.PrepareContext(ctx, text); err != nil {
+			return s, err
+		}
+		s.all = append(s.all, *to)
+	}
+	return s, nil
+}
+
+func (s statements) close() {
+	for _, each := range s.all {
+		each.Close()
+	}
+}
+
+// A trace is called after its earliest root, or until one comes after whatever came first.
+const upsertTrace = `INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (trace, session) DO UPDATE SET
+	name = CASE WHEN excluded.root_start < ifnull(root_start, 9223372036854775807) THEN excluded.name ELSE name END,
+	start = min(start, excluded.start), finish = max(finish, excluded.finish),
+	root_start = min(ifnull(root_start, excluded.root_start), ifnull(excluded.root_start, root_start)),
+	root_end = max(ifnull(root_end, excluded.root_end), ifnull(excluded.root_end, root_end)),
+	spans = spans + excluded.spans, hidden = hidden + excluded.hidden, errors = errors + excluded.errors,
+	error = CASE WHEN error = '' THEN excluded.error ELSE error END,
+	models = models + excluded.models, tools = tools + excluded.tools,
+	input = input + excluded.input, output = output + excluded.output, cached = cached + excluded.cached,
+	written = written + excluded.written, reasoning = reasoning + excluded.reasoning, cost = cost + excluded.cost`
+
+const upsertSession = `INSERT INTO sessions VALUES (?, ?, ?, ?)
+ON CONFLICT (session) DO UPDATE SET last = max(last, excluded.last)`

@@ -1,0 +1,64 @@
+package otlp
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/telemetry"
+)
+
+// signal is one of the three things that OTLP carries.
+type signal struct {
+	schema message
+	take   func(ctx context.Context, raw []byte, json bool, now time.Time) (exported, error)
+}
+
+func (i *Inlet) signalOf(url string) (signal, bool) {
+	switch path.Base(url) {
+	case "traces":
+		return signal{i.schema.traces, i.takeTraces}, true
+	}
+	return signal{}, false
+}
+
+func (i *Inlet) takeTraces(ctx context.Context, raw []byte, json bool, now time.Time) (exported, error) {
+	request := ptraceotlp.NewExportRequest()
+	if err := decode(raw, json, request.UnmarshalProto, request.UnmarshalJSON); err != nil {
+		return nil, err
+	}
+	s := i.newSplitter(ctx, now)
+	s.traces(request.Traces())
+	batch, err := s.batch()
+	if err == nil && len(batch.Chunks) > 0 {
+		err = i.keep(ctx, batch)
+	}
+	answer := ptraceotlp.NewExportResponse()
+	if s.refused > 0 {
+		answer.PartialSuccess().SetRejectedSpans(s.refused)
+		answer.PartialSuccess().SetErrorMessage(fmt.Sprintf("%d spans have no trace id or no span id", s.refused))
+	}
+	return answer, err
+}
+
+func decode(raw []byte, json bool, proto, text func([]byte) error) error {
+	unmarshal := proto
+	if json {
+		unmarshal = text
+	}
+	if err := unmarshal(raw); err != nil {
+		return &moorage.Error{Code: moorage.Invalid, Message: "the body is not an OTLP export request", Err: err}
+	}
+	return nil
+}
+
+// source says who sent a request.
+func (i *Inlet) newSplitter(ctx context.Context, now time.Time) *splitter {
+	s := &splitter{inlet: i, now: now, chunks: map[chunkKey]*chunk{}}
+	s.from, s.inside = telemetry.SourceOf(ctx)
+	return s
+}
