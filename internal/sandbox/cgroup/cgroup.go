@@ -184,6 +184,18 @@ func (g *Group) Add(pid int) error {
 	return nil
 }
 
+// Holds reports whether a process is in the group, whichever way it came there.
+func (g *Group) Holds(pid int) bool {
+	want := strconv.Itoa(pid)
+	for _, dir := range g.places() {
+		b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		if err != nil || !slices.Contains(strings.Fields(string(b)), want) {
+			return false
+		}
+	}
+	return true
+}
+
 // Doors opens the files through which a process enters the group by writing "0" to each. Whoever
 // inherits them may enter, however few rights it has; so a process can be in its group before it
 // takes any memory. The caller closes them.

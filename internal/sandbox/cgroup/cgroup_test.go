@@ -103,8 +103,14 @@ func TestHost_killsWhatOutgrowsItsMemory(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	if g.Holds(cmd.Process.Pid) {
+		t.Error("the group holds a process that nobody moved there")
+	}
 	if err := g.Add(cmd.Process.Pid); err != nil {
 		t.Fatal(err)
+	}
+	if !g.Holds(cmd.Process.Pid) {
+		t.Error("the group does not hold the process that was moved there")
 	}
 	stdin.Close()
 	if err := cmd.Wait(); err == nil {
