@@ -10,11 +10,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/subcommands"
 	"github.com/moorage-dev/moorage/internal/sandbox/cgroup"
 	_ "github.com/moorage-dev/moorage/internal/sandbox/gvisor/cell" // makes an engine's root before all else
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/runsc/cli"
 	"gvisor.dev/gvisor/runsc/cmd"
@@ -36,12 +36,13 @@ func IsEngine(args []string) bool {
 // would more than double the binary.
 func Main() {
 	useCompiledFilters()
-	debug.SetGCPercent(engineGCPercent)
+	withoutTracePoints()
+	debug.SetGCPercent(bootGCPercent)
 	boot := new(reportingBoot)
-	if spec, err := donatedSpec(os.Args); err == nil {
-		boot.report = spec.Annotations[statusAnnotation]
-		enterGroups(spec)
-		os.Args = withVisibleLimits(os.Args, spec)
+	if notes, err := donatedAnnotations(os.Args); err == nil {
+		boot.report = notes[statusAnnotation]
+		enterGroups(notes)
+		os.Args = withVisibleLimits(os.Args, notes)
 	}
 	cli.Run(nil, map[util.SubCommand]string{
 		boot:                  "internal",
@@ -50,9 +51,21 @@ func Main() {
 	}, []subcommands.Command{})
 }
 
-// engineGCPercent lets an engine's heap grow by so much between collections. Most of what a session
-// costs beyond its agent is this heap, there is one for each session, and it is small.
-const engineGCPercent = 30
+// An engine's heap grows by so many percent between collections. While it boots, collections would
+// only take time from it. After that most of what a session costs beyond its agent is this heap, there
+// is one for each session, and it is small.
+const (
+	bootGCPercent   = 400
+	engineGCPercent = 30
+)
+
+// settleAfter is when an engine gives back the memory that booting took. Its agent has mostly started by then.
+const settleAfter = time.Second
+
+func settle() {
+	debug.SetGCPercent(engineGCPercent)
+	debug.FreeOSMemory()
+}
 
 // The annotations that carry what gVisor has no place for.
 const (
@@ -70,6 +83,7 @@ type reportingBoot struct {
 }
 
 func (b *reportingBoot) Execute(ctx context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
+	defer time.AfterFunc(settleAfter, settle).Stop()
 	code := b.Boot.Execute(ctx, f, args...)
 	if fd, err := strconv.Atoi(b.report); err == nil && code == subcommands.ExitSuccess {
 		status := args[1].(*unix.WaitStatus)
@@ -80,8 +94,8 @@ func (b *reportingBoot) Execute(ctx context.Context, f *flag.FlagSet, args ...an
 
 // enterGroups takes an engine or its proxy into the sandbox's control groups before it takes memory.
 // A failure is no reason to stop: the driver moves the engine itself, later.
-func enterGroups(spec *specs.Spec) {
-	for number := range strings.SplitSeq(spec.Annotations[doorsAnnotation], ",") {
+func enterGroups(notes map[string]string) {
+	for number := range strings.SplitSeq(notes[doorsAnnotation], ",") {
 		if door, err := strconv.Atoi(number); err == nil {
 			cgroup.Enter(door)
 		}
@@ -91,17 +105,17 @@ func enterGroups(spec *specs.Spec) {
 // withVisibleLimits tells a booting engine how many processors and how much memory to show inside.
 // gVisor would derive them from a control group of its own making; and a runtime that sizes its
 // heap or its threads by the host's would not fit its sandbox.
-func withVisibleLimits(args []string, spec *specs.Spec) []string {
+func withVisibleLimits(args []string, notes map[string]string) []string {
 	at := slices.Index(args, "boot")
 	if at < 0 {
 		return args
 	}
 	for i, arg := range args {
 		if arg == "--total-memory" && i+1 < len(args) {
-			args[i+1] = atMost(args[i+1], spec.Annotations[memoryAnnotation])
+			args[i+1] = atMost(args[i+1], notes[memoryAnnotation])
 		}
 	}
-	if cpus := spec.Annotations[cpusAnnotation]; cpus != "" {
+	if cpus := notes[cpusAnnotation]; cpus != "" {
 		args = slices.Insert(args, at+1, "--cpu-num="+cpus)
 	}
 	return args
@@ -116,8 +130,9 @@ func atMost(have, want string) string {
 	return want
 }
 
-// donatedSpec reads the spec from the descriptor that the engine was given, without moving its offset.
-func donatedSpec(args []string) (*specs.Spec, error) {
+// donatedAnnotations reads the spec's annotations from the descriptor that the engine was given, without
+// moving its offset.
+func donatedAnnotations(args []string) (map[string]string, error) {
 	for _, arg := range args {
 		value, ok := strings.CutPrefix(arg, "--spec-fd=")
 		if !ok {
@@ -127,8 +142,11 @@ func donatedSpec(args []string) (*specs.Spec, error) {
 		if err != nil {
 			return nil, err
 		}
-		spec := new(specs.Spec)
-		return spec, json.Unmarshal(b, spec)
+		var spec struct {
+			Annotations map[string]string `json:"annotations"`
+		}
+		err = json.Unmarshal(b, &spec)
+		return spec.Annotations, err
 	}
 	return nil, os.ErrNotExist
 }
