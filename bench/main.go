@@ -176,4 +176,4 @@ dialled into the same sandbox; the result is the difference, the absolute times 
 Requests per second: wrk, one thread, signed before the run. nginx proxies to the same sandbox over
 connections of the same kind as Moorage's, dialled by the shim: a filter on nginx's socket() and connect() hands it
 those, so no bridge stands between. nginx checks no signature and keeps no log.
-Memory: proportional set size of all processes of a sandbox, and its share of the shim, less that of the bare process.`
+Memory: proportional set size of all address spaces of a sandbox, and its share of the shim, less that of the bare process.`

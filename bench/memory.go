@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // memory measures live idle sessions beside as many bare processes.
@@ -126,7 +129,9 @@ func (b *bench) shimMemory() (int64, error) {
 	return 0, fmt.Errorf("there is no shim")
 }
 
-// familyMemory sums over the processes that name a sandbox and their children.
+// familyMemory sums over the address spaces of the processes that name a sandbox and their children.
+// Several processes may be in one: gVisor keeps one for each thread of an agent, and all are in the
+// agent's.
 //
 // An agent's own pages are shared memory there: gVisor keeps them in a file of its own.
 func familyMemory(id string) (total, shared int64, err error) {
@@ -140,9 +145,9 @@ func familyMemory(id string) (total, shared int64, err error) {
 		}
 		return false
 	}
-	seen := 0
+	var seen []int
 	for pid := range parents {
-		if member(pid) {
+		if member(pid) && !slices.ContainsFunc(seen, func(other int) bool { return sameMemory(pid, other) }) {
 			used, err := proportional(pid)
 			if err != nil {
 				continue // it ended
@@ -150,13 +155,21 @@ func familyMemory(id string) (total, shared int64, err error) {
 			total += used
 			own, _ := pages(pid, "Pss_Shmem:")
 			shared += own
-			seen++
+			seen = append(seen, pid)
 		}
 	}
-	if seen == 0 {
+	if len(seen) == 0 {
 		return 0, 0, fmt.Errorf("sandbox %s has no processes", id)
 	}
 	return total, shared, nil
+}
+
+// sameMemory reports whether two processes share their address space. Where the kernel does not tell,
+// each counts as one of its own.
+func sameMemory(pid, other int) bool {
+	const kcmpVM = 1
+	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid), uintptr(other), kcmpVM, 0, 0, 0)
+	return errno == 0 && order == 0
 }
 
 // processes maps every process to its parent.
