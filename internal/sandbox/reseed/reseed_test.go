@@ -3,6 +3,7 @@ package reseed
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ func TestEnvironment_keepsTheAgentsPath(t *testing.T) {
 	}
 }
 
-// confirm is a process that says what it is told to, with %s for the epoch. It returns the epoch.
+// confirm is a process that says what it is told to, EPOCH replaced. It returns the epoch.
 func confirm(t *testing.T, d *Desk, say string) (epoch string) {
 	t.Helper()
 	process, platform := net.Pipe()
@@ -34,7 +35,7 @@ func confirm(t *testing.T, d *Desk, say string) (epoch string) {
 	}()
 	line, _ := bufio.NewReader(process).ReadString('\n')
 	if epoch = strings.TrimSpace(line); epoch != "" {
-		go fmt.Fprintf(process, strings.Replace(say, "EPOCH", epoch, 1)+"\n")
+		go io.WriteString(process, strings.Replace(say, "EPOCH", epoch, 1)+"\n")
 	}
 	<-served
 	process.Close()
