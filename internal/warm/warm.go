@@ -107,6 +107,8 @@ func (s *Starter) spec(v moorage.Version, id string, labels map[string]string, m
 		Limits:  s.Limits,
 		Network: sandbox.Network{Egress: sandbox.EgressPublic, Door: s.Door},
 		LogDir:  filepath.Join(s.LogDir, id),
+
+		Reseeder: true,
 	}
 }
 

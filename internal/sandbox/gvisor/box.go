@@ -49,12 +49,14 @@ type box struct {
 	group       *cgroup.Group
 	gateway     *gateway.Gateway // nil without a link
 
-	mu      sync.Mutex // of info's labels
+	mu      sync.Mutex // of info's labels, and of released
 	pausing sync.Mutex // of paused; held while that changes
 	paused  bool
 
-	reseeding sync.Mutex  // one at a time
-	desk      reseed.Desk // where the agent's processes confirm that they reseeded
+	reseeding sync.Mutex    // one at a time
+	desk      reseed.Desk   // where the agent's processes confirm that they reseeded
+	held      chan struct{} // nil but for a clone: closed when it may send outward
+	released  bool
 
 	stopping atomic.Bool
 	asleep   atomic.Bool   // its state is on disk, and its engine is to go

@@ -2,6 +2,7 @@ package gvisor
 
 import (
 	"context"
+	"time"
 
 	"github.com/moorage-dev/moorage/internal/sandbox"
 )
@@ -18,5 +19,11 @@ func (d *Driver) Clone(ctx context.Context, dir string, as sandbox.CloneSpec) (s
 	if err != nil {
 		return nil, err
 	}
-	return d.thaw(ctx, d.newBox(spec), s, func() error { return nil })
+	b := d.newBox(spec)
+	b.held = make(chan struct{})
+	return d.thaw(ctx, b, s, func() error {
+		release := time.AfterFunc(holdPatience, b.release)
+		b.later(func() error { release.Stop(); return nil })
+		return nil
+	})
 }

@@ -68,6 +68,7 @@ func (b *box) platform() (p gateway.Platform) {
 	}
 	if b.spec.Reseeder {
 		p.Serve = map[uint16]func(net.Conn){reseed.Port: b.desk.Serve}
+		p.Held = b.held
 	}
 	return p
 }

@@ -33,6 +33,13 @@ const (
 	// reseedAgain is after how long those are told once more who have not answered: one that was just
 	// starting did not know the signal yet.
 	reseedAgain = 20 * time.Millisecond
+
+	// firstAnswer is how long the processes of a sandbox that is no clone yet have until one of them
+	// answers: where nothing of ours runs, nobody waits for long to be told so.
+	firstAnswer = time.Second
+
+	// holdPatience is how long a clone that nobody reseeds may send nothing outward.
+	holdPatience = 10 * time.Second
 )
 
 // Reseed implements [sandbox.Reseeder].
@@ -45,32 +52,54 @@ func (b *box) Reseed(ctx context.Context) error {
 	}
 	b.reseeding.Lock()
 	defer b.reseeding.Unlock()
+	defer b.release()
 	round := b.desk.Open()
 	defer round.Close()
-	patience, cancel := context.WithTimeout(ctx, reseedPatience)
-	defer cancel()
-	again := time.NewTicker(reseedAgain)
-	defer again.Stop()
+	silent, err := b.awaitAnswers(ctx, round)
+	if err != nil || len(silent) == 0 {
+		return err
+	}
+	return uncloned("%s did not confirm that it reseeded", strings.Trim(fmt.Sprint(silent), "[]"))
+}
 
-	due := true
-	for {
-		silent, err := b.silent(ctx, round)
+// release lets a clone send outward: what its threads draw before they all have new entropy stays
+// inside, a TLS handshake above all. Whoever uses a clone that did not confirm knows what it shares.
+func (b *box) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held != nil && !b.released {
+		b.released = true
+		close(b.held)
+	}
+}
+
+// awaitAnswers returns once all have answered, one has said no, or patience is at its end: then with
+// those who are silent.
+func (b *box) awaitAnswers(ctx context.Context, round *reseed.Round) (silent []insider, err error) {
+	patience, first := time.NewTimer(reseedPatience), time.NewTimer(firstAnswer)
+	again := time.NewTicker(reseedAgain)
+	defer func() { patience.Stop(); first.Stop(); again.Stop() }()
+	for due := true; ; {
+		silent, err = b.silent(ctx, round)
 		if err != nil || len(silent) == 0 {
-			return err
+			return nil, err
 		}
 		if due {
 			b.tell(ctx, silent)
 		}
+		due = false
 		select {
 		case <-round.Changed:
-			due = false
 		case <-again.C:
 			due = true
-		case <-patience.Done():
-			if err := ctx.Err(); err != nil {
-				return err
+		case <-first.C:
+			if b.held == nil && len(round.Answers()) == 0 {
+				return silent, nil
 			}
-			return uncloned("%s did not confirm that it reseeded", strings.Trim(fmt.Sprint(silent), "[]"))
+		case <-patience.C:
+			return silent, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,12 +66,17 @@ func zipDirectory(name, dir string) error {
 	return w.Close()
 }
 
-func newPython(t *testing.T, args ...string) *sleeper {
+func newPython(t *testing.T) *sleeper {
+	t.Helper()
+	return newPythonWith(t, sandbox.Network{})
+}
+
+func newPythonWith(t *testing.T, n sandbox.Network) *sleeper {
 	t.Helper()
 	root := pythonImage(t)
 	return startSleeper(t, sandbox.Spec{
-		ID: sandbox.NewID(), Root: sandbox.Root{EROFS: root.EROFS}, Reseeder: true, LogDir: filepath.Join(t.TempDir(), "log"),
-		Process: sandbox.ProcessSpec{Args: append(root.Config.Args, args...), Env: root.Config.Env, Dir: root.Config.Dir},
+		ID: sandbox.NewID(), Root: sandbox.Root{EROFS: root.EROFS}, Reseeder: true, Network: n, LogDir: filepath.Join(t.TempDir(), "log"),
+		Process: sandbox.ProcessSpec{Args: root.Config.Args, Env: root.Config.Env, Dir: root.Config.Dir},
 	})
 }
 
@@ -101,6 +108,67 @@ func (s *sleeper) draw() (values map[string]any) {
 		s.t.Fatal(err)
 	}
 	return values
+}
+
+// TestReseed_nothingLeavesACloneBefore has a thread of the agent draw and send as fast as it can, from
+// before the clones are made.
+func TestReseed_nothingLeavesACloneBefore(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	heard := make(chan string, 1000)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			said, _ := io.ReadAll(c)
+			c.Close()
+			heard <- string(said)
+		}
+	}()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	s := newPythonWith(t, sandbox.Network{Allow: []string{"127.0.0.1:" + port}})
+	s.run(`
+import random, socket, threading
+def send():
+    while True:
+        try:
+            with socket.create_connection(("10.0.2.2", ` + port + `), 5) as c:
+                c.sendall(str(random.random()).encode())
+        except OSError:
+            pass
+threading.Thread(target=send, daemon=True).start()`)
+	<-heard
+	s.sleep()
+	for len(heard) > 0 {
+		<-heard
+	}
+	seen := map[string]bool{}
+	for range 3 {
+		c := s.clone()
+		c.draw() // so it runs
+		if n := len(heard); n > 0 {
+			t.Errorf("a clone sent %d times before it was reseeded", n)
+		}
+		if err := c.reseed(); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			value := <-heard
+			if value != "" && seen[value] {
+				t.Errorf("two clones sent %s", value)
+			}
+			seen[value] = true
+		}
+		c.box.Stop(context.Background(), 0)
+		for len(heard) > 0 {
+			<-heard
+		}
+	}
 }
 
 // clones is how many clones have to differ.

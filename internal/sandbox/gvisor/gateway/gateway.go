@@ -92,6 +92,22 @@ type Platform struct {
 	// Serve answers ports of door.Addr in this process, and goes before Dial. The connection is closed
 	// when it returns; it must return when the connection fails.
 	Serve map[uint16]func(net.Conn)
+	// Held, unless nil, keeps all other connections waiting, and datagrams outward from being sent, until
+	// it is closed. Names are resolved meanwhile.
+	Held <-chan struct{}
+}
+
+// held reports whether the sandbox may send nothing outward yet.
+func (p Platform) held() bool {
+	if p.Held == nil {
+		return false
+	}
+	select {
+	case <-p.Held:
+		return false
+	default:
+		return true
+	}
 }
 
 // Open starts a gateway. The link is the sandbox's end; the caller closes its copy once the engine

@@ -25,6 +25,12 @@ func (g *Gateway) forwardTCP(r *tcp.ForwarderRequest) {
 		g.answerHere(r, serve)
 		return
 	}
+	if g.platform.held() {
+		select {
+		case <-g.platform.Held:
+		case <-g.policy.ctx.Done():
+		}
+	}
 	if door.Leads(to) && g.platform.Dial != nil {
 		g.connect(r, g.visits, new(traffic), func() (stream, error) { return g.platform.Dial(g.policy.ctx, to.Port()) })
 		return

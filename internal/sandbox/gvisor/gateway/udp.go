@@ -30,7 +30,7 @@ func (g *Gateway) forwardUDP(r *udp.ForwarderRequest) bool {
 			return false // the stack answers with "port unreachable"
 		}
 	}
-	if !take(g.flows) {
+	if !dns && g.platform.held() || !take(g.flows) {
 		return true
 	}
 	var queue waiter.Queue
