@@ -26,11 +26,11 @@ func (s *Service) AgentCard(ctx context.Context, call Call) (card json.RawMessag
 	if protocol := s.Protocol(call.Address); protocol != "" && protocol != "A2A" {
 		return nil, "", moorage.Errorf(moorage.Invalid, "agents that speak A2A have a card; this one speaks %s", protocol)
 	}
-	conn, err := s.open(ctx, call.Address)
+	conn, err := s.open(ctx, "GetAgentCard", call)
 	if err != nil {
 		return nil, "", err
 	}
-	defer conn.lease.Release()
+	defer func() { conn.release(err) }()
 	ctx, cancel := conn.context(ctx)
 	defer cancel(nil)
 	ctx, stop := context.WithTimeout(ctx, cardTimeout)

@@ -46,14 +46,14 @@ type CommandResult struct {
 // Command prepares a shell command in the session's sandbox, starting the session when there is
 // none. Timeout 0 is 300 s. Range over Run once at most; the session is held until that ends, or ctx.
 func (s *Service) Command(ctx context.Context, a Address, command string, timeout time.Duration) (*Command, error) {
-	conn, err := s.open(ctx, a)
+	conn, err := s.open(ctx, "InvokeAgentRuntimeCommand", Call{Address: a})
 	if err != nil {
 		return nil, err
 	}
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
-	release := sync.OnceFunc(conn.lease.Release)
+	release := sync.OnceFunc(func() { conn.release(nil) })
 	context.AfterFunc(ctx, release) // a caller may be gone before Run begins
 	return &Command{conn.sessionID, conn, command, timeout, release}, nil
 }

@@ -73,6 +73,7 @@ func (c *connection) headers(in http.Header) (http.Header, error) {
 	}
 	pass(c.lease.Version.Config.Headers)
 	out.Set(HeaderSession, c.sessionID)
+	c.span.Propagate(out)
 	return out, nil
 }
 

@@ -24,6 +24,8 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/quota"
 	"github.com/moorage-dev/moorage/internal/session"
+	"github.com/moorage-dev/moorage/internal/telemetry"
+	"github.com/moorage-dev/moorage/internal/telemetry/calls"
 )
 
 // Limits of a call. Source: AgentCore quotas.
@@ -48,6 +50,7 @@ type Service struct {
 	Account   string
 	PublicURL string // under which callers reach this server, without a slash at its end
 	Log       *slog.Logger
+	Calls     *calls.Recorder // nil records no spans
 
 	// CallerCalls and RuntimeCalls hold each caller, and each runtime, to so many calls; commands and
 	// sockets that open are calls. The zero values bound nothing.
@@ -97,7 +100,7 @@ func (s *Service) Invoke(ctx context.Context, call Call) (*Answer, error) {
 // forward is Invoke without the rules of any protocol. Edit, when there is one, has the last word on
 // the request that the agent gets.
 func (s *Service) forward(ctx context.Context, call Call, edit func(*connection, *http.Request)) (*Answer, error) {
-	conn, err := s.open(ctx, call.Address)
+	conn, err := s.open(ctx, "InvokeAgentRuntime", call)
 	if err != nil {
 		return nil, err
 	}
@@ -106,12 +109,12 @@ func (s *Service) forward(ctx context.Context, call Call, edit func(*connection,
 	response, err := conn.ask(ctx, call, cancel)
 	if err != nil {
 		cancel(nil)
-		conn.lease.Release()
+		conn.release(err)
 		return nil, err
 	}
 	body := &body{ReadCloser: response.Body, conn: conn, ctx: ctx, left: MaxPayload}
 	stop := time.AfterFunc(streamTimeout, func() { cancel(errTooLong) })
-	body.done = func() { stop.Stop(); cancel(nil); conn.lease.Release() }
+	body.done = func() { stop.Stop(); cancel(nil); conn.release(body.err) }
 	return &Answer{SessionID: conn.sessionID, Status: response.StatusCode, Header: answerHeader(response.Header), Body: body, Length: response.ContentLength, conn: conn}, nil
 }
 
@@ -148,14 +151,37 @@ type connection struct {
 	lease     *session.Lease
 	began     time.Time
 	edit      func(*connection, *http.Request) // of what the agent gets; may be nil
+	span      *calls.Span
 }
 
-// open resolves an address and acquires its session, starting it when need be.
-func (s *Service) open(ctx context.Context, a Address) (*connection, error) {
-	target, key, err := s.resolve(&a)
+// release lets go of the session. Err is what the caller is told, or nil.
+func (c *connection) release(err error) {
+	c.span.End(err)
+	c.lease.Release()
+}
+
+// open resolves a call's address and acquires its session, starting it when need be. What it is a call
+// of, operation, is on record from the moment at which it is known to be for a runtime that exists.
+func (s *Service) open(ctx context.Context, operation string, call Call) (*connection, error) {
+	target, key, err := s.resolve(&call.Address)
 	if err != nil {
 		return nil, err
 	}
+	span := s.Calls.Begin(calls.Call{
+		Operation: operation, RequestID: call.RequestID, Header: call.Header, Owner: key.Owner,
+		Source: telemetry.Source{Runtime: key.RuntimeID, Endpoint: key.Endpoint, Version: target.Version.Label(), Caller: key.CallerID},
+	})
+	conn, err := s.acquire(ctx, key, target)
+	if err != nil {
+		span.End(err)
+		return nil, err
+	}
+	span.Join(conn.lease.Session.ID)
+	conn.span = span
+	return conn, nil
+}
+
+func (s *Service) acquire(ctx context.Context, key session.Key, target moorage.Target) (*connection, error) {
 	if err := s.throttle(key); err != nil {
 		return nil, err
 	}
@@ -316,6 +342,7 @@ type body struct {
 	conn *connection
 	ctx  context.Context
 	left int64
+	err  error // that the reader was told of
 	once sync.Once
 	done func()
 }
@@ -323,10 +350,12 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, moorage.Errorf(moorage.AgentFailed, "the answer is larger than %d bytes", MaxPayload)
+		b.err = moorage.Errorf(moorage.AgentFailed, "the answer is larger than %d bytes", MaxPayload)
+		return 0, b.err
 	}
 	if err != nil && err != io.EOF {
 		err = b.conn.broken(b.ctx, err)
+		b.err = err
 	}
 	return n, err
 }

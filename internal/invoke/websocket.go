@@ -26,15 +26,15 @@ const (
 // WebSocket relays one connection between the caller and the agent's /ws. The error is for the
 // caller as long as nothing was written to w, which is until the agent accepted the upgrade; after
 // that the connection is closed with a code and WebSocket returns nil.
-func (s *Service) WebSocket(w http.ResponseWriter, r *http.Request, call Call) error {
+func (s *Service) WebSocket(w http.ResponseWriter, r *http.Request, call Call) (err error) {
 	if !upgrades(r) {
 		return moorage.Errorf(moorage.Invalid, "this address takes WebSocket connections only: send Connection: Upgrade and Upgrade: websocket")
 	}
-	conn, err := s.open(r.Context(), call.Address)
+	conn, err := s.open(r.Context(), "InvokeAgentRuntimeWithWebSocketStream", call)
 	if err != nil {
 		return err
 	}
-	defer conn.lease.Release()
+	defer func() { conn.release(err) }()
 	agent, answer, err := conn.upgrade(r, call)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/store"
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
+	"github.com/moorage-dev/moorage/internal/telemetry/calls"
 	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
 	"github.com/moorage-dev/moorage/internal/warm"
 )
@@ -41,6 +42,7 @@ type house struct {
 	invoke    *invoke.Service
 	telemetry *archive.Archive
 	inlet     *otlp.Inlet
+	calls     *calls.Recorder
 	keys      keyring
 	verify    *identity.Verifier
 	browser   *identity.Browser
@@ -84,6 +86,7 @@ func (h *house) openTelemetry(ctx context.Context) (err error) {
 		return err
 	}
 	h.inlet = otlp.New(h.telemetry.Append, h.telemetry.Codec(), h.Log)
+	h.calls = calls.New(h.telemetry.Append, h.telemetry.Codec(), h.Region, h.account, h.Log)
 	return nil
 }
 
@@ -143,7 +146,7 @@ func (h *house) openControl(ctx context.Context) error {
 		Store: h.store, Builder: builder, Warm: h.warm, Pools: h.pools, Sessions: h.sessions, Region: h.Region, Account: h.account,
 		Isolation: h.isolation, Log: h.Log,
 	}
-	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log}
+	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log, Calls: h.calls}
 	h.invoke.CallerCalls.Rate, h.invoke.RuntimeCalls.Rate = h.Quotas.CallerCalls, h.Quotas.RuntimeCalls
 	return h.control.Load(ctx)
 }

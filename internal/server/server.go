@@ -171,6 +171,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	work.Go(func() { h.pools.Run(background) })
 	work.Go(func() { h.forget(background) })
 	work.Go(func() { h.serveGuests(background) })
+	work.Go(func() { h.calls.Run(background) })
 
 	handler := h.handler()
 	srv := &http.Server{

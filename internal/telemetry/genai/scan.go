@@ -253,6 +253,9 @@ func DrawFrom(source telemetry.Source, span ptrace.Span, scope string) telemetry
 	f := Draw(span, scope)
 	if scope == Platform && source.Sandbox == "" {
 		f.Kind, f.Noise = telemetry.Service, false
+		if v, ok := span.Attributes().Get("error_type"); ok {
+			f.Fault = telemetry.Fault(v.AsString())
+		}
 	}
 	return f
 }

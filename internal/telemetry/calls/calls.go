@@ -1,0 +1,194 @@
+// Package calls makes the service span of every data-plane call: what the platform saw of it.
+//
+// The span is the parent of whatever the agent reports. It takes up the trace that the caller is in, or
+// begins one, and hands that on to the agent in every form that its tracing may read: traceparent,
+// X-Amzn-Trace-Id, and the session as baggage, from which the AWS distro copies it to the agent's spans.
+//
+// A call waits for no disk: finished spans are written every [Delay], and a killed server loses those of
+// that time. When they come faster than they are written, they are counted and dropped.
+package calls
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/telemetry"
+	"github.com/moorage-dev/moorage/internal/telemetry/document"
+	"github.com/moorage-dev/moorage/internal/telemetry/genai"
+)
+
+// Delay is how long a finished span waits for others, and maxWaiting how many do.
+const (
+	Delay      = 200 * time.Millisecond
+	maxWaiting = 16 << 10
+)
+
+// Recorder writes spans. A nil one records nothing, and its spans propagate nothing.
+type Recorder struct {
+	keep            func(context.Context, telemetry.Batch) error
+	codec           *document.Codec
+	region, account string
+	log             *slog.Logger
+
+	finished chan *Span
+	dropped  atomic.Int64
+}
+
+// New makes a recorder; Run has to run for anything to be kept.
+func New(keep func(context.Context, telemetry.Batch) error, codec *document.Codec, region, account string, log *slog.Logger) *Recorder {
+	return &Recorder{keep: keep, codec: codec, region: region, account: account, log: log, finished: make(chan *Span, maxWaiting)}
+}
+
+// Dropped is how many spans came faster than they were written.
+func (r *Recorder) Dropped() int64 { return r.dropped.Load() }
+
+// Call is what a span says of a call.
+type Call struct {
+	Operation string // InvokeAgentRuntime, …
+	RequestID string
+	Header    http.Header // of the caller's request
+	Source    telemetry.Source
+	Owner     string // who calls
+}
+
+// Span is a call in progress. End it once; more ends change nothing.
+type Span struct {
+	recorder *Recorder
+	call     Call
+	context  traceContext
+	id       telemetry.SpanID
+	began    time.Time
+	took     time.Duration
+	err      error
+	ended    atomic.Bool
+}
+
+// Begin begins the span of a call.
+func (r *Recorder) Begin(c Call) *Span {
+	if r == nil {
+		return nil
+	}
+	now := time.Now()
+	return &Span{recorder: r, call: c, context: contextOf(c.Header, now), id: newSpanID(), began: now}
+}
+
+// Join says which session the call is in.
+func (s *Span) Join(session string) {
+	if s != nil {
+		s.call.Source.Session = session
+	}
+}
+
+// End finishes the span. Err is what the caller is told, or nil.
+func (s *Span) End(err error) {
+	if s == nil || s.ended.Swap(true) {
+		return
+	}
+	s.took, s.err, s.call.Header = time.Since(s.began), err, nil
+	select {
+	case s.recorder.finished <- s:
+	default:
+		s.recorder.dropped.Add(1)
+	}
+}
+
+// Run writes finished spans until ctx ends, and those that are left then.
+func (r *Recorder) Run(ctx context.Context) {
+	tick := time.NewTicker(Delay)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+		if err := r.flush(context.WithoutCancel(ctx)); err != nil {
+			r.log.Error("keep the spans of calls", "err", err)
+		}
+	}
+}
+
+// maxFlush is how many spans make one batch.
+const maxFlush = 2048
+
+func (r *Recorder) flush(ctx context.Context) error {
+	for len(r.finished) > 0 {
+		batch := telemetry.Batch{Received: time.Now()}
+		for range min(len(r.finished), maxFlush) {
+			c, err := r.chunk(<-r.finished)
+			if err != nil {
+				return err
+			}
+			batch.Chunks = append(batch.Chunks, c)
+		}
+		if err := r.keep(ctx, batch); err != nil {
+			r.dropped.Add(int64(len(batch.Chunks)))
+			return err
+		}
+	}
+	return nil
+}
+
+// chunk writes a span as a document of its own.
+func (r *Recorder) chunk(s *Span) (telemetry.Chunk, error) {
+	doc := ptrace.NewTraces()
+	resource := doc.ResourceSpans().AppendEmpty()
+	resource.Resource().Attributes().PutStr("service.name", "moorage")
+	scope := resource.ScopeSpans().AppendEmpty()
+	scope.Scope().SetName(genai.Platform)
+	span := scope.Spans().AppendEmpty()
+	s.fill(span)
+	packed, err := r.codec.PackTraces(doc)
+	fact := genai.DrawFrom(s.call.Source, span, genai.Platform)
+	return telemetry.Chunk{Trace: s.context.trace, Source: s.call.Source, Doc: packed, Facts: []telemetry.Fact{fact}}, err
+}
+
+// fill writes the attributes of the span. Source: AgentCore developer guide, runtime spans; the caller
+// beside them is ours.
+func (s *Span) fill(span ptrace.Span) {
+	span.SetTraceID(pcommon.TraceID(s.context.trace))
+	span.SetSpanID(pcommon.SpanID(s.id))
+	span.SetParentSpanID(pcommon.SpanID(s.context.parent))
+	span.SetName(s.call.Operation)
+	span.SetKind(ptrace.SpanKindServer)
+	span.SetStartTimestamp(pcommon.NewTimestampFromTime(s.began))
+	span.SetEndTimestamp(pcommon.NewTimestampFromTime(s.began.Add(s.took)))
+	from, arn := s.call.Source, moorage.RuntimeARN(s.recorder.region, s.recorder.account, s.call.Source.Runtime).String()
+	a := span.Attributes()
+	for key, text := range map[string]string{
+		"aws.operation.name": s.call.Operation, "aws.resource.arn": arn, "aws.request_id": s.call.RequestID, "aws.agent.id": from.Runtime,
+		"aws.endpoint.name": from.Endpoint, "aws.account.id": s.recorder.account, "aws.region": s.recorder.region,
+		"aws.resource.type": "AWS::BedrockAgentCore::Runtime", "aws.xray.origin": "AWS::BedrockAgentCore::Runtime",
+		"session.id": from.Caller, "enduser.id": s.call.Owner, "moorage.version": from.Version,
+	} {
+		if text != "" {
+			a.PutStr(key, text)
+		}
+	}
+	a.PutInt("latency_ms", s.took.Milliseconds())
+	if s.err != nil {
+		a.PutStr("error_type", string(FaultOf(s.err)))
+		span.Status().SetCode(ptrace.StatusCodeError)
+		span.Status().SetMessage(s.err.Error())
+	}
+}
+
+// FaultOf says whose a failure is: the statuses 429 and 402 are throttles, the other 4xx the user's, and
+// 5xx the system's. Source: AgentCore developer guide, runtime metrics.
+func FaultOf(err error) telemetry.Fault {
+	switch moorage.CodeOf(err) {
+	case "":
+		return telemetry.NoFault
+	case moorage.Throttled, moorage.Quota:
+		return telemetry.Throttle
+	case moorage.Internal, moorage.Unavailable:
+		return telemetry.SystemFault
+	}
+	return telemetry.UserFault
+}
