@@ -1,10 +1,14 @@
 // Package guest is what the platform offers inside every sandbox, at 169.254.169.254.
 //
+//	  80         the metadata of a machine, version 2 only, with temporary credentials of the role;
+//	             at 169.254.170.2 the same credentials as a container finds them
 //	4318, 4317   telemetry: OTLP over HTTP and over gRPC
+//	9400         AWS services, for those credentials
 //
 // Who asks is known by the sandbox that the connection comes from, see package door: no request can
 // pose as another sandbox, and nothing of a session has to be in an environment. [Server.Serve] serves
-// the connections; what a handler has to know of the sandbox it finds by [OccupantOf].
+// the connections; what a handler has to know of the sandbox it finds by [OccupantOf]. [Environment]
+// points an agent's libraries here.
 //
 // Sandboxes without isolation have no such address: theirs would be the machine's own.
 package guest
@@ -20,6 +24,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/sandbox/door"
 )
 
@@ -31,7 +36,6 @@ type Occupant struct {
 	RuntimeName string
 	Version     int
 	Role        string // ARN of the version's execution role
-	Trial       bool   // a trial start: it never becomes a session
 	// Session is the internal id of the session that the sandbox belongs to, and Endpoint where it
 	// began. Both are empty in a trial start, and in a sandbox that waits in a pool.
 	Session  string
@@ -45,7 +49,13 @@ type Server struct {
 	Occupant func(ctx context.Context, sandbox string) (Occupant, error)
 	// Telemetry takes POST /v1/traces, /v1/logs and /v1/metrics, and gRPC's Export calls; nil refuses.
 	Telemetry http.Handler
-	Log       *slog.Logger
+	// AWS serves what the role may call; identity.WorkloadOf tells it where a request comes from.
+	AWS         http.Handler
+	Credentials *identity.Temporary
+	TokenKey    []byte // secret from which the metadata's tokens are made
+	Region      string
+	Account     string
+	Log         *slog.Logger
 }
 
 // Limits on one sandbox's requests. Bodies are for the handlers to bound.
@@ -84,6 +94,8 @@ func (s *Server) handler() http.Handler {
 	ports := map[uint16]http.Handler{
 		door.OTLPHTTP: s.telemetry(),
 		door.OTLPGRPC: s.telemetry(),
+		door.Metadata: s.metadata(),
+		door.AWS:      s.AWS,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := r.Context().Value(visitKey{}).(*visit)
@@ -97,7 +109,8 @@ func (s *Server) handler() http.Handler {
 			s.refuse(w, r, err)
 			return
 		}
-		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), occupantKey{}, who)))
+		ctx := identity.WithWorkload(context.WithValue(r.Context(), occupantKey{}, who), who.workload())
+		h.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 

@@ -13,5 +13,7 @@
 // It does not say what the caller may do, and keeps no record of signatures: as with AWS, a copied
 // request can be sent again until its time runs out, so it has to travel over TLS or loopback.
 //
+// [Temporary] makes the credentials of a role for what runs in a sandbox, good from inside that sandbox only.
+//
 // X-Amzn-Trace-Id, User-Agent and the hop headers are not signed by AWS's clients: they are hints.
 package identity

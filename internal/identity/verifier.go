@@ -40,6 +40,9 @@ type Verifier struct {
 	// other error is passed on as it is. It runs on every call and should not wait for a disk.
 	Keys func(ctx context.Context, accessKeyID string) (AccessKey, error)
 
+	// Temporary recognises credentials that it made, without asking Keys. Nil knows none.
+	Temporary *Temporary
+
 	// Services holds the signing names that are served here, each with the size of its largest body
 	// in bytes; 0 is DefaultMaxBody.
 	Services map[string]int64
@@ -142,17 +145,36 @@ func (v *Verifier) verify(r *http.Request, a *authorization) (AccessKey, error) 
 // key finds the key. For one that does not exist the signature is calculated all the same, with a
 // secret that nobody has, so that the time taken does not tell one from the other.
 func (v *Verifier) key(ctx context.Context, a *authorization) (AccessKey, error) {
-	key, err := v.Keys(ctx, a.accessKeyID)
-	if moorage.CodeOf(err) == moorage.NotFound {
+	key, unknown, err := v.lookUp(ctx, a)
+	if unknown != "" {
 		sign(deriveKey("no such key", a.scope), a.stringToSign(""))
-		return AccessKey{}, a.scope.refuse(badToken, "The security token included in the request is invalid: there is no active access key %s.", a.accessKeyID)
+		return AccessKey{}, a.scope.refuse(badToken, "The security token included in the request is invalid: %s.", unknown)
 	}
 	return key, err
 }
 
+// lookUp returns the key, or why there is none that the caller may use.
+func (v *Verifier) lookUp(ctx context.Context, a *authorization) (key AccessKey, unknown string, err error) {
+	if v.Temporary != nil && isTemporary(a.accessKeyID) {
+		key, unknown = v.Temporary.accessKey(ctx, a.accessKeyID, a.token)
+		return key, unknown, nil
+	}
+	key, err = v.Keys(ctx, a.accessKeyID)
+	if moorage.CodeOf(err) == moorage.NotFound {
+		return key, "there is no active access key " + a.accessKeyID, nil
+	}
+	return key, "", err
+}
+
 func (v *Verifier) matches(r *http.Request, a *authorization, secret string) bool {
 	canonical := canonicalRequest(r, a)
-	want := sign(v.signing.key(secret, a.scope), a.stringToSign(canonical))
+	var key []byte
+	if isTemporary(a.accessKeyID) { // used a few times: nothing to keep
+		key = deriveKey(secret, a.scope)
+	} else {
+		key = v.signing.key(secret, a.scope)
+	}
+	want := sign(key, a.stringToSign(canonical))
 	return hmac.Equal(want, a.signature)
 }
 

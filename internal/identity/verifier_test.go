@@ -52,6 +52,7 @@ func keys(_ context.Context, id string) (identity.AccessKey, error) {
 type door struct {
 	*httptest.Server
 	verifier *identity.Verifier
+	from     func(context.Context) context.Context // adds where requests come from; nil adds nothing
 
 	mu     sync.Mutex
 	signed identity.Signed
@@ -75,6 +76,9 @@ func newDoor(t testing.TB) *door {
 func (d *door) serve(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.from != nil {
+		r = r.WithContext(d.from(r.Context()))
+	}
 	d.signed, d.err = d.verifier.Verify(r)
 	if d.err != nil {
 		w.WriteHeader(http.StatusForbidden)

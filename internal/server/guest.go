@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/aws/wire"
 	"github.com/moorage-dev/moorage/internal/guest"
+	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/door"
 	"github.com/moorage-dev/moorage/internal/telemetry"
@@ -30,10 +32,48 @@ func (h *house) serveGuests(ctx context.Context) {
 	if h.door == nil {
 		return
 	}
-	s := &guest.Server{Occupant: h.occupant, Telemetry: h.fromInside(), Log: h.Log}
+	s := &guest.Server{
+		Occupant: h.occupant, Telemetry: h.fromInside(), AWS: h.roleAWS(), Credentials: h.temporary, TokenKey: h.tokenKey,
+		Region: h.Region, Account: h.account, Log: h.Log,
+	}
 	if err := s.Serve(ctx, h.door); err != nil {
 		h.Log.Error("sandboxes reach the platform no more", "err", err)
 	}
+}
+
+// offer is what of an agent's environment leads to the platform's addresses.
+func offer(v moorage.Version, set map[string]string) map[string]string {
+	name, _, _ := strings.Cut(v.RuntimeID, "-") // a name has no hyphen
+	return guest.Environment(name, set)
+}
+
+// roleAWS serves what an agent's role may call from inside its sandbox: for now, to ask who it is.
+func (h *house) roleAWS() http.Handler {
+	who := h.sts()
+	others := h.signed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller := identity.CallerOf(r.Context())
+		wire.WriteError(w, r, moorage.Errorf(moorage.Denied, "%s is not authorized: from inside a sandbox only GetCallerIdentity of STS is offered", caller.ARN))
+	}), wire.WriteError)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if signedFor(r) == "sts" {
+			who.ServeHTTP(w, r)
+			return
+		}
+		others.ServeHTTP(w, withRequestID(w, r))
+	})
+}
+
+// openTemporary readies what temporary credentials, and the tokens of sandboxes' metadata, are made from.
+func (h *house) openTemporary() error {
+	key, err := h.store.Key("temporary credentials")
+	if err != nil {
+		return err
+	}
+	if h.temporary, err = identity.NewTemporary(key); err != nil {
+		return err
+	}
+	h.tokenKey, err = h.store.Key("metadata tokens")
+	return err
 }
 
 // occupant says what runs in a sandbox, by the labels that its rooms gave it.
@@ -59,7 +99,7 @@ func (h *house) occupant(ctx context.Context, id string) (guest.Occupant, error)
 	}
 	return guest.Occupant{
 		Sandbox: id, RuntimeID: rt.ID, RuntimeARN: rt.ARN, RuntimeName: rt.Name, Version: n, Role: v.Config.RoleARN,
-		Trial: labels["trial"] != "", Session: labels["session"], Endpoint: labels["endpoint"],
+		Session: labels["session"], Endpoint: labels["endpoint"],
 	}, nil
 }
 

@@ -45,6 +45,8 @@ type house struct {
 	calls     *calls.Recorder
 	keys      keyring
 	verify    *identity.Verifier
+	temporary *identity.Temporary
+	tokenKey  []byte // of sandboxes' metadata
 	browser   *identity.Browser
 }
 
@@ -74,6 +76,9 @@ func (h *house) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	if h.keys, err = loadKeys(ctx, h.store); err != nil {
+		return err
+	}
+	if err := h.openTemporary(); err != nil {
 		return err
 	}
 	h.verify = h.verifier()
@@ -128,7 +133,7 @@ func (h *house) openSessions(context.Context) error {
 		},
 	}
 	if h.door != nil {
-		h.warm.Door = h.path(doorName)
+		h.warm.Door, h.warm.Offer = h.path(doorName), offer
 	}
 	h.pools = &warm.Pools{Starter: h.warm, Budget: h.PoolMemory, Room: func() int { return h.sessions.Room() }, Log: h.Log}
 	h.sessions = &session.Manager{

@@ -43,6 +43,7 @@ const (
 func (h *house) verifier() *identity.Verifier {
 	return &identity.Verifier{
 		Keys:            h.keys.find,
+		Temporary:       h.temporary,
 		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": 0},
 		Regions:         []string{h.Region},
 		UnsignedPayload: h.TLSCert != "", // S3 clients leave the body to TLS where there is some

@@ -17,7 +17,10 @@ import (
 
 // sealer encrypts values with AES-256-GCM under a key derived from the root key. The place of a
 // value is bound to it, so that a sealed secret copied to another row does not open.
-type sealer struct{ aead cipher.AEAD }
+type sealer struct {
+	root []byte
+	aead cipher.AEAD
+}
 
 // openRootKey reads the 32-byte key at path, making it on first use. Whoever holds this file and
 // the database can read every secret; without it the secrets are gone.
@@ -41,7 +44,13 @@ func openRootKey(path string) (sealer, error) {
 		return sealer{}, err
 	}
 	aead, err := cipher.NewGCM(block)
-	return sealer{aead}, err
+	return sealer{key, aead}, err
+}
+
+// Key derives a 32-byte key for a purpose of the caller's own from the root key. The same purpose gives the
+// same key for as long as the directory lives; different ones tell nothing of each other.
+func (db *DB) Key(purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, db.seal.root, nil, "moorage key v1: "+purpose, 32)
 }
 
 // makeRootKey writes a new key so that a crash leaves either none or a whole one.

@@ -34,13 +34,15 @@ type Starter struct {
 	Driver    sandbox.Driver
 	Isolation sandbox.Isolation // None runs agents as plain processes
 	// Unpack returns a directory of the host that holds a program's root. None needs it.
-	Unpack   func(context.Context, moorage.Program) (dir string, err error)
-	LogDir   string         // journals of sandboxes live in LogDir/ID
-	Limits   sandbox.Limits // of each sandbox
-	Region   string         // as agents see it in AWS_REGION
-	Door     string         // socket of the platform's own addresses in each sandbox; empty for none
-	Patience time.Duration  // from start to the first healthy answer; default 30 s
-	Goldens  *Goldens       // what sessions may be cloned from; nil starts every one afresh
+	Unpack func(context.Context, moorage.Program) (dir string, err error)
+	LogDir string         // journals of sandboxes live in LogDir/ID
+	Limits sandbox.Limits // of each sandbox
+	Region string         // as agents see it in AWS_REGION
+	Door   string         // socket of the platform's own addresses in each sandbox; empty for none
+	// Offer is what points agents at those addresses, beside what is set already; nil for nothing.
+	Offer    func(v moorage.Version, set map[string]string) map[string]string
+	Patience time.Duration // from start to the first healthy answer; default 30 s
+	Goldens  *Goldens      // what sessions may be cloned from; nil starts every one afresh
 	Log      *slog.Logger
 
 	starting atomic.Int64 // sessions that are starting now; fills of pools wait for them
@@ -126,6 +128,9 @@ func (s *Starter) environment(v moorage.Version) []string {
 		values[name] = value
 	}
 	maps.Copy(values, v.Config.Environment)
+	if s.Offer != nil && s.Door != "" {
+		maps.Copy(values, s.Offer(v, values))
+	}
 	env := make([]string, 0, len(values))
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		env = append(env, name+"="+values[name])

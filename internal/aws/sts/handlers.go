@@ -4,6 +4,9 @@ package sts
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"strings"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
@@ -13,6 +16,19 @@ import (
 func Serve(svc *wire.Service, caller func(context.Context) moorage.Caller) {
 	wire.Handle(svc, GetCallerIdentity, func(ctx context.Context, _ *GetCallerIdentityInput) (*GetCallerIdentityOutput, error) {
 		c := caller(ctx)
-		return &GetCallerIdentityOutput{Account: &c.Account, Arn: &c.ARN, UserId: &c.AccessKeyID}, nil
+		id := userID(c)
+		return &GetCallerIdentityOutput{Account: &c.Account, Arn: &c.ARN, UserId: &id}, nil
 	})
+}
+
+// userID is ROLE-ID:SESSION for a role's session, where the role's id follows from its ARN, and the key's id
+// for everybody else.
+func userID(c moorage.Caller) string {
+	role := c.Owner()
+	if role == c.ARN {
+		return c.AccessKeyID
+	}
+	sum := sha256.Sum256([]byte(role))
+	session := c.ARN[strings.LastIndex(c.ARN, "/")+1:]
+	return "AROA" + base32.StdEncoding.EncodeToString(sum[:])[:17] + ":" + session
 }
