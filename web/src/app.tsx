@@ -12,6 +12,8 @@ import { Sessions } from './views/sessions'
 import { SessionView } from './views/session'
 
 const Play = lazy(() => import('./views/play'))
+const Traces = lazy(() => import('./views/traces'))
+const TraceView = lazy(() => import('./views/trace'))
 const Logs = lazy(() => import('./views/logs'))
 
 export function App() {
@@ -38,6 +40,7 @@ async function redeem() {
 const places = [
   ['Runtimes', '/', icons.runtimes],
   ['Sessions', '/sessions', icons.sessions],
+  ['Traces', '/traces', icons.traces],
   ['Logs', '/logs', icons.logs],
   ['Play', '/play', icons.play],
 ] as const
@@ -87,6 +90,8 @@ function view([section, id]: string[], info?: Info): ReactNode {
       return id ? <RuntimeView id={id} /> : <Runtimes />
     case 'sessions':
       return id ? <SessionView id={id} /> : <Sessions />
+    case 'traces':
+      return id ? <TraceView id={id} /> : <Traces />
     case 'logs':
       return <Logs />
     case 'play':

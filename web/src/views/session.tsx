@@ -2,6 +2,8 @@ import { useState } from 'react'
 import { call, type Refusal, type Session, useData } from '../api'
 import { bytes, duration, short } from '../format'
 import { LogPanel } from '../logs'
+import { Conversation } from '../trace/conversation'
+import type { SessionTrace } from '../trace/types'
 import { Copy, Figure, Link, Problem, Status, Time } from '../ui'
 import { href } from '../url'
 import { runtimeOf } from './sessions'
@@ -9,6 +11,8 @@ import { runtimeOf } from './sessions'
 export function SessionView({ id }: { id: string }) {
   const path = '/v1/sessions/' + encodeURIComponent(id)
   const { data: session, error, reload } = useData<Session>(path, 2000)
+  const { data: trace } = useData<SessionTrace>(path + '/trace', 2000)
+  if (error?.status === 404 && trace?.traces.length) return <Elsewhere id={id} trace={trace} />
   if (error && !session) return <Problem error={error} retry={reload} />
   if (!session) return null
   return (
@@ -24,7 +28,15 @@ export function SessionView({ id }: { id: string }) {
       </div>
       {session.endReason && <div className="notice">This session {session.endReason}.</div>}
       <div className="split">
-        <LogPanel path={path + '/logs'} />
+        <div className="stack">
+          <section className="panel">
+            <header>
+              <h2>Conversation</h2>
+            </header>
+            <Conversation of={trace} />
+          </section>
+          <LogPanel path={path + '/logs'} />
+        </div>
         <Facts session={session} />
       </div>
     </div>
@@ -136,5 +148,21 @@ function Facts({ session: s }: { session: Session }) {
         )}
       </dl>
     </section>
+  )
+}
+
+/** Elsewhere shows a session that does not run here: its telemetry came from outside. */
+function Elsewhere({ id, trace }: { id: string; trace: SessionTrace }) {
+  return (
+    <div className="stack">
+      <h1 className="mono cut">{id}</h1>
+      <div className="notice">This session runs elsewhere and reports here: its traces are all that is known of it.</div>
+      <section className="panel">
+        <header>
+          <h2>Conversation</h2>
+        </header>
+        <Conversation of={trace} />
+      </section>
+    </div>
   )
 }

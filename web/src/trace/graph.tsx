@@ -1,0 +1,108 @@
+// The trajectory: agents as lanes, their steps as cards, and the same as a list for whoever does not see it.
+import { Background, Controls, Handle, type Edge, MarkerType, type Node, type NodeProps, Position, ReactFlow } from '@xyflow/react'
+import '@xyflow/react/dist/style.css'
+import { useMemo } from 'react'
+import { duration } from '../format'
+import { Figure } from '../ui'
+import { type Step, trajectory } from './trajectory'
+import type { Span } from './types'
+
+const cell = { wide: 208, high: 112, left: 24, top: 36 }
+
+type CardNode = Node<{ step: Step; selected: boolean; reached: boolean; select: (id: string) => void }, 'step'>
+type LaneNode = Node<{ agent: string; runs: number }, 'lane'>
+
+interface Props {
+  spans: Span[]
+  selected: string
+  select: (id: string) => void
+  playhead?: number
+}
+
+export default function Graph({ spans, selected, select, playhead }: Props) {
+  const way = useMemo(() => trajectory(spans), [spans])
+  const nodes = useMemo(() => {
+    const wide = Math.max(1, ...way.steps.map((s) => s.column + 1)) * cell.wide + cell.left
+    const lanes = way.lanes.map(
+      (l, i): LaneNode => ({
+        id: 'lane' + i, type: 'lane', position: { x: 0, y: i * cell.high }, data: { agent: l.agent, runs: l.spans.length },
+        style: { width: wide, height: cell.high }, draggable: false, selectable: false, focusable: false, zIndex: -1,
+      }),
+    )
+    const cards = way.steps.map((step): CardNode => ({
+      id: step.id, type: 'step', draggable: false,
+      position: { x: cell.left + step.column * cell.wide, y: step.lane * cell.high + cell.top },
+      data: { step, select, selected: step.spans.some((s) => s.spanId === selected), reached: playhead === undefined || step.spans.some((s) => s.offsetMs <= playhead) },
+    }))
+    return [...lanes, ...cards]
+  }, [way, selected, select, playhead])
+  const edges = useMemo(
+    () =>
+      way.edges.map((e): Edge => ({
+        id: e.from + '>' + e.to, source: e.from, target: e.to, label: e.again ? `×${e.again}` : undefined,
+        sourceHandle: e.again ? 'loop-out' : undefined, targetHandle: e.again ? 'loop-in' : undefined,
+        type: e.again ? 'smoothstep' : 'default', markerEnd: { type: MarkerType.ArrowClosed, width: 14, height: 14 }, focusable: false,
+      })),
+    [way],
+  )
+  return (
+    <div className="graph">
+      <ReactFlow
+        nodes={nodes}
+        edges={edges}
+        nodeTypes={nodeTypes}
+        fitView
+        fitViewOptions={{ padding: 0.1, maxZoom: 1 }}
+        minZoom={0.1}
+        nodesConnectable={false}
+        nodesDraggable={false}
+        onNodeClick={(_, n) => n.type === 'step' && select((n as CardNode).data.step.spans[0]!.spanId)}
+        proOptions={{ hideAttribution: true }}
+        aria-label="Trajectory"
+      >
+        <Background gap={20} />
+        <Controls showInteractive={false} />
+      </ReactFlow>
+      <ol className="hidden-text" aria-label="Steps of the trajectory">
+        {way.steps.map((s) => (
+          <li key={s.id}>
+            {way.lanes[s.lane]?.agent}: {s.kind} {s.name}, {s.spans.length} times
+          </li>
+        ))}
+      </ol>
+    </div>
+  )
+}
+
+function Lane({ data }: NodeProps<LaneNode>) {
+  return (
+    <div className="lane">
+      <b>{data.agent}</b>
+      {data.runs > 1 && <span className="dim num"> ×{data.runs}</span>}
+    </div>
+  )
+}
+
+function Card({ data: { step, selected, reached } }: NodeProps<CardNode>) {
+  const failed = step.spans.some((s) => s.status === 'error')
+  const total = step.spans.reduce((sum, s) => sum + s.durationMs, 0)
+  const tokens = step.spans.reduce((sum, s) => sum + (s.model ? s.model.inputTokens + s.model.outputTokens : 0), 0)
+  return (
+    <div className={`card kind-${step.kind}${selected ? ' selected' : ''}${failed ? ' failed' : ''}${reached ? '' : ' ahead'}`}>
+      <Handle type="target" position={Position.Left} isConnectable={false} />
+      <div className="cut">
+        <span className="mark" /> {step.name}
+      </div>
+      <div className="dim">
+        {step.kind} · <Figure of={duration(total)} />
+        {tokens > 0 && <span className="num"> · {tokens} tok</span>}
+        {step.spans.length > 1 && <b className="num"> ×{step.spans.length}</b>}
+      </div>
+      <Handle type="source" position={Position.Right} isConnectable={false} />
+      <Handle id="loop-out" type="source" position={Position.Bottom} isConnectable={false} />
+      <Handle id="loop-in" type="target" position={Position.Bottom} isConnectable={false} />
+    </div>
+  )
+}
+
+const nodeTypes = { step: Card, lane: Lane }

@@ -1,0 +1,185 @@
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { useData } from '../api'
+import { clock, count, duration, money } from '../format'
+import { SpanPanel } from '../trace/span'
+import { Tree } from '../trace/tree'
+import type { Trace } from '../trace/types'
+import { Waterfall, type Zoom } from '../trace/waterfall'
+import { Copy, Empty, Figure, Link, Problem } from '../ui'
+import { href, useQuery } from '../url'
+
+const Graph = lazy(() => import('../trace/graph'))
+const modes = ['Timeline', 'Trajectory', 'Log'] as const
+
+export default function TraceView({ id }: { id: string }) {
+  const { data: trace, error, reload } = useData<Trace>('/v1/traces/' + encodeURIComponent(id), 2000)
+  if (error && !trace) return <Problem error={error} retry={reload} />
+  if (!trace) return null
+  return <Loaded trace={trace} />
+}
+
+function Loaded({ trace }: { trace: Trace }) {
+  const tree = useStable(trace)
+  const [mode, setMode] = useQuery('view', 'Timeline')
+  const [selected, select] = useQuery('span')
+  const [noise, setNoise] = useQuery('noise')
+  const [filter, setFilter] = useQuery('q')
+  const [zoomText, setZoomText] = useQuery('zoom')
+  const [folded, setFolded] = useState<ReadonlySet<string>>(new Set())
+  const play = usePlayback(tree.length)
+  const search = useRef<HTMLInputElement>(null)
+
+  const fold = useCallback((id: string) => setFolded((old) => (old.has(id) ? new Set([...old].filter((x) => x !== id)) : new Set(old).add(id))), [])
+  const rows = useMemo(() => tree.rows({ noise: noise !== '', folded, filter }), [tree, noise, folded, filter])
+  const zoom = useMemo(() => parseZoom(zoomText, tree.length), [zoomText, tree.length])
+  const setZoom = useCallback((z?: Zoom) => setZoomText(z ? `${z.from.toFixed(3)}-${z.to.toFixed(3)}` : ''), [setZoomText])
+  const span = tree.byId.get(selected)
+
+  useEffect(() => {
+    const slash = (e: globalThis.KeyboardEvent) => {
+      if (e.key !== '/' || e.target instanceof HTMLInputElement || e.target instanceof HTMLTextAreaElement) return
+      e.preventDefault()
+      search.current?.focus()
+    }
+    addEventListener('keydown', slash)
+    return () => removeEventListener('keydown', slash)
+  }, [])
+
+  return (
+    <div className="trace">
+      <Summary trace={trace} noise={noise !== ''} setNoise={(on) => setNoise(on ? '1' : '')} />
+      <div className="bar">
+        <div className="segments" role="tablist" aria-label="View">
+          {modes.map((m) => (
+            <button key={m} role="tab" aria-selected={m === mode} onClick={() => setMode(m)}>
+              {m}
+            </button>
+          ))}
+        </div>
+        {mode === 'Timeline' && <input ref={search} type="search" placeholder="Filter spans ( / )" aria-label="Filter spans" value={filter} onChange={(e) => setFilter(e.target.value)} />}
+        <span className="grow" />
+        {zoomText && <button onClick={() => setZoom()}>Fit</button>}
+        {mode !== 'Log' && (
+          <button onClick={play.toggle} aria-pressed={play.running}>
+            {play.running ? 'Pause' : 'Play'}
+          </button>
+        )}
+      </div>
+      <div className={span ? 'trace-split' : 'trace-whole'}>
+        {mode === 'Timeline' && <Waterfall tree={tree} rows={rows} selected={selected} select={select} fold={fold} zoom={zoom} setZoom={setZoom} playhead={play.at} />}
+        {mode === 'Trajectory' && (
+          <Suspense fallback={null}>
+            <Graph spans={tree.spans} selected={selected} select={select} playhead={play.at} />
+          </Suspense>
+        )}
+        {mode === 'Log' && <TraceLog trace={trace} select={select} />}
+        {span && <SpanPanel key={span.spanId} span={span} trace={trace} close={() => select('')} />}
+      </div>
+    </div>
+  )
+}
+
+/** useStable keeps the tree while an answer brings nothing new: rows then do not render again. */
+function useStable(trace: Trace): Tree {
+  const key = trace.traceId + trace.spans.length + trace.end
+  // eslint-disable-next-line react-hooks/exhaustive-deps
+  return useMemo(() => new Tree(trace.spans), [key])
+}
+
+function parseZoom(text: string, length: number): Zoom {
+  const [from, to] = text.split('-').map(Number)
+  if (from === undefined || to === undefined || !(to > from)) return { from: 0, to: length || 1 }
+  return { from, to }
+}
+
+/** usePlayback moves a playhead through the trace, in at most ten seconds whatever its length. */
+function usePlayback(length: number) {
+  const [at, setAt] = useState<number>()
+  const [running, setRunning] = useState(false)
+  useEffect(() => {
+    if (!running) return
+    const speed = Math.max(1, length / 10_000)
+    let before = performance.now()
+    let frame = 0
+    const step = (now: number) => {
+      const passed = (now - before) * speed
+      before = now
+      setAt((t) => {
+        const next = (t ?? 0) + passed
+        if (next < length) return next
+        setRunning(false)
+        return undefined
+      })
+      frame = requestAnimationFrame(step)
+    }
+    frame = requestAnimationFrame(step)
+    return () => cancelAnimationFrame(frame)
+  }, [running, length])
+  return { at, running, toggle: () => setRunning((r) => !r) }
+}
+
+function Summary({ trace: t, noise, setNoise }: { trace: Trace; noise: boolean; setNoise: (on: boolean) => void }) {
+  const tokens = t.inputTokens + t.outputTokens
+  return (
+    <div className="bar summary">
+      <Figure of={count(t.spans.length - t.hidden)} /> spans
+      {t.hidden > 0 && (
+        <button className="plain" onClick={() => setNoise(!noise)} aria-pressed={noise} title="Single messages of servers' protocols, health checks and the like">
+          {noise ? `hide ${t.hidden} of plumbing` : `+${t.hidden} hidden`}
+        </button>
+      )}
+      <span className="dot">·</span> {t.modelCalls} model calls
+      <span className="dot">·</span> {t.toolCalls} tool calls
+      <span className="dot">·</span> <Figure of={duration(t.durationMs)} />
+      {tokens > 0 && (
+        <>
+          <span className="dot">·</span> <Figure of={count(tokens)} /> tok
+        </>
+      )}
+      {t.costUsd > 0 && (
+        <>
+          <span className="dot">·</span> <Figure of={money(t.costUsd)} />
+        </>
+      )}
+      <span className="dot">·</span>
+      {t.errors ? (
+        <span className="status bad cut" title={t.error}>
+          {t.error || `${t.errors} failed`}
+        </span>
+      ) : (
+        <span className="dim">no errors</span>
+      )}
+      <span className="grow" />
+      {t.sessionId && (
+        <Link to={href('/sessions/' + t.sessionId)} className="link">
+          Session
+        </Link>
+      )}
+      <span className="mono dim">{t.traceId.slice(0, 8)}…</span>
+      <Copy text={t.traceId} what="Copy the trace id" />
+    </div>
+  )
+}
+
+function TraceLog({ trace, select }: { trace: Trace; select: (id: string) => void }) {
+  if (trace.logs.length === 0) return <Empty title="No log line belongs to this trace">Lines that carry a trace id show here, beside the span that wrote them.</Empty>
+  return (
+    <div className="panel logs tall" tabIndex={0} role="log">
+      {trace.logs.map((l) => (
+        <div key={l.id} className={'line ' + l.stream}>
+          <time dateTime={l.time} title={l.time}>
+            {clock(l.time)}
+          </time>
+          <span>
+            {l.message}{' '}
+            {l.spanId && (
+              <button className="plain link" onClick={() => select(l.spanId!)}>
+                span
+              </button>
+            )}
+          </span>
+        </div>
+      ))}
+    </div>
+  )
+}
