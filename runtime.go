@@ -172,6 +172,7 @@ const (
 	Starting SessionState = "starting"
 	Active   SessionState = "active" // a call is in progress, or the agent says that it is busy
 	Idle     SessionState = "idle"
+	Paused   SessionState = "paused" // idle, and in memory without using the processor; the next call resumes it
 	Asleep   SessionState = "asleep" // on disk; the next call wakes it
 	Stopped  SessionState = "stopped"
 )

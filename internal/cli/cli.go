@@ -47,6 +47,8 @@ type ServeOptions struct {
 	Quotas      quota.Quotas
 	Starts      int   // sandboxes that start at once; 0 is two for each processor
 	PoolMemory  int64 // bytes for sandboxes kept ready; 0 is a quarter of what is available
+	// PauseAfter is how long a session is idle before it is paused; with 0 none is.
+	PauseAfter time.Duration
 	// SleepAfter is how long a session is idle before it sleeps on disk; with 0 none does by itself.
 	SleepAfter time.Duration
 	// LocalRegistries allows images of registries on this machine's loopback.

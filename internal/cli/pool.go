@@ -23,6 +23,9 @@ func warmUpTag(setting string) string {
 	return base64.StdEncoding.EncodeToString([]byte(setting))
 }
 
+// tagLongSleep is the tag that the setting long-sleep stands for.
+const tagLongSleep = "moorage:long-sleep"
+
 // poolStatus is how many sandboxes of a version are ready for new sessions.
 type poolStatus struct {
 	Version     string `json:"version"`

@@ -40,10 +40,11 @@ type project struct {
 	Headers     []string          `yaml:"headers,omitempty"` // request headers that reach the agent
 	Authorizer  *authorizer       `yaml:"authorizer,omitempty"`
 	Tags        map[string]string `yaml:"tags,omitempty"`
-	Pool        string            `yaml:"pool,omitempty"`    // sandboxes always ready for new sessions, or off: the tag moorage:pool
-	WarmUp      string            `yaml:"warm-up,omitempty"` // a path or JSON for the agent before its golden snapshot: the tag moorage:warm-up
-	Clones      string            `yaml:"clones,omitempty"`  // off: every session starts afresh: the tag moorage:clones
-	Ignore      []string          `yaml:"ignore,omitempty"`  // names and paths that are not uploaded
+	Pool        string            `yaml:"pool,omitempty"`       // sandboxes always ready for new sessions, or off: the tag moorage:pool
+	WarmUp      string            `yaml:"warm-up,omitempty"`    // a path or JSON for the agent before its golden snapshot: the tag moorage:warm-up
+	Clones      string            `yaml:"clones,omitempty"`     // off: every session starts afresh: the tag moorage:clones
+	LongSleep   string            `yaml:"long-sleep,omitempty"` // how long sessions may sleep, such as 30d: the tag moorage:long-sleep
+	Ignore      []string          `yaml:"ignore,omitempty"`     // names and paths that are not uploaded
 
 	dir  string // absolute
 	file string // what it was read from; empty when there was no file
@@ -384,12 +385,15 @@ func (f *projectFlags) apply(p *project, flags *pflag.FlagSet) error {
 // tags are the project's own, and those that stand for its settings; a tag that is written out wins.
 func (p *project) tags() map[string]string {
 	all := map[string]string{}
-	for tag, value := range map[string]string{tagPool: p.Pool, tagWarmUp: warmUpTag(p.WarmUp), tagClones: p.Clones} {
+	for tag, value := range map[string]string{tagPool: p.Pool, tagWarmUp: warmUpTag(p.WarmUp), tagClones: p.Clones, tagLongSleep: p.LongSleep} {
 		if value != "" {
 			all[tag] = value
 		}
 	}
 	maps.Copy(all, p.Tags)
+	if len(all) == 0 {
+		return nil
+	}
 	return all
 }
 

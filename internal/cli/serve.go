@@ -72,6 +72,7 @@ of them sleeps on disk; when none can, the new one is refused
 	flags.Var(&q.CallerCalls, "call-rate-per-caller", "calls a second, such as 1000")
 	flags.Var(&q.RuntimeCalls, "call-rate-per-runtime", "calls a second to one runtime")
 	flags.IntVar(&o.Starts, "starts", 0, "sandboxes that start at once; others wait their turn (default two for each processor)")
+	flags.DurationVar(&o.PauseAfter, "pause-after", 30*time.Second, "how long a session is idle before it stops using the processor; 0 for never")
 	flags.DurationVar(&o.SleepAfter, "sleep-after", 2*time.Minute, "how long a session is idle before it sleeps on disk; 0 for never")
 	flags.StringVar(&memory, "memory-limit", "", "memory of one session, such as 512M or 4G (default 8G)")
 	flags.StringVar(&poolMemory, "pool-memory", "", "memory for sandboxes kept ready, such as 2G (default a quarter of what is free)")
@@ -118,8 +119,8 @@ func (o ServeOptions) Check() error {
 		return usagef("--tls-cert and --tls-key belong together")
 	case !slices.Contains(isolations, o.Isolation):
 		return usagef("--isolation is one of %s, not %q", strings.Join(isolations, ", "), o.Isolation)
-	case o.SleepAfter < 0:
-		return usagef("--sleep-after cannot be negative")
+	case min(o.PauseAfter, o.SleepAfter) < 0:
+		return usagef("--pause-after and --sleep-after cannot be negative")
 	case min(o.MaxSessions, o.Quotas.CallerSessions, o.Quotas.RuntimeSessions, o.Starts) < 0:
 		return usagef("--max-sessions, --max-sessions-per-caller, --max-sessions-per-runtime and --starts cannot be negative")
 	case !isLoopback(host) && o.TLSCert == "" && !o.BehindProxy:

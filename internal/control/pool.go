@@ -68,6 +68,9 @@ func checkTags(tags map[string]string) error {
 	if _, err := leastIsolation(tags); err != nil {
 		return err
 	}
+	if _, err := longSleep(tags); err != nil {
+		return err
+	}
 	_, err := starts(tags)
 	return err
 }

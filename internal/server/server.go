@@ -39,6 +39,8 @@ type Options struct {
 	Quotas      quota.Quotas
 	Starts      int   // sandboxes that start at once; default two for each processor
 	PoolMemory  int64 // bytes for sandboxes kept ready for new sessions; default a quarter of what is available
+	// PauseAfter is how long a session is idle before it is paused: no processor, but its memory; with 0 none is.
+	PauseAfter time.Duration
 	// SleepAfter is how long a session is idle before it sleeps on disk; with 0 none does by itself.
 	SleepAfter time.Duration
 	// LocalRegistries allows pulls of images from registries on this machine's loopback.

@@ -43,8 +43,8 @@ func (m *Manager) check(ctx context.Context, s *live) error {
 		if reason := m.judge(s, health, err, time.Now()); reason != nil {
 			return reason
 		}
-		if m.tired(ctx, s) {
-			return errTired
+		if wish := m.wish(ctx, s); wish != nil {
+			return wish
 		}
 		timer.Reset(m.nextCheck(s, time.Now()))
 	}
@@ -57,8 +57,10 @@ func (m *Manager) nextCheck(s *live, now time.Time) time.Duration {
 	wait := m.pingEvery()
 	if s.leases == 0 && !s.health.Busy {
 		wait = min(wait, s.idleUntil().Sub(now))
-		if tired := m.tiredAt(s); tired.After(now) {
-			wait = min(wait, tired.Sub(now))
+		for _, at := range []time.Time{m.pausesAt(s), m.tiredAt(s), s.rest.quietFrom.Add(m.quietTime())} {
+			if at.After(now) {
+				wait = min(wait, at.Sub(now))
+			}
 		}
 	}
 	return max(wait, time.Millisecond)

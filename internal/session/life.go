@@ -129,6 +129,7 @@ func (m *Manager) open(s *live, agent *warm.Agent) {
 	s.info.State, s.info.StartedBy, s.info.StartTook, s.info.Steps = moorage.Idle, agent.StartedBy, agent.StartTook, agent.Steps
 	s.queued = false
 	s.idleFrom = time.Now()
+	s.rest.up(s.idleFrom)
 	m.mu.Unlock()
 	close(s.ready)
 	m.wakeRecorder()
@@ -147,17 +148,34 @@ func (m *Manager) watch(s *live) {
 func (m *Manager) awake(s *live) bool {
 	for {
 		err := m.attend(s)
+		if err == nil {
+			return true
+		}
+		if errors.Is(err, errDrowsy) {
+			if err = m.doze(s); err == nil {
+				continue
+			}
+		}
 		if !errors.Is(err, errTired) {
-			return err == nil
+			return false
 		}
 		if m.fallAsleep(s) {
 			return true
 		}
+		if m.dozes(s) && m.resume(s) != nil {
+			return false
+		}
 	}
 }
 
-// attend waits until the session is to fall asleep, which is errTired, or lies there already, which
-// is nil. Any other error is its end.
+func (m *Manager) dozes(s *live) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return s.rest.dozing
+}
+
+// attend waits until the session is to be paused, which is errDrowsy, or to fall asleep, which is errTired,
+// or lies there already, which is nil. Any other error is its end.
 func (m *Manager) attend(s *live) error {
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
@@ -174,7 +192,7 @@ func (m *Manager) attend(s *live) error {
 			unfit <- reason
 		}
 	})
-	lifetime := time.NewTimer(time.Until(s.info.CreatedAt.Add(s.version.Config.Lifecycle.Max)))
+	lifetime := time.NewTimer(time.Until(m.lifeEnds(s)))
 	defer lifetime.Stop()
 	grace, reason := stopGrace, error(nil)
 	select {
@@ -188,14 +206,13 @@ func (m *Manager) attend(s *live) error {
 	case <-s.rest.bedtime:
 		return errTired
 	case reason = <-unfit:
-		if errors.Is(reason, errTired) {
-			return errTired
+		if errors.Is(reason, errTired) || errors.Is(reason, errDrowsy) {
+			return reason
 		}
 	case <-lifetime.C:
 		reason = lifetimeError(s)
 	case <-m.serving.Done():
-		s.cancel(errLeaving)
-		s.agent.Close() // the sandbox lives on in its shim
+		m.depart(s)
 		return errLeaving
 	}
 	m.end(s, reason, grace)

@@ -86,6 +86,9 @@ func (m *Manager) adopt(row moorage.Session, v moorage.Version, box sandbox.Sand
 	m.byKey[s.key], m.byID[row.ID] = s, s
 	m.mu.Unlock()
 	if row.State != moorage.Starting {
+		if err := unpause(box); err != nil {
+			m.Log.Error("resume a session", "session", row.ID, "err", err) // its health checks will tell
+		}
 		m.open(s, agent)
 		m.mu.Lock()
 		s.idleFrom = idleAfterRestart(row, time.Now())

@@ -10,7 +10,7 @@
 //	                        └────────────────────┴──────▶ stopped ◀──────────────┘
 //	                   failed start, Stop, idle timeout, maximum lifetime, unhealthy, the sandbox died
 //
-// A session that stays idle falls asleep: see sleep.go. Its clocks go on, and the next Acquire wakes it.
+// A session that stays idle is paused, and later falls asleep: see doze.go and sleep.go. Its clocks go on, and the next Acquire wakes it.
 //
 // The idle clock starts when the last lease was released, when the agent's ping last turned Healthy,
 // or with the last message on an open socket, whichever came last; HealthyBusy holds it. The lifetime
@@ -61,6 +61,12 @@ type Manager struct {
 	// SleepAfter is how long a session is idle before it is put to sleep; with 0 none is, unless
 	// somebody asks for it.
 	SleepAfter time.Duration
+	// PauseAfter is how long a session is idle before its sandbox is paused: it uses no processor from then
+	// on. With 0 none is.
+	PauseAfter time.Duration
+	// LongSleep says for how long sessions of a runtime may sleep, whatever their idle timeout and maximum
+	// lifetime say; 0 is no longer than these. Nil is 0 for all.
+	LongSleep func(runtimeID string) time.Duration
 	// Memory says how much of the machine's memory is available, and how much there is, in bytes. Nil reads /proc/meminfo.
 	Memory func() (available, total int64)
 
@@ -352,7 +358,7 @@ func (m *Manager) Stats(ctx context.Context, id string) sandbox.Stats {
 	var spent time.Duration
 	if s := m.byID[id]; s != nil {
 		spent = s.info.CPU
-		if s.rest.away == nil && s.isReady() {
+		if s.inMemory() && s.isReady() {
 			agent = s.agent
 		}
 	}

@@ -25,13 +25,17 @@ import (
 // tells a restarted server that a session sleeps is the snapshot, not the row: it appears in the
 // moment in which the sandbox may go, and goes once the sandbox is back.
 //
-// A session stays up while it has a lease or an open socket, says HealthyBusy, has connections
-// outward, or used the processor since the last look.
+// A session stays up while it has a lease or an open socket, says HealthyBusy, or was not quiet of late:
+// had connections outward, or used the processor. Before it sleeps it dozes: see doze.go.
+//
+// A runtime may have its sessions sleep for days (LongSleep). Then neither the idle timeout nor the maximum
+// lifetime ends them in their sleep, and the time asleep is no part of their lives.
 
 const (
 	// busyShare is how much of one processor an agent may use and still count as quiet: an
 	// interpreter that looks at its queues ten times a second uses less than a hundredth.
 	busyShare = 0.05
+	pingCost  = 10 * time.Millisecond // of the processor, for our own health check before each look
 
 	wakeLimit  = 2 * time.Minute
 	retrySleep = time.Minute // after a failure that may pass: a full disk, say
@@ -50,8 +54,11 @@ type rest struct {
 	awakeFrom time.Time     // when it last woke
 	tryAfter  time.Time     // when falling asleep may be tried again
 	cannot    error         // why it never sleeps
+	dozing    bool          // paused, and in memory; away is set meanwhile
+	restless  bool          // it cannot be paused
 	used      sandbox.Stats // at the last look
-	usedAt    time.Time
+	usedAt    time.Time     // of the last look
+	quietFrom time.Time     // when it was last seen to use the processor, or the network
 }
 
 // outcome is what several callers wait for.
@@ -90,12 +97,18 @@ func (r *rest) leave() {
 // settle lets those go on who wait for the session to fall asleep or to be back. With an error the
 // session is where it was.
 func (r *rest) settle(err error) {
-	for _, o := range []**outcome{&r.away, &r.nap} {
-		if *o != nil {
-			(*o).err = err
-			close((*o).done)
-			*o = nil
-		}
+	finish(&r.away, err)
+	finish(&r.nap, err)
+}
+
+// answer tells those who asked for the session to fall asleep what became of it.
+func (r *rest) answer(err error) { finish(&r.nap, err) }
+
+func finish(o **outcome, err error) {
+	if *o != nil {
+		(*o).err = err
+		close((*o).done)
+		*o = nil
 	}
 }
 
@@ -110,7 +123,7 @@ func (m *Manager) bed(s *live) string { return filepath.Join(m.SleepDir, s.info.
 // awakeCount is how many sessions of a crowd take memory. The caller holds mu.
 func (m *Manager) awakeCount(of *crowd) (n int) {
 	for _, s := range m.byID {
-		if s.rest.away == nil && of.has(s) {
+		if s.inMemory() && of.has(s) {
 			n++
 		}
 	}
@@ -122,49 +135,16 @@ func (m *Manager) tiredAt(s *live) time.Time {
 	if !m.sleeps() || m.SleepAfter <= 0 || s.rest.cannot != nil {
 		return time.Time{}
 	}
-	since := s.idleSince()
-	if s.rest.awakeFrom.After(since) {
-		since = s.rest.awakeFrom
-	}
-	at := since.Add(m.SleepAfter)
+	at := s.restedFrom().Add(m.SleepAfter)
 	if s.rest.tryAfter.After(at) {
 		at = s.rest.tryAfter
 	}
 	return at
 }
 
-// tired looks at what the session used since it last looked, and reports whether it is to fall asleep.
-func (m *Manager) tired(ctx context.Context, s *live) bool {
-	m.mu.Lock()
-	at, idle := m.tiredAt(s), s.idle()
-	m.mu.Unlock()
-	if at.IsZero() || !idle {
-		return false
-	}
-	stats, err := s.agent.Sandbox.Stats(ctx)
-	if err != nil {
-		return false
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := time.Now()
-	quiet := s.rest.quiet(stats, now)
-	return quiet && !now.Before(at) && s.idle()
-}
-
 // idle reports whether nobody uses the session. The caller holds Manager.mu.
 func (s *live) idle() bool {
-	return s.leases+s.sockets == 0 && !s.health.Busy && !s.stopping && s.rest.away == nil
-}
-
-// quiet compares what a sandbox used with the last time, and remembers it for the next.
-func (r *rest) quiet(now sandbox.Stats, at time.Time) bool {
-	before, since := r.used, r.usedAt
-	r.used, r.usedAt = now, at
-	if since.IsZero() || now.Outward > 0 || now.EgressBytes != before.EgressBytes {
-		return false
-	}
-	return float64(now.CPU-before.CPU) <= busyShare*float64(at.Sub(since))
+	return s.leases+s.sockets == 0 && !s.health.Busy && !s.stopping && s.inMemory()
 }
 
 // fallAsleep reports whether the session now sleeps. Callers that come meanwhile wait until it is
@@ -172,7 +152,7 @@ func (r *rest) quiet(now sandbox.Stats, at time.Time) bool {
 func (m *Manager) fallAsleep(s *live) bool {
 	if err := m.lieDown(s); err != nil {
 		m.mu.Lock()
-		s.rest.settle(err)
+		s.rest.answer(err)
 		m.mu.Unlock()
 		return false
 	}
@@ -202,15 +182,24 @@ func (m *Manager) lieDown(s *live) error {
 		s.rest.cannot = moorage.Errorf(moorage.Unsupported, "the session's sandbox cannot sleep")
 		return s.rest.cannot
 	}
-	s.rest.leave()
+	if !s.rest.dozing {
+		s.rest.leave()
+	}
+	s.rest.dozing = false
 	return nil
 }
 
 // mayNot says why the session cannot fall asleep now, or nil. The caller holds Manager.mu.
 func (s *live) mayNot() error {
-	switch {
-	case s.rest.cannot != nil:
+	if s.rest.cannot != nil {
 		return s.rest.cannot
+	}
+	return s.occupied()
+}
+
+// occupied says why the session must not be stopped where it is, or nil. The caller holds Manager.mu.
+func (s *live) occupied() error {
+	switch {
 	case s.stopping || !s.isReady():
 		return moorage.Errorf(moorage.Conflict, "the session is starting or ending")
 	case s.leases+s.sockets > 0:
@@ -223,17 +212,17 @@ func (s *live) mayNot() error {
 
 // stayUp takes note of why the session did not fall asleep, and opens it again. It runs on.
 func (m *Manager) stayUp(s *live, err error) {
+	if err := unpause(s.agent.Sandbox); err != nil {
+		m.Log.Error("resume a session", "session", s.info.ID, "err", err) // its health checks will tell
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.rest.tryAfter = time.Now().Add(retrySleep)
 	if moorage.CodeOf(err) == moorage.Unsupported {
 		s.rest.cannot = err
 	}
-	if s.rest.nap != nil {
-		s.rest.nap.err = err
-		close(s.rest.nap.done)
-		s.rest.nap = nil
-	}
+	s.info.State = moorage.Idle
+	s.rest.answer(err)
 	s.rest.settle(nil)
 	m.Log.Warn("a session cannot sleep and stays up", "session", s.info.ID, "code", moorage.CodeOf(err), "err", err)
 }
@@ -246,10 +235,7 @@ func (m *Manager) slumber(s *live, used sandbox.Stats) {
 	s.info.Sleeps++
 	s.info.SleptFrom = time.Now()
 	s.tally(used)
-	if s.rest.nap != nil {
-		close(s.rest.nap.done)
-		s.rest.nap = nil
-	}
+	s.rest.answer(nil)
 	m.wakeRecorder()
 }
 
@@ -273,12 +259,8 @@ func (m *Manager) foundAsleep(s *live) bool {
 
 // asleep waits until somebody wants the session, wakes it, and reports true; or ends it.
 func (m *Manager) asleep(s *live) bool {
-	m.mu.Lock()
-	idle, lifetime := s.idleUntil(), s.info.CreatedAt.Add(s.version.Config.Lifecycle.Max)
-	m.mu.Unlock()
-	idleTimer, lifeTimer := time.NewTimer(time.Until(idle)), time.NewTimer(time.Until(lifetime))
-	defer idleTimer.Stop()
-	defer lifeTimer.Stop()
+	alarm := time.NewTimer(time.Until(m.sleepsUntil(s)))
+	defer alarm.Stop()
 	for {
 		select {
 		case <-s.rest.wanted:
@@ -288,12 +270,12 @@ func (m *Manager) asleep(s *live) bool {
 				m.endAsleep(s, endError("", "could not be woken: %s", firstLine(err.Error())))
 				return false
 			}
-		case <-idleTimer.C:
-			m.endAsleep(s, idleError(s))
-			return false
-		case <-lifeTimer.C:
-			m.endAsleep(s, lifetimeError(s))
-			return false
+		case now := <-alarm.C:
+			if reason := m.overslept(s, now); reason != nil {
+				m.endAsleep(s, reason)
+				return false
+			}
+			alarm.Reset(time.Second) // the clock was set back meanwhile
 		case <-s.ctx.Done():
 			m.endAsleep(s, context.Cause(s.ctx))
 			return false
@@ -338,11 +320,11 @@ func (m *Manager) wake(s *live) error {
 		return err
 	}
 	now := time.Now()
-	s.agent, s.misses = agent, 0
+	s.agent, s.misses, s.idleFrom = agent, 0, now
 	s.info.State, s.info.SleepBytes, s.info.WokeTook = moorage.Idle, 0, now.Sub(began)
 	s.info.Slept += now.Sub(s.info.SleptFrom)
 	s.info.SleptFrom = time.Time{}
-	s.rest.awakeFrom, s.rest.usedAt = now, time.Time{}
+	s.rest.up(now)
 	s.rest.settle(nil)
 	m.wakeRecorder()
 	m.Log.Info("session awake", "session", s.info.ID, "runtime", s.info.RuntimeID, "took", s.info.WokeTook)
@@ -384,10 +366,7 @@ func (m *Manager) getUp(ctx context.Context, s *live) (*warm.Agent, error) {
 
 // endAsleep is end for a session that has no sandbox.
 func (m *Manager) endAsleep(s *live, cause error) {
-	m.mu.Lock()
-	s.stopping = true
-	s.rest.settle(nil) // whoever waits gets a new session
-	m.mu.Unlock()
+	m.endAway(s)
 	s.cancel(cause)
 	m.strip(s)
 	m.forget(s, reasonOf(cause))
@@ -411,7 +390,7 @@ func (m *Manager) adoptAsleep(row moorage.Session, v moorage.Version) bool {
 	}
 	s.recorded = row
 	s.idleFrom = idleAfterRestart(row, time.Now())
-	if row.State == moorage.Asleep {
+	if row.State == moorage.Asleep && !row.SleptFrom.IsZero() {
 		s.lie(snapshot.Size(m.bed(s)))
 	} else { // the server was killed in this moment
 		m.slumber(s, sandbox.Stats{})
@@ -475,7 +454,7 @@ func (m *Manager) lullaby(id string) (*outcome, error) {
 	}
 	if s.rest.nap == nil {
 		s.rest.nap = newOutcome()
-		if s.rest.away == nil { // else it is about to
+		if s.inMemory() { // else it is about to
 			signal(s.rest.bedtime)
 		}
 	}
