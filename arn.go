@@ -1,9 +1,6 @@
 package moorage
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // ARN names one resource: arn:aws:SERVICE:REGION:ACCOUNT:RESOURCE.
 // Source: AWS General Reference, "Amazon Resource Names".
@@ -41,13 +38,31 @@ func WorkloadIdentityARN(region, account, name string) ARN {
 	return ARN{"aws", service, region, account, "workload-identity-directory/default/workload-identity/" + name}
 }
 
-var runtimeResource = regexp.MustCompile(`^runtime/([a-zA-Z][a-zA-Z0-9_]{0,99}-[a-zA-Z0-9]{10})(?:/runtime-endpoint/([a-zA-Z][a-zA-Z0-9_]{0,47}))?$`)
-
-// RuntimeID returns the runtime id, and the endpoint's name when the ARN names an endpoint.
+// RuntimeID returns the runtime id, and the endpoint's name when the ARN names an endpoint. Every call asks
+// for it, some more than once.
 func (a ARN) RuntimeID() (id, endpoint string, err error) {
-	m := runtimeResource.FindStringSubmatch(a.Resource)
-	if a.Service != service || m == nil {
+	rest, ok := strings.CutPrefix(a.Resource, "runtime/")
+	id, endpoint, named := strings.Cut(rest, "/runtime-endpoint/")
+	if a.Service != service || !ok || !isRuntimeID(id) || named && !isName(endpoint, 48) {
 		return "", "", Errorf(Invalid, "%s does not name an agent runtime", a)
 	}
-	return m[1], m[2], nil
+	return id, endpoint, nil
+}
+
+const idSuffix = 10 // letters and digits that make a runtime's id its own
+
+// isRuntimeID reports whether s is a runtime's name, a hyphen and the suffix.
+func isRuntimeID(s string) bool {
+	at := len(s) - idSuffix - 1
+	return at > 0 && s[at] == '-' && isName(s[:at], 100) && !strings.ContainsFunc(s[at+1:], notAlphanumeric)
+}
+
+// isName reports whether s is a letter, and letters, digits and underscores after it, of at most limit bytes.
+func isName(s string, limit int) bool {
+	return s != "" && len(s) <= limit && !notAlphanumeric(rune(s[0])) && (s[0] < '0' || s[0] > '9') &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r != '_' && notAlphanumeric(r) })
+}
+
+func notAlphanumeric(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
 }

@@ -229,8 +229,10 @@ func checkSignedHeaders(r *http.Request, a *authorization) error {
 		return a.scope.refuse(badSignature, "'Host' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	for name := range r.Header {
-		lower := strings.ToLower(name)
-		if mustSign(lower) && !a.signs(lower) {
+		if !mustSign(name) {
+			continue
+		}
+		if lower := strings.ToLower(name); !a.signs(lower) {
 			return a.scope.refuse(badSignature, "'%s' must be a 'SignedHeader' in the AWS Authorization.", lower)
 		}
 	}
@@ -241,7 +243,11 @@ func checkSignedHeaders(r *http.Request, a *authorization) error {
 }
 
 func mustSign(name string) bool {
-	return strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-amzn-bedrock-agentcore-")
+	return hasPrefixFold(name, "x-amz-") || hasPrefixFold(name, "x-amzn-bedrock-agentcore-")
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 func (a *authorization) signs(header string) bool {

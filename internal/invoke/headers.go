@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Headers of the platform, as an agent receives them. Source: AgentCore developer guide, HTTP contract.
+// Headers of the platform, as an agent receives them, in the form that net/http keeps names in. Source: AgentCore developer guide, HTTP contract.
 const (
-	HeaderSession   = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
-	HeaderRequest   = "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id"
-	HeaderUser      = "X-Amzn-Bedrock-AgentCore-Runtime-User-Id"
+	HeaderSession   = "X-Amzn-Bedrock-Agentcore-Runtime-Session-Id"
+	HeaderRequest   = "X-Amzn-Bedrock-Agentcore-Runtime-Request-Id"
+	HeaderUser      = "X-Amzn-Bedrock-Agentcore-Runtime-User-Id"
 	headerMCPSessID = "Mcp-Session-Id"
 )
 

@@ -112,9 +112,8 @@ func stream(ctx context.Context, w http.ResponseWriter, v reflect.Value, status 
 		return nil
 	}
 	defer body.Close()
-	defer context.AfterFunc(ctx, func() { body.Close() })() // wakes a Read that waits for the agent
 	w.WriteHeader(status)
-	return copyFlushing(w, body)
+	return copyFlushing(ctx, w, body)
 }
 
 // buffered is a body that knows how many bytes it gives without waiting. 0 is not to know.
@@ -131,14 +130,19 @@ var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // copyFlushing flushes before every Read that may wait, the first included: the caller sees the status
 // before the first byte. An answer that is all there leaves in one piece.
-func copyFlushing(w http.ResponseWriter, body io.Reader) error {
+func copyFlushing(ctx context.Context, w http.ResponseWriter, body io.ReadCloser) error {
 	flush := http.NewResponseController(w).Flush
+	watched := false
 	buf := copyBuffers.Get().(*[32 << 10]byte)
 	defer copyBuffers.Put(buf)
 	for {
 		if waits(body) {
 			if err := flush(); err != nil {
 				return err
+			}
+			if !watched {
+				watched = true
+				defer context.AfterFunc(ctx, func() { body.Close() })() // wakes a Read that waits for the agent
 			}
 		}
 		n, err := body.Read(buf[:])

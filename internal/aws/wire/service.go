@@ -78,6 +78,7 @@ func Handle[In, Out any](s *Service, op Operation[In, Out], fn func(context.Cont
 			WriteError(w, r, err)
 			return
 		}
+		streams := s.streamsIn(rt.op) && waits(r.Body) // else a layer has read it all
 		out, err := fn(r.Context(), in)
 		if err != nil {
 			WriteError(w, r, err)
@@ -86,7 +87,7 @@ func Handle[In, Out any](s *Service, op Operation[In, Out], fn func(context.Cont
 		if out == nil {
 			out = new(Out)
 		}
-		if s.streamsIn(rt.op) && waits(r.Body) { // else a layer has read it all
+		if streams {
 			defer duplex(w, r)()
 		}
 		s.reply(w, r, rt.op, reflect.ValueOf(out).Elem())
