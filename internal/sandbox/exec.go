@@ -22,6 +22,9 @@ func (c Command) Check() error {
 	if len(c.Args) == 0 || c.Args[0] == "" {
 		return invalid("there is no command to run")
 	}
+	if c.Terminal != nil && c.Stderr != nil {
+		return invalid("a terminal shows all output: there is no stderr beside it")
+	}
 	if c.Dir != "" && !strings.HasPrefix(c.Dir, "/") {
 		return invalid("the working directory %q must be an absolute path", c.Dir)
 	}
@@ -33,12 +36,19 @@ func (c Command) Check() error {
 	return nil
 }
 
-// ExecFiles starts a command on open files, of which it closes none.
+// ExecFiles starts a command on open files, of which it closes none. For a command with a terminal they
+// are all its far end.
 type ExecFiles func(ctx context.Context, cmd Command, stdio [3]*os.File) (Process, error)
 
 // ExecWithFiles starts a command by start, which wants files, and copies between these and the
 // command's reader and writers. It is for drivers.
 func ExecWithFiles(ctx context.Context, cmd Command, start ExecFiles) (Process, error) {
+	if err := cmd.Check(); err != nil {
+		return nil, err
+	}
+	if cmd.Terminal != nil {
+		return execOnTerminal(ctx, cmd, start)
+	}
 	p := &copied{}
 	stdio, err := p.open(cmd)
 	defer closeAll(stdio[:])

@@ -244,6 +244,9 @@ type Command struct {
 	Stdin  io.Reader
 	Stdout io.Writer // nil discards
 	Stderr io.Writer
+	// Terminal, when there is one, is what the command runs on: it is of that size, Stdin is typed on
+	// it, and Stdout gets what it shows. Stderr is nil then. Exec returns a TerminalProcess.
+	Terminal *Size
 }
 
 // Process is a running Command.

@@ -40,7 +40,11 @@ func (b *box) ExecFiles(ctx context.Context, cmd sandbox.Command, stdio [3]*os.F
 	if err := conn.Call(boot.ContMgrExecuteAsync, args, &pid); err != nil {
 		return nil, &moorage.Error{Code: moorage.AgentFailed, Message: fmt.Sprintf("the command %q cannot be started", cmd.Args[0]), Err: err}
 	}
-	return &process{box: b, pid: pid}, nil
+	p := &process{box: b, pid: pid}
+	if cmd.Terminal != nil {
+		return seated{p}, nil
+	}
+	return p, nil
 }
 
 func (b *box) execArgs(cmd sandbox.Command, stdio [3]*os.File) (*control.ExecArgs, error) {
@@ -64,6 +68,7 @@ func (b *box) execArgs(cmd sandbox.Command, stdio [3]*os.File) (*control.ExecArg
 		NoNewPrivileges:  true,
 		ContainerID:      b.info.ID,
 		FilePayload:      control.NewFilePayload(files, nil),
+		StdioIsPty:       cmd.Terminal != nil,
 	}
 	if cmd.Dir != "" {
 		args.WorkingDirectory = cmd.Dir
@@ -102,4 +107,21 @@ func (p *process) Kill() error {
 		return err
 	}
 	return nil
+}
+
+// seated is a command that sits at a terminal of the host, which knows nothing of process groups in here.
+type seated struct{ *process }
+
+var _ sandbox.ForegroundProcess = seated{}
+
+// SignalForeground implements [sandbox.ForegroundProcess]. Where nobody is in the foreground any more
+// nobody gets the signal, and that is no error.
+func (p seated) SignalForeground(sig unix.Signal) error {
+	err := p.box.call(context.Background(), boot.ContMgrSignal, boot.SignalArgs{
+		CID: p.box.info.ID, Signo: int32(sig), PID: p.pid, Mode: boot.DeliverToForegroundProcessGroup,
+	}, nil)
+	if p.box.ended() {
+		return nil
+	}
+	return err
 }

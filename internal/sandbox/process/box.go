@@ -252,6 +252,9 @@ func (b *box) ExecFiles(ctx context.Context, cmd sandbox.Command, stdio [3]*os.F
 	}
 	c := b.command(cmd.Args, cmd.Env, cmd.Dir)
 	c.Stdin, c.Stdout, c.Stderr = stdio[0], stdio[1], stdio[2]
+	if cmd.Terminal != nil {
+		c.SysProcAttr.Setsid, c.SysProcAttr.Setctty, c.SysProcAttr.Setpgid = true, true, false
+	}
 	if err := c.Start(); err != nil {
 		return nil, &moorage.Error{Code: moorage.AgentFailed, Message: fmt.Sprintf("the command %q cannot be started", cmd.Args[0]), Err: err}
 	}

@@ -65,6 +65,7 @@ func Run(t *testing.T, d sandbox.Driver, f Fixture) {
 		{"WaitGivesUpWithItsContext", s.waitContext},
 		{"ExecCarriesAllThreeStreams", s.exec},
 		{"ExecIsKilled", s.execKill},
+		{"ExecOnATerminal", s.execTerminal},
 		{"ExecWaitsForASlowReader", s.execSlowReader},
 		{"EnvironmentIsTheSpecsAlone", s.environment},
 		{"OutOfMemoryIsToldAndNeighboursLive", s.outOfMemory},

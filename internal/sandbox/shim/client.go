@@ -17,6 +17,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor"
+	"golang.org/x/sys/unix"
 )
 
 // Options say where a Client finds its shims.
@@ -296,14 +297,21 @@ func (r *remote) Exec(ctx context.Context, cmd sandbox.Command) (sandbox.Process
 }
 
 func (r *remote) execFiles(ctx context.Context, cmd sandbox.Command, stdio [3]*os.File) (sandbox.Process, error) {
-	req := request{Op: opExec, ID: r.info.ID, Command: &command{Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir}}
+	req := request{Op: opExec, ID: r.info.ID, Command: &command{Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, Terminal: cmd.Terminal}}
 	conn, err := ask(ctx, r.dir, req, stdio[:]...)
 	if err != nil {
 		return nil, gone(err)
 	}
-	if _, err := answer(ctx, conn); err != nil {
+	started, err := answer(ctx, conn)
+	if err == nil && cmd.Terminal != nil && !started.Terminal {
+		err = moorage.Errorf(moorage.Unsupported, "the session runs on the engine of an earlier build, which has no terminals; a new session has them")
+	}
+	if err != nil {
 		conn.Close()
 		return nil, gone(err)
+	}
+	if cmd.Terminal != nil {
+		return remoteSeated{&remoteProcess{conn: conn}}, nil
 	}
 	return &remoteProcess{conn: conn}, nil
 }
@@ -372,6 +380,7 @@ func gone(err error) error {
 // remoteProcess is a command in a sandbox of a shim. It dies when its connection does.
 type remoteProcess struct {
 	conn *net.UnixConn
+	send sync.Mutex // one message at a time
 	once sync.Once
 	exit sandbox.Exit
 	err  error
@@ -396,12 +405,26 @@ func (p *remoteProcess) Wait() (sandbox.Exit, error) {
 	return p.exit, p.err
 }
 
-func (p *remoteProcess) Kill() error {
-	err := send(p.conn, request{Protocol: protocol, Op: opKill})
+func (p *remoteProcess) Kill() error { return p.ask(request{Protocol: protocol, Op: opKill}) }
+
+func (p *remoteProcess) ask(r request) error {
+	p.send.Lock()
+	defer p.send.Unlock()
+	err := send(p.conn, r)
 	if errors.Is(err, net.ErrClosed) || errors.Is(lost(err), errNoShim) {
 		return nil // it ended already
 	}
 	return err
+}
+
+// remoteSeated is a command in a sandbox of a shim that sits at a terminal of ours.
+type remoteSeated struct{ *remoteProcess }
+
+var _ sandbox.ForegroundProcess = remoteSeated{}
+
+// SignalForeground implements [sandbox.ForegroundProcess]. The shim knows whether anybody has to be told.
+func (p remoteSeated) SignalForeground(sig unix.Signal) error {
+	return p.ask(request{Protocol: protocol, Op: opSignal, Signal: int(sig)})
 }
 
 // EngineMended reports whether the engine of this program loses nothing: see [gvisor.Mended].

@@ -12,6 +12,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/peer"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -318,29 +319,43 @@ func (s *server) exec(ctx context.Context, c *net.UnixConn, r *record, cmd *comm
 	if cmd == nil || len(files) != 3 {
 		return moorage.Errorf(moorage.Invalid, "an exec needs a command and three files")
 	}
-	p, err := r.sandbox.ExecFiles(ctx, sandbox.Command{Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir}, [3]*os.File(files))
+	p, err := r.sandbox.ExecFiles(ctx, sandbox.Command{Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, Terminal: cmd.Terminal}, [3]*os.File(files))
 	closeAll(files) // else the client would never see the end of its output
 	if err != nil {
 		return err
 	}
-	if err := send(c, reply{}); err != nil {
+	if err := send(c, reply{Terminal: cmd.Terminal != nil}); err != nil {
 		return p.Kill()
 	}
 	ended := make(chan struct{})
-	go func() {
-		receive(c, new(request)) // a kill, or the end of the client
-		select {
-		case <-ended: // its number may be another process by now
-		default:
-			p.Kill()
-		}
-	}()
+	go obey(c, p, ended)
 	exit, err := p.Wait()
 	close(ended)
 	if err != nil {
 		return err
 	}
 	return send(c, reply{Exit: &exit})
+}
+
+// obey passes on what a client wants of its command, until that is its end or ended is closed: its
+// number may be another process by then.
+func obey(c *net.UnixConn, p sandbox.Process, ended <-chan struct{}) {
+	for {
+		var req request
+		_, err := receive(c, &req)
+		select {
+		case <-ended:
+			return
+		default:
+		}
+		if err != nil || req.Op != opSignal { // a kill, or the end of the client
+			p.Kill()
+			return
+		}
+		if at, ok := p.(sandbox.ForegroundProcess); ok {
+			at.SignalForeground(unix.Signal(req.Signal)) // what could not be signalled shows that itself
+		}
+	}
 }
 
 // wait answers when the sandbox ended. It gives up when the client does.

@@ -34,6 +34,7 @@ const (
 	opDial     = "dial"   // the reply carries the connection
 	opExec     = "exec"   // carries stdin, stdout and stderr; two replies, started and ended
 	opKill     = "kill"   // on the connection of an exec
+	opSignal   = "signal" // on the connection of an exec, when the reply said that it has a terminal
 	opStats    = "stats"
 	opWait     = "wait"
 	opStop     = "stop"
@@ -56,6 +57,7 @@ type request struct {
 	Command  *command      `json:"command,omitempty"`
 	Grace    time.Duration `json:"grace,omitempty"`
 
+	Signal int                `json:"signal,omitempty"` // to the foreground of a command's terminal
 	Labels map[string]string  `json:"labels,omitempty"`
 	Dir    string             `json:"dir,omitempty"` // of a snapshot, absolute
 	Clone  *sandbox.CloneSpec `json:"clone,omitempty"`
@@ -66,6 +68,8 @@ type command struct {
 	Args []string `json:"args"`
 	Env  []string `json:"env,omitempty"`
 	Dir  string   `json:"dir,omitempty"`
+
+	Terminal *sandbox.Size `json:"terminal,omitempty"` // the three descriptors are its far end
 }
 
 type reply struct {
@@ -74,6 +78,7 @@ type reply struct {
 	Infos     []sandbox.Info    `json:"infos,omitempty"`
 	Stats     *sandbox.Stats    `json:"stats,omitempty"`
 	Exit      *sandbox.Exit     `json:"exit,omitempty"`
+	Terminal  bool              `json:"terminal,omitempty"` // of exec: the command has one. Earlier shims know none
 }
 
 // failure is an error on its way between processes.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -49,6 +52,8 @@ func main() {
 	case "env":
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 		return
+	case "terminal":
+		terminal()
 	case "cat":
 		io.Copy(os.Stdout, os.Stdin)
 		fmt.Fprint(os.Stderr, "done")
@@ -308,4 +313,32 @@ func tryMount(func(string) string) (string, error) {
 		return "mount: " + err.Error(), nil
 	}
 	return "mounted", nil
+}
+
+// terminal tells what happens on the terminal that it sits at, and ends as the line "exit N" says.
+func terminal() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGINT, syscall.SIGWINCH)
+	say := func(what string) {
+		size, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ)
+		if err != nil {
+			fmt.Println("no terminal:", err)
+			os.Exit(1)
+		}
+		fmt.Printf("%s %dx%d\n", what, size.Col, size.Row)
+	}
+	say("begun")
+	go func() {
+		for sig := range told {
+			say(sig.String())
+		}
+	}()
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		var code int
+		if n, _ := fmt.Sscanf(lines.Text(), "exit %d", &code); n == 1 {
+			os.Exit(code)
+		}
+		say("line " + lines.Text())
+	}
+	os.Exit(99)
 }
