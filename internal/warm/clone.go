@@ -70,35 +70,40 @@ func reseed(ctx context.Context, box sandbox.Sandbox) error {
 	return r.Reseed(ctx)
 }
 
-// Try starts v afresh to see whether it does, and throws the sandbox away. Where it can, it leaves a
-// golden behind; that it cannot is no failure.
+// Try starts v afresh to see whether it does, and throws the sandbox away; where it can, it makes a
+// golden of it, in the background. The labels go with the sandbox; so does its journal.
 func (s *Starter) Try(ctx context.Context, v moorage.Version, id string, labels map[string]string, mounts []sandbox.Mount, set Settings) error {
 	defer s.begin()()
 	agent, err := s.start(ctx, v, id, labels, mounts)
 	if err != nil {
 		return err
 	}
-	if s.canClone(v, set) {
-		key := poolKey{v.RuntimeID, v.Number}
-		err = removeGoldens(s.Goldens.serve(key, s.goldenDir(v, set.WarmUp)))
-		s.keep(ctx, key, s.Goldens.begin(key, time.Now()), func() error { return s.freeze(ctx, v, agent, set.WarmUp) })
+	if !s.canClone(v, set) || len(mounts) > 0 {
+		return s.discard(agent)
 	}
-	agent.Close()
-	return errors.Join(err, agent.Sandbox.Stop(context.WithoutCancel(ctx), 0))
+	key := poolKey{v.RuntimeID, v.Number}
+	if err := removeGoldens(s.Goldens.serve(key, s.goldenDir(v, set.WarmUp))); err != nil {
+		return errors.Join(err, s.discard(agent))
+	}
+	making, g := s.Goldens.begin(key, time.Now())
+	if g == nil {
+		return s.discard(agent)
+	}
+	s.Goldens.work.Go(func() {
+		s.keep(making, key, g, func() error { return errors.Join(s.freeze(making, v, agent, set.WarmUp), s.discard(agent)) })
+	})
+	return nil
 }
 
-// keep makes a golden with f, unless it is nil, and records how that went.
+// keep makes a golden with f, and records how that went.
 func (s *Starter) keep(ctx context.Context, key poolKey, g *golden, f func() error) {
-	if g == nil {
-		return
-	}
 	began := time.Now()
 	err := f()
-	if err != nil && ctx.Err() == nil {
-		s.Log.Warn("no golden snapshot", "version", key.String(), "err", err)
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		s.Log.Info("golden snapshot made", "version", key.String(), "took", time.Since(began))
+	case ctx.Err() == nil:
+		s.Log.Warn("no golden snapshot", "version", key.String(), "err", err)
 	}
 	if err := s.Goldens.made(key, g, err); err != nil {
 		s.Log.Error("remove a golden snapshot", "version", key.String(), "err", err)

@@ -74,9 +74,9 @@ func (p *Pools) fill(q *pool) {
 }
 
 // freeze makes the golden of a pool's version.
-func (p *Pools) freeze(q *pool, g *golden, w WarmUp) {
+func (p *Pools) freeze(ctx context.Context, q *pool, g *golden, w WarmUp) {
 	s := p.Starter
-	s.keep(q.ctx, q.key, g, func() error { return s.makeGolden(q.ctx, q.version, p.labels(q), w) })
+	s.keep(ctx, q.key, g, func() error { return s.makeGolden(ctx, q.version, p.labels(q), w) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.filling--

@@ -1,6 +1,7 @@
 package warm
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -35,17 +36,20 @@ import (
 type Goldens struct {
 	Dir string // one directory for each; they hold what agents know when they start, sealed at rest
 
-	mu sync.Mutex
-	of map[poolKey]*golden
+	mu     sync.Mutex
+	of     map[poolKey]*golden
+	making map[*golden]poolKey // of versions that are gone, too
+	work   sync.WaitGroup      // what is made by nobody's goroutine but its own
 }
 
 // golden is the snapshot of one version, or the lack of it. Its fields but the first belong to Goldens.mu.
 type golden struct {
-	dir    string
-	kept   bool // it is there
-	making bool
-	never  bool  // the version cannot be cloned, for the reason in retry.problem
-	retry  retry // of making it; forgotten once a clone was of use
+	dir   string
+	kept  bool               // it is there
+	stop  context.CancelFunc // ends the making of it; nil when it is not being made
+	done  chan struct{}      // closed when that ended
+	never bool               // the version cannot be cloned, for the reason in retry.problem
+	retry retry              // of making it; forgotten once a clone was of use
 }
 
 // GoldenState says how a version's golden snapshot stands.
@@ -65,13 +69,13 @@ func (g *Goldens) serve(key poolKey, dir string) (stale []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.of == nil {
-		g.of = map[poolKey]*golden{}
+		g.of, g.making = map[poolKey]*golden{}, map[*golden]poolKey{}
 	}
 	if old := g.of[key]; old != nil {
 		if old.dir == dir {
 			return nil
 		}
-		stale = append(stale, old.dir)
+		stale = append(stale, g.forget(key, old))
 	}
 	_, err := snapshot.Open(dir)
 	g.of[key] = &golden{dir: dir, kept: err == nil}
@@ -87,11 +91,55 @@ func (g *Goldens) dropOthers(runtimeID string, keep map[poolKey]bool) (dirs []st
 	defer g.mu.Unlock()
 	for key, old := range g.of {
 		if key.runtimeID == runtimeID && !keep[key] {
-			delete(g.of, key)
-			dirs = append(dirs, old.dir)
+			dirs = append(dirs, g.forget(key, old))
 		}
 	}
 	return dirs
+}
+
+// forget lets go of a golden and returns its directory, which is to be removed. The caller holds mu.
+func (g *Goldens) forget(key poolKey, old *golden) (dir string) {
+	delete(g.of, key)
+	if old.stop != nil {
+		old.stop()
+	}
+	return old.dir
+}
+
+// settled returns once no golden of a runtime is being made that nobody wants any more.
+func (g *Goldens) settled(ctx context.Context, runtimeID string) error {
+	if g == nil {
+		return nil
+	}
+	g.mu.Lock()
+	var leaving []*golden
+	for at, key := range g.making {
+		if key.runtimeID == runtimeID && g.of[key] != at {
+			leaving = append(leaving, at)
+		}
+	}
+	g.mu.Unlock()
+	for _, at := range leaving {
+		select {
+		case <-at.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// leave breaks off what is being made, and waits for what nobody else waits for.
+func (g *Goldens) leave() {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	for at := range g.making {
+		at.stop()
+	}
+	g.mu.Unlock()
+	g.work.Wait()
 }
 
 // find returns a version's golden, if it is kept.
@@ -108,34 +156,38 @@ func (g *Goldens) find(key poolKey) *golden {
 }
 
 // begin returns the golden of a version if it is to be made now, for the caller to make and then to
-// settle.
-func (g *Goldens) begin(key poolKey, now time.Time) *golden {
+// settle by made. Its context ends when nobody wants it any more.
+func (g *Goldens) begin(key poolKey, now time.Time) (context.Context, *golden) {
 	if g == nil {
-		return nil
+		return nil, nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	at := g.of[key]
-	if at == nil || at.kept || at.making || at.never || !at.retry.due(now) {
-		return nil
+	if at == nil || at.kept || at.stop != nil || at.never || !at.retry.due(now) {
+		return nil, nil
 	}
-	at.making = true
-	return at
+	ctx, stop := context.WithCancel(context.Background())
+	at.stop, at.done = stop, make(chan struct{})
+	g.making[at] = key
+	return ctx, at
 }
 
-// made settles what begin began. A golden that nobody wants any more goes.
+// made settles what begin began. What failed, or nobody wants any more, goes.
 func (g *Goldens) made(key poolKey, at *golden, err error) error {
 	g.mu.Lock()
-	at.making = false
-	wanted := g.of[key] == at
-	at.kept = err == nil
+	defer g.mu.Unlock()
+	defer close(at.done)
+	at.stop()
+	at.stop = nil
+	delete(g.making, at)
+	if err == nil && g.of[key] == at {
+		at.kept = true
+		return nil
+	}
 	if err != nil {
 		at.never = moorage.CodeOf(err) == moorage.Unsupported
 		at.retry.failed(time.Now(), firstLine(err.Error()))
-	}
-	g.mu.Unlock()
-	if wanted && err == nil {
-		return nil
 	}
 	return snapshot.Remove(at.dir)
 }
@@ -178,7 +230,7 @@ func (g *Goldens) state(key poolKey) (state GoldenState, problem string) {
 		return GoldenRefused, at.retry.problem
 	case at.retry.problem != "":
 		return GoldenDegraded, at.retry.problem
-	case at.making:
+	case at.stop != nil:
 		return GoldenMaking, ""
 	}
 	return GoldenNone, ""
@@ -193,8 +245,8 @@ func (g *Goldens) sweep() (err error) {
 	g.mu.Lock()
 	wanted := map[string]bool{}
 	for _, at := range g.of {
-		wanted[at.dir] = at.kept || at.making
-		wanted[at.dir+snapshot.Unfinished] = at.making
+		wanted[at.dir] = at.kept || at.stop != nil
+		wanted[at.dir+snapshot.Unfinished] = at.stop != nil
 	}
 	g.mu.Unlock()
 	found, _ := filepath.Glob(filepath.Join(g.Dir, "*"))

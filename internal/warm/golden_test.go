@@ -312,9 +312,7 @@ func TestTry_leavesAGolden(t *testing.T) {
 		if err := h.Starter.Try(t.Context(), v, sandbox.NewID(), map[string]string{"trial": "one"}, mounts, set); err != nil {
 			t.Fatal(err)
 		}
-		if left := h.boxes(t); len(left) > 0 {
-			t.Errorf("sandboxes are left: %v", left)
-		}
+		eventually(t, "no sandbox is left", func() bool { return len(h.boxes(t)) == 0 })
 	}
 	try(warm.Settings{Fresh: true})
 	if left := h.snapshots(t); len(left) > 0 {
@@ -322,6 +320,7 @@ func TestTry_leavesAGolden(t *testing.T) {
 	}
 	try(warm.Settings{})
 	h.Serve(runtimeID, warm.Settings{}, []moorage.Version{v})
+	h.golden(t, warm.GoldenKept)
 	if got := h.session(t, v).StartedBy; got != "restore" {
 		t.Errorf("started by %q", got)
 	}

@@ -214,7 +214,7 @@ func (p *Pools) Drop(ctx context.Context, runtimeID string) error {
 			return ctx.Err()
 		}
 	}
-	return nil
+	return p.Starter.Goldens.settled(ctx, runtimeID)
 }
 
 // PoolState is how a pool stands.
@@ -299,6 +299,7 @@ func (p *Pools) leave() {
 		q.cancel()
 	}
 	p.mu.Unlock()
+	p.Starter.Goldens.leave()
 	for _, q := range left {
 		q.work.Wait()
 	}
@@ -336,13 +337,14 @@ func (p *Pools) freezeNext(now time.Time) {
 		return
 	}
 	for _, q := range p.pools {
-		if len(q.ready) == 0 && p.want(q, now) > 0 {
+		if len(q.ready) == 0 && p.want(q, now) > 0 && p.neediest(now) != nil {
 			continue
 		}
-		if g := p.Starter.Goldens.begin(q.key, now); g != nil {
+		if ctx, g := p.Starter.Goldens.begin(q.key, now); g != nil {
 			p.freezing = true
 			p.filling++
-			q.work.Go(func() { p.freeze(q, g, q.set.WarmUp) })
+			w := q.set.WarmUp
+			q.work.Go(func() { p.freeze(ctx, q, g, w) })
 			return
 		}
 	}
