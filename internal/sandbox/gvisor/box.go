@@ -46,6 +46,7 @@ type box struct {
 	controlPath string
 	pidfd       *os.File
 	report      *os.File // the engine writes to its other end how the agent ended
+	words       words
 	group       *cgroup.Group
 	gateway     *gateway.Gateway // nil without a link
 
@@ -154,7 +155,12 @@ func (b *box) openGroup() error {
 
 // boot starts the engine, its output connected to the journal, and puts it under its limits.
 func (b *box) boot() error {
-	conf, err := engineConfig(b.driver.statePath, b.spec, b.driver.singleUser, b.driver.opts.DebugDir)
+	var err error
+	if b.words, err = openWords(); err != nil {
+		return err
+	}
+	b.later(b.words.file.Close)
+	conf, err := engineConfig(b.driver.statePath, b.words.path(), b.spec, b.driver.singleUser, b.driver.opts.DebugDir)
 	if err != nil {
 		return err
 	}
@@ -164,7 +170,7 @@ func (b *box) boot() error {
 	}
 	defer stdio.close()
 	if err := stdio.asOurs(func() error { return b.newContainer(conf) }); err != nil {
-		return fmt.Errorf("boot the engine: %w", err)
+		return fmt.Errorf("boot the engine: %w; it said %q", err, b.words.said())
 	}
 	b.later(b.container.Destroy)
 	b.controlPath = b.container.Sandbox.GetControlSocketPath()
@@ -274,6 +280,9 @@ func (b *box) watch() {
 	}
 	if err != nil {
 		status, err = b.reported()
+	}
+	if said := b.words.said(); said != "" {
+		b.driver.opts.Log.Error("an engine ended unexpectedly", "sandbox", b.info.ID, "said", said)
 	}
 	b.exit = b.explain(status, err)
 	if err := b.cleanUp(); err != nil {

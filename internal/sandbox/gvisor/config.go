@@ -14,9 +14,13 @@ import (
 // Direct access to the file system lets the engine open files of the host by itself. It is off
 // wherever it can be: an engine with an EROFS root needs none, and one with mounts asks its proxy.
 // A user namespace that maps a single user leaves no choice: there the engine cannot become nobody.
-func engineConfig(stateDir string, spec sandbox.Spec, singleUser bool, debugDir string) (*config.Config, error) {
+//
+// words is a file that the engine says its last words to.
+func engineConfig(stateDir, words string, spec sandbox.Spec, singleUser bool, debugDir string) (*config.Config, error) {
 	args := []string{
 		"--root=" + stateDir,
+		"--log=" + words,
+		"--panic-log=" + words,
 		"--network=sandbox",
 		"--platform=systrap",
 		"--ignore-cgroups", // ours: see package cgroup

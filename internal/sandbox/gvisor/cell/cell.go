@@ -30,9 +30,21 @@ const self = "/proc/self/exe"
 
 func init() {
 	if err := live(os.Args); err != nil {
-		os.Stderr.WriteString("set up the engine's process: " + err.Error() + "\n")
+		unix.Write(logOf(os.Args), []byte("set up the engine's process: "+err.Error()+"\n"))
 		os.Exit(128)
 	}
+}
+
+// logOf is the descriptor that an engine writes its last words to: stderr, when it was given none.
+func logOf(args []string) int {
+	for _, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--log-fd="); ok {
+			if fd, err := strconv.Atoi(value); err == nil {
+				return fd
+			}
+		}
+	}
+	return unix.Stderr
 }
 
 // live does what the process was started for, and returns nil only if that is none of this package's business.
