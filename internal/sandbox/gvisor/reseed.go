@@ -1,12 +1,15 @@
 package gvisor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +20,8 @@ import (
 	"github.com/moorage-dev/moorage/internal/sandbox/reseed"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/sentry/control"
+	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
 )
 
@@ -79,15 +84,18 @@ func (b *box) awaitAnswers(ctx context.Context, round *reseed.Round) (silent []i
 	patience, first := time.NewTimer(reseedPatience), time.NewTimer(firstAnswer)
 	again := time.NewTicker(reseedAgain)
 	defer func() { patience.Stop(); first.Stop(); again.Stop() }()
-	for due := true; ; {
+	for due, told := true, false; ; {
 		silent, err = b.silent(ctx, round)
+		if due && told { // else all that is missing is time
+			silent = slices.DeleteFunc(silent, b.dead)
+		}
 		if err != nil || len(silent) == 0 {
 			return nil, err
 		}
 		if due {
 			b.tell(ctx, silent)
 		}
-		due = false
+		due, told = false, true
 		select {
 		case <-round.Changed:
 		case <-again.C:
@@ -151,6 +159,31 @@ func (p insider) String() string { return fmt.Sprintf("process %d (%s)", p.PID, 
 func (b *box) insiders(ctx context.Context) (all []insider, err error) {
 	err = b.call(ctx, boot.ContMgrProcesses, b.info.ID, &all)
 	return all, err
+}
+
+// dead reports whether a process has ended and its parent has not asked for its exit. The engine's list
+// of processes does not tell.
+func (b *box) dead(p insider) bool {
+	conn, err := b.control()
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	from, to, err := os.Pipe()
+	if err != nil {
+		return false
+	}
+	defer from.Close()
+	err = conn.Call("Fs.Cat", &control.CatOpts{
+		Files: []string{fmt.Sprintf("/proc/%d/stat", p.PID)}, FilePayload: urpc.FilePayload{Files: []*os.File{to}},
+	}, nil)
+	to.Close()
+	if err != nil {
+		return false // it is gone, and will not be listed again
+	}
+	stat, err := io.ReadAll(from)
+	_, state, _ := bytes.Cut(stat, []byte(p.Command+") "))
+	return err == nil && bytes.HasPrefix(state, []byte("Z"))
 }
 
 // reseederImage holds what sandboxes get at reseed.Dir. It lies with the build's other state: what this

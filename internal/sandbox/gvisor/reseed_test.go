@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +28,11 @@ import (
 func pythonImage(t *testing.T) image.Artifact {
 	t.Helper()
 	made, err := makePythonImage()
+	return known(t, made, err)
+}
+
+func known(t *testing.T, made image.Artifact, err error) image.Artifact {
+	t.Helper()
 	if moorage.CodeOf(err) == moorage.Unsupported || moorage.CodeOf(err) == moorage.Invalid || moorage.CodeOf(err) == moorage.Unavailable {
 		t.Skip("Python 3.11: ", err)
 	}
@@ -42,8 +48,19 @@ var makePythonImage = sync.OnceValues(func() (image.Artifact, error) {
 		return image.Artifact{}, err
 	}
 	afterTests = append(afterTests, func() { os.RemoveAll(dir) })
+	return imageOf(dir, "testdata/reseed")
+})
+
+// imageOf makes the root of an agent.py and what lies beside it; dir is for whatever that takes.
+func imageOf(dir, source string) (image.Artifact, error) {
 	code := filepath.Join(dir, "code.zip")
-	if err := zipDirectory(code, "testdata/reseed"); err != nil {
+	f, err := os.Create(code)
+	if err != nil {
+		return image.Artifact{}, err
+	}
+	defer f.Close()
+	w := zip.NewWriter(f)
+	if err := errors.Join(w.AddFS(os.DirFS(source)), w.Close()); err != nil {
 		return image.Artifact{}, err
 	}
 	store, err := image.Open(image.Options{Dir: filepath.Join(dir, "images")})
@@ -51,19 +68,6 @@ var makePythonImage = sync.OnceValues(func() (image.Artifact, error) {
 		return image.Artifact{}, err
 	}
 	return store.Code(context.Background(), image.Code{Zip: code, Runtime: "PYTHON_3_11", EntryPoint: []string{"agent.py"}}, nil, nil)
-})
-
-func zipDirectory(name, dir string) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	w := zip.NewWriter(f)
-	if err := w.AddFS(os.DirFS(dir)); err != nil {
-		return err
-	}
-	return w.Close()
 }
 
 func newPython(t *testing.T) *sleeper {
@@ -73,10 +77,15 @@ func newPython(t *testing.T) *sleeper {
 
 func newPythonWith(t *testing.T, n sandbox.Network) *sleeper {
 	t.Helper()
-	root := pythonImage(t)
+	return startPython(t, pythonImage(t), n)
+}
+
+// startPython starts an agent that imports the modules.
+func startPython(t *testing.T, root image.Artifact, n sandbox.Network, modules ...string) *sleeper {
+	t.Helper()
 	return startSleeper(t, sandbox.Spec{
 		ID: sandbox.NewID(), Root: sandbox.Root{EROFS: root.EROFS}, Reseeder: true, Network: n, LogDir: filepath.Join(t.TempDir(), "log"),
-		Process: sandbox.ProcessSpec{Args: root.Config.Args, Env: root.Config.Env, Dir: root.Config.Dir},
+		Process: sandbox.ProcessSpec{Args: append(slices.Clone(root.Config.Args), modules...), Env: root.Config.Env, Dir: root.Config.Dir},
 	})
 }
 
@@ -212,7 +221,8 @@ func (s *sleeper) shareNothing(shared ...string) {
 		c.box.Stop(context.Background(), 0)
 	}
 	slices.Sort(took)
-	s.t.Logf("%d clones, %d values; reseeding took %v, at most %v", clones(), len(seen), took[len(took)/2], took[len(took)-1])
+	s.t.Logf("%d clones, %d values; reseeding took %v, nine in ten %v, at most %v",
+		clones(), len(seen), took[len(took)/2], took[len(took)*9/10], took[len(took)-1])
 }
 
 func TestReseed_pythonClonesShareNothing(t *testing.T) {
@@ -224,6 +234,31 @@ func TestReseed_pythonClonesShareNothing(t *testing.T) {
 	s.sleep()
 	s.shareNothing("random.random", "random.getrandbits, imported by name", "span id, as OpenTelemetry makes it", "ssl.RAND_bytes",
 		"ssl.RAND_bytes in a thread", "TLS client random", "TLS session id", "TLS key share", "sqlite random", "uuid.uuid1's node")
+}
+
+// TestReseed_packagesShareNothing is about generators in native code of packages that agents have.
+func TestReseed_packagesShareNothing(t *testing.T) {
+	python := os.Getenv("MOORAGE_PYTHON")
+	if os.Getenv("MOORAGE_SLOW") == "" || python == "" {
+		t.Skip("installs packages: set MOORAGE_SLOW, and MOORAGE_PYTHON to a Python 3.11 with pip")
+	}
+	dir := t.TempDir()
+	source := filepath.Join(dir, "source")
+	if err := os.CopyFS(source, os.DirFS("testdata/reseed")); err != nil {
+		t.Fatal(err)
+	}
+	install := exec.Command(python, "-m", "pip", "install", "-q", "--target", source, "numpy", "cryptography", "opentelemetry-sdk", "psycopg2-binary", "pymongo")
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Skipf("no packages: %v: %s", err, out)
+	}
+	root, err := imageOf(dir, source)
+	s := startPython(t, known(t, root, err), sandbox.Network{}, "numpy", "cryptography", "opentelemetry.sdk.trace", "psycopg2", "bson")
+	if err := s.reseed(); err != nil {
+		t.Fatal(err)
+	}
+	s.sleep()
+	s.shareNothing("numpy.random", "numpy.random.random", "a key of cryptography", "a trace id of OpenTelemetry",
+		"a span id of OpenTelemetry", "psycopg2's OpenSSL", "what an ObjectId has of its process")
 }
 
 // goImage is the root of testdata/goagent.
@@ -296,8 +331,14 @@ for way in "spawn", "fork", "forkserver":
     child.start()
     children.append(child)
 `)
+	s.run(`
+import os, time
+dead = os.fork() or os._exit(0)
+while " Z " not in open(f"/proc/{dead}/stat").read():
+    time.sleep(0.001)
+`)
 	inside, err := s.box.(*box).insiders(t.Context())
-	if err != nil || len(inside) < 6 { // and two that multiprocessing needs
+	if err != nil || len(inside) < 7 { // and two that multiprocessing needs, and one that has ended
 		t.Fatalf("%v run inside, %v", inside, err)
 	}
 	if err := s.reseed(); err != nil {

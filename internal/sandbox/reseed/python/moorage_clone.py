@@ -10,6 +10,7 @@ serves anybody the platform has each Python process in it run reseed, below, whi
     uuid            uuid1; uuid4 asks the kernel
     tempfile        the names
     sqlite3         random() and randomblob()
+    bson            the part of an ObjectId that stands for the process
 
 os.urandom and secrets ask the kernel, and never repeat. A generator that a program made for itself,
 such as random.Random() or numpy.random.default_rng(), is the program's to reseed:
@@ -88,8 +89,9 @@ class OutOfReach(Exception):
 
 # Modules in native code that hold a generator of their own, or several interpreters with theirs.
 _OUT_OF_REACH = (
-    "_interpreters", "_xxsubinterpreters", "awscrt", "cupy", "curl_cffi", "fastuuid",
-    "grpc._cython.cygrpc", "jpype", "tensorflow", "uuid_utils",
+    "_interpreters", "_xxsubinterpreters", "apsw", "awscrt", "confluent_kafka", "cupy", "curl_cffi", "duckdb", "fastuuid",
+    "grpc._cython.cygrpc", "jpype", "lance", "lancedb", "libsql", "primp", "pysqlite3", "rnet", "sqlcipher3",
+    "tensorflow", "uuid_utils",
 )
 
 
@@ -175,7 +177,14 @@ def _sqlite():
             forget(0, None)
 
 
-_STEPS = [_refuse, _random, _openssl, _numpy, _torch, _uuid, _tempfile, _sqlite]
+def _bson():
+    module = sys.modules.get("bson.objectid")
+    if module:
+        module.ObjectId._pid = None  # as after a fork
+        module.ObjectId._inc = int.from_bytes(os.urandom(3), "big")
+
+
+_STEPS = [_refuse, _random, _openssl, _numpy, _torch, _uuid, _tempfile, _sqlite, _bson]
 
 
 def _mapped(name):

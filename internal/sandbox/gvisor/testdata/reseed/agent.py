@@ -1,4 +1,6 @@
-# An agent that shows what its random generators give, and can be made one that cannot be cloned.
+# An agent that shows what its random generators give, those of the modules too that its arguments
+# name; and that can be made one that cannot be cloned.
+import ctypes
 import http.server
 import json
 import os
@@ -81,9 +83,18 @@ def draw():
     if "numpy" in sys.modules:
         import numpy
         values["numpy.random"] = int(numpy.random.randint(1 << 62))
+        values["numpy.random.random"] = numpy.random.random()
+    if "psycopg2" in sys.modules:
+        import moorage_clone
+        for path in moorage_clone._mapped("libcrypto-"):
+            drawn = ctypes.create_string_buffer(16)
+            ctypes.CDLL(path).RAND_bytes(drawn, 16)
+            values["psycopg2's OpenSSL"] = drawn.raw.hex()
     if "cryptography" in sys.modules:
         from cryptography.hazmat.primitives.asymmetric import ec
         values["a key of cryptography"] = hex(ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value)
+    if "bson" in sys.modules:
+        values["what an ObjectId has of its process"] = str(sys.modules["bson"].ObjectId())[8:18]
     if "opentelemetry.sdk.trace" in sys.modules:
         from opentelemetry.sdk.trace import RandomIdGenerator
         values["a trace id of OpenTelemetry"] = hex(RandomIdGenerator().generate_trace_id())
@@ -118,4 +129,5 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 for name in sys.argv[1:]:
     __import__(name)
+draw()
 http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
