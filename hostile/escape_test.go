@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/sandbox/door"
 	"github.com/moorage-dev/moorage/internal/sandbox/shim"
 )
 
@@ -83,7 +85,7 @@ func plantSockets(t *testing.T, out targets, dir, canary string) {
 	out["loopback"] = with("127.0.0.1", "::1", "localhost")
 	out["interfaces"] = with(ownPublic, ownPublic6)
 	out["private"] = with(ownPrivate...)
-	out["metadata"] = with(metadata, metadataIP6)
+	out["metadata"] = append(with(metadata, metadataIP6), plantMetadata(t, canary)...)
 	out["udp"] = with("127.0.0.1", ownPublic, metadata, ownPrivate[0], "10.0.2.2")
 	out["names"] = with(hostileNames...)
 	out["neighbour"] = with("127.0.0.1") // as a process of the host sees others; sandboxes get 10.0.2.100:8099
@@ -100,6 +102,50 @@ func plantSockets(t *testing.T, out targets, dir, canary string) {
 	}
 	greetFrom(t, file, canary)
 	out["sockets"] = []string{path}
+}
+
+// plantMetadata is the host's own metadata service, at the ports that the platform answers inside a sandbox.
+func plantMetadata(t *testing.T, canary string) (addresses []string) {
+	t.Helper()
+	for _, port := range []int{door.Metadata, door.OTLPGRPC, door.OTLPHTTP, door.AWS} {
+		l, err := net.Listen("tcp", net.JoinHostPort(metadata, fmt.Sprint(port)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		greetFrom(t, l, canary)
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses
+}
+
+// openDoor is the platform's side of the sandboxes' door. It tells the canary to the neighbour only, and
+// every sandbox who it is.
+func openDoor(t *testing.T, path, canary string, neighbour func() string) {
+	t.Helper()
+	l, err := door.Listen(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(time.Second))
+				from := conn.(*door.Conn).Sandbox
+				conn.Read(make([]byte, 1024))
+				if from == neighbour() {
+					io.WriteString(conn, canary)
+					return
+				}
+				io.WriteString(conn, "the platform, to "+from)
+			}()
+		}
+	}()
 }
 
 func kernelRelease(t *testing.T) string {
@@ -301,15 +347,18 @@ func TestEscape_nothingGetsOutOfASandbox(t *testing.T) {
 	t.Setenv("HOST_SECRET", canary)
 	driver := openShim(t, dir)
 	what := plant(t, dir, canary)
-	neighbour, _ := start(t, driver, sandbox.Spec{Root: sandbox.Root{EROFS: erofs}, Network: sandbox.Network{Egress: sandbox.EgressPublic},
+	socket := filepath.Join(dir, "guest.sock")
+	openDoor(t, socket, canary, func() string { id, _ := what["neighbourId"].(string); return id })
+	neighbour, _ := start(t, driver, sandbox.Spec{Root: sandbox.Root{EROFS: erofs}, Network: sandbox.Network{Egress: sandbox.EgressPublic, Door: socket},
 		Process: sandbox.ProcessSpec{Args: []string{"/kit"}, Env: []string{"SECRET=" + canary}}})
 	checkNeighbour(t, neighbour, canary)
 	what["neighbour"] = []string{"10.0.2.100:8099", "127.0.0.1:8099"}
-	what["sockets"] = append(what["sockets"].([]string), filepath.Join(dir, "engines", driver.Build(), "shim.sock"))
+	what["neighbourId"] = neighbour.Info().ID
+	what["sockets"] = append(what["sockets"].([]string), filepath.Join(dir, "engines", driver.Build(), "shim.sock"), socket)
 
 	for _, cell := range cells {
 		t.Run(cell.name, func(t *testing.T) {
-			spec := sandbox.Spec{Network: sandbox.Network{Egress: cell.egress}, Process: sandbox.ProcessSpec{Args: []string{"/kit"}, User: cell.user}}
+			spec := sandbox.Spec{Network: sandbox.Network{Egress: cell.egress, Door: socket}, Process: sandbox.ProcessSpec{Args: []string{"/kit"}, User: cell.user}}
 			if spec.Root.EROFS = erofs; cell.dir {
 				spec.Root = sandbox.Root{Dir: root}
 			}
@@ -319,7 +368,8 @@ func TestEscape_nothingGetsOutOfASandbox(t *testing.T) {
 				spec.Mounts = []sandbox.Mount{{Source: lent, Target: "/mnt/session"}}
 				what["writable"] = "/mnt/session"
 			}
-			_, client := start(t, driver, spec)
+			box, client := start(t, driver, spec)
+			checkDoor(t, client, box.Info().ID)
 			if cell.egress == sandbox.EgressPublic {
 				checkEgress(t, client, what)
 			}
@@ -361,6 +411,19 @@ func checkEgress(t *testing.T, client *http.Client, what targets) {
 	}
 }
 
+// checkDoor makes sure that what answers at the metadata's address is ours.
+func checkDoor(t *testing.T, client *http.Client, id string) {
+	t.Helper()
+	resp, err := client.Get(fmt.Sprintf("http://agent/reach?address=%s:%d", metadata, door.AWS))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if said, _ := io.ReadAll(resp.Body); !strings.Contains(string(said), "the platform, to "+id) {
+		t.Errorf("at the metadata's address: %s", said)
+	}
+}
+
 func report(t *testing.T, findings map[string]finding) {
 	t.Helper()
 	if len(findings) < 30 {
@@ -385,7 +448,7 @@ var needRoot = []string{
 // needNothing are those that succeed for every plain process.
 var needNothing = []string{
 	"host-files", "proc-root", "symlink", "home-and-tmp", "descriptors", "environment", "setuid", "proc-scan", "signal", "process-memory", "pidfd",
-	"sysv-memory", "join-namespace", "kernel-identity", "host-loopback", "loopback-forms", "host-interfaces", "private-ranges", "metadata",
+	"sysv-memory", "join-namespace", "kernel-identity", "host-loopback", "loopback-forms", "host-interfaces", "private-ranges", "metadata", "pose",
 	"neighbour", "udp", "dns-rebinding", "dns-tunnel", "netlink", "abstract-socket", "unix-socket", "priority",
 }
 

@@ -28,27 +28,28 @@ import (
 
 // Targets is what the test planted on the host, for the kit to look for.
 type Targets struct {
-	CanaryHash string   `json:"canaryHash"` // SHA-256 of the canary, in hex
-	Files      []string `json:"files"`      // hold the canary: the server's, other sessions', root's
-	ShadowHash string   `json:"shadowHash"` // SHA-256 of the host's /etc/shadow
-	BootID     string   `json:"bootId"`     // SHA-256 of the host's boot id
-	Release    string   `json:"release"`    // of the host's kernel
-	PID        int      `json:"pid"`        // of a process that has the canary in its arguments, environment and memory
-	Address    uint64   `json:"address"`    // where in its memory; 0 when unknown
-	Disk       [2]int   `json:"disk"`       // major and minor of a disk of the host
-	Loopback   []string `json:"loopback"`   // listeners that greet with the canary, by where they listen
-	Interfaces []string `json:"interfaces"`
-	Private    []string `json:"private"`
-	Metadata   []string `json:"metadata"`
-	Neighbour  []string `json:"neighbour"`
-	UDP        []string `json:"udp"`
-	Ports      []int    `json:"ports"`    // of those listeners, to be tried at the gateway's address
-	Names      []string `json:"names"`    // "name:port" that a hostile resolver points at the host
-	Abstract   string   `json:"abstract"` // a unix socket without a file
-	Sockets    []string `json:"sockets"`  // unix sockets with one
-	Key        string   `json:"key"`      // description of a key in root's keyring
-	SHM        int      `json:"shm"`      // key of a System V segment
-	Writable   string   `json:"writable"` // a directory that the host lends, where there is one
+	CanaryHash  string   `json:"canaryHash"` // SHA-256 of the canary, in hex
+	Files       []string `json:"files"`      // hold the canary: the server's, other sessions', root's
+	ShadowHash  string   `json:"shadowHash"` // SHA-256 of the host's /etc/shadow
+	BootID      string   `json:"bootId"`     // SHA-256 of the host's boot id
+	Release     string   `json:"release"`    // of the host's kernel
+	PID         int      `json:"pid"`        // of a process that has the canary in its arguments, environment and memory
+	Address     uint64   `json:"address"`    // where in its memory; 0 when unknown
+	Disk        [2]int   `json:"disk"`       // major and minor of a disk of the host
+	Loopback    []string `json:"loopback"`   // listeners that greet with the canary, by where they listen
+	Interfaces  []string `json:"interfaces"`
+	Private     []string `json:"private"`
+	Metadata    []string `json:"metadata"`
+	Neighbour   []string `json:"neighbour"`
+	NeighbourID string   `json:"neighbourId"` // of the sandbox that is told the canary at the metadata's address
+	UDP         []string `json:"udp"`
+	Ports       []int    `json:"ports"`    // of those listeners, to be tried at the gateway's address
+	Names       []string `json:"names"`    // "name:port" that a hostile resolver points at the host
+	Abstract    string   `json:"abstract"` // a unix socket without a file
+	Sockets     []string `json:"sockets"`  // unix sockets with one
+	Key         string   `json:"key"`      // description of a key in root's keyring
+	SHM         int      `json:"shm"`      // key of a System V segment
+	Writable    string   `json:"writable"` // a directory that the host lends, where there is one
 }
 
 // Finding is the outcome of one attempt.

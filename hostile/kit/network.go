@@ -20,6 +20,7 @@ var networkAttempts = []attempt{
 	{"host-interfaces", "connect to a listener on the host's interfaces", func(t *Targets) (string, bool) { return firstOf(t.Interfaces, t.greet) }},
 	{"private-ranges", "connect to listeners in private, shared and link-local ranges", func(t *Targets) (string, bool) { return firstOf(t.Private, t.greet) }},
 	{"metadata", "reach the host's metadata address over IPv4 and IPv6", func(t *Targets) (string, bool) { return firstOf(t.Metadata, t.greet) }},
+	{"pose", "be told at the metadata's address what is another session's", func(t *Targets) (string, bool) { return firstOf(t.Metadata, t.pose) }},
 	{"neighbour", "connect to another session", reachNeighbour},
 	{"gateway-ports", "find a port of the host at the gateway's address", scanGateway},
 	{"udp", "exchange datagrams with a listener on the host", sendDatagrams},
@@ -61,6 +62,17 @@ func (t *Targets) hear(conn net.Conn) (string, bool) {
 		return "was greeted by " + where, true
 	}
 	return fmt.Sprintf("%s said %q: %v", where, buf[:min(n, 40)], err), false
+}
+
+// pose claims to be the neighbour, as the gateway would say it and as a proxy would.
+func (t *Targets) pose(address string) (string, bool) {
+	conn, err := net.DialTimeout("tcp", address, soon)
+	if err != nil {
+		return err.Error(), false
+	}
+	conn.Write(append([]byte{1, 0, 80, byte(len(t.NeighbourID))}, t.NeighbourID...))
+	fmt.Fprintf(conn, "PROXY TCP4 10.0.2.101 %[1]s 1 80\r\nGET / HTTP/1.1\r\nHost: %[1]s\r\nX-Sandbox: %[2]s\r\n\r\n", address, t.NeighbourID)
+	return t.hear(conn)
 }
 
 func otherSpellings(t *Targets) (string, bool) {
