@@ -25,6 +25,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/quota"
 	"github.com/moorage-dev/moorage/internal/sandbox/door"
 )
 
@@ -65,6 +66,10 @@ const (
 	maxHeader     = 32 << 10        // bytes
 )
 
+// pace is how fast one sandbox may ask. Its requests are the server's work, which the sandbox's own limits
+// do not bound.
+var pace = quota.Rate{PerSecond: 200, Burst: 400}
+
 // Serve answers the connections of l until ctx ends. It closes l.
 func (s *Server) Serve(ctx context.Context, l *door.Listener) error {
 	protocols := new(http.Protocols)
@@ -91,6 +96,7 @@ func (s *Server) Serve(ctx context.Context, l *door.Listener) error {
 
 // handler sends a request to what serves the port that it came to.
 func (s *Server) handler() http.Handler {
+	asked := &quota.Meter{Rate: pace}
 	ports := map[uint16]http.Handler{
 		door.OTLPHTTP: s.telemetry(),
 		door.OTLPGRPC: s.telemetry(),
@@ -102,6 +108,11 @@ func (s *Server) handler() http.Handler {
 		h := ports[v.conn.Port]
 		if h == nil {
 			http.NotFound(w, r)
+			return
+		}
+		if !asked.Allow(v.conn.Sandbox, 1) {
+			w.Header().Set("Retry-After", "1")
+			s.refuse(w, r, moorage.Errorf(moorage.Throttled, "a sandbox may ask %g times a second", pace.PerSecond))
 			return
 		}
 		who, err := v.occupant(r.Context(), s.Occupant)
@@ -159,8 +170,8 @@ func (s *Server) telemetry() http.Handler {
 
 // statuses of refusals, for clients that read no more.
 var statuses = map[moorage.Code]int{
-	moorage.Invalid: 400, moorage.Unauthenticated: 401, moorage.Denied: 403, moorage.NotFound: 404, moorage.Unsupported: 501,
-	moorage.Unavailable: 503,
+	moorage.Invalid: 400, moorage.Unauthenticated: 401, moorage.Denied: 403, moorage.NotFound: 404, moorage.Throttled: 429,
+	moorage.Unsupported: 501, moorage.Unavailable: 503,
 }
 
 // refuse answers with an error in plain words. What is our own fault is logged and not shown.

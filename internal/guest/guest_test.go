@@ -110,3 +110,70 @@ func TestTelemetry_isAttributedByTheSandboxThatDialled(t *testing.T) {
 		t.Errorf("an unknown sandbox is told %d %q", status, body)
 	}
 }
+
+func TestServe_boundsHowFastASandboxAsks(t *testing.T) {
+	client := serve(t, metadataServer(t))
+	one, other := client("session", door.Metadata), client("other", door.Metadata)
+	refused := 0
+	for range 2 * pace.Burst {
+		if status, _ := said(t, one, request(t, "PUT", machine+"/latest/api/token", ttlHeader, "60")); status == 429 {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Errorf("%d requests at once are answered", 2*pace.Burst)
+	}
+	if status, body := said(t, other, request(t, "PUT", machine+"/latest/api/token", ttlHeader, "60")); status != 200 {
+		t.Errorf("another sandbox pays for it: %d %s", status, body)
+	}
+}
+
+// gRPC speaks HTTP/2 without TLS.
+func TestTelemetry_comesOverHTTP2(t *testing.T) {
+	s := metadataServer(t)
+	s.Telemetry = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) })
+	c := serve(t, s)("session", door.OTLPGRPC)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	c.Transport.(*http.Transport).Protocols = protocols
+	if status, body := said(t, c, request(t, "POST", "http://169.254.169.254:4317/opentelemetry.proto.collector.trace.v1.TraceService/Export")); status != 200 || body != "HTTP/2.0" {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+func TestEnvironment_theOwnersValuesWin(t *testing.T) {
+	type vars = map[string]string
+	const (
+		credentials = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
+		sts         = "AWS_ENDPOINT_URL_STS"
+		collector   = "OTEL_EXPORTER_OTLP_ENDPOINT"
+		protocol    = "OTEL_EXPORTER_OTLP_PROTOCOL"
+		delay       = "OTEL_BSP_SCHEDULE_DELAY"
+	)
+	for name, c := range map[string]struct {
+		set          vars
+		has, without []string
+	}{
+		"nothing set":           {nil, []string{credentials, sts, collector, protocol, delay}, nil},
+		"keys for AWS":          {vars{"AWS_ACCESS_KEY_ID": "AKIA"}, []string{collector}, []string{credentials, sts}},
+		"a profile":             {vars{"AWS_PROFILE": "p"}, []string{collector}, []string{credentials, sts}},
+		"an endpoint for all":   {vars{"AWS_ENDPOINT_URL": "http://x"}, []string{credentials}, []string{sts}},
+		"an endpoint for STS":   {vars{sts: "http://x"}, []string{credentials}, []string{sts}},
+		"a collector":           {vars{collector: "http://x:4317"}, []string{delay, credentials}, []string{collector, protocol}},
+		"a collector of traces": {vars{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x"}, []string{delay}, []string{collector, protocol, "OTEL_TRACES_EXPORTER"}},
+		"a delay":               {vars{delay: "5000"}, []string{collector}, []string{delay}},
+		"no telemetry":          {vars{"DISABLE_ADOT_OBSERVABILITY": "True"}, []string{credentials}, []string{collector, delay, "AGENT_OBSERVABILITY_ENABLED"}},
+	} {
+		got := Environment("demo", c.set)
+		for _, want := range c.has {
+			if got[want] == "" {
+				t.Errorf("%s: %s is missing", name, want)
+			}
+		}
+		for _, not := range c.without {
+			if v, ok := got[not]; ok {
+				t.Errorf("%s: %s is %q", name, not, v)
+			}
+		}
+	}
+}

@@ -191,6 +191,30 @@ func TestDoor_leadsToTheServerAndNowhereElse(t *testing.T) {
 	}
 }
 
+func TestDoor_aCloneIsKnownAsItself(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "guest.sock")
+	serveDoor(t, path)
+	s := newPythonWith(t, sandbox.Network{Door: path})
+	const ask = `
+import socket
+with socket.create_connection(("169.254.169.254", 80)) as c:
+    c.sendall(b"hello")
+    answer = c.recv(100).decode()
+said = answer
+`
+	s.run(ask)
+	s.sleep()
+	for range 2 {
+		c := s.clone()
+		if err := c.reseed(); err != nil {
+			t.Fatal(err)
+		}
+		if out := c.run(ask); !strings.Contains(out, c.box.Info().ID+" 80") {
+			t.Errorf("clone %s is known as %q", c.box.Info().ID, out)
+		}
+	}
+}
+
 func TestSandboxesDoNotReachEachOther(t *testing.T) {
 	d := open(t, Options{})
 	_, first := agentIn(t, d, sandbox.Network{Egress: sandbox.EgressPublic})

@@ -57,7 +57,7 @@ const (
 	maxConns = 1024
 	maxFlows = 256
 	maxDNS   = 64
-	maxDoor  = 128
+	maxDoor  = 64
 
 	linkBuffer = 4 << 20
 )
