@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/door"
-	"github.com/moorage-dev/moorage/internal/telemetry"
 )
 
 // openDoor opens the socket to which sandboxes' requests to the platform come. Plain processes have
@@ -101,18 +99,4 @@ func (h *house) occupant(ctx context.Context, id string) (guest.Occupant, error)
 		Sandbox: id, RuntimeID: rt.ID, RuntimeARN: rt.ARN, RuntimeName: rt.Name, Version: n, Role: v.Config.RoleARN,
 		Session: labels["session"], Endpoint: labels["endpoint"],
 	}, nil
-}
-
-// fromInside takes telemetry from sandboxes, for whom they belong to.
-func (h *house) fromInside() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who := guest.OccupantOf(r.Context())
-		from := telemetry.Source{
-			Runtime: who.RuntimeID, Endpoint: who.Endpoint, Version: strconv.Itoa(who.Version), Session: who.Session, Sandbox: who.Sandbox,
-		}
-		if s, ok := h.sessions.Find(who.Session); ok {
-			from.Endpoint, from.Caller = s.Endpoint, s.CallerID
-		}
-		h.inlet.ServeHTTP(w, r.WithContext(telemetry.WithSource(r.Context(), from)))
-	})
 }

@@ -87,15 +87,6 @@ func (h *house) openStore(ctx context.Context) (err error) {
 	return os.MkdirAll(h.path("tmp"), 0o700)
 }
 
-func (h *house) openTelemetry(ctx context.Context) (err error) {
-	if h.telemetry, err = archive.Open(ctx, archive.Options{Dir: h.path("telemetry"), Log: h.Log}); err != nil {
-		return err
-	}
-	h.inlet = otlp.New(h.telemetry.Append, h.telemetry.Codec(), h.Log)
-	h.calls = calls.New(h.telemetry.Append, h.telemetry.Codec(), h.Region, h.account, h.Log)
-	return nil
-}
-
 // openEngine chooses the isolation and connects to the shim.
 func (h *house) openEngine(ctx context.Context) (err error) {
 	if h.isolation, err = chooseIsolation(h.Isolation); err != nil {

@@ -174,6 +174,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	work.Go(func() { h.forget(background) })
 	work.Go(func() { h.serveGuests(background) })
 	work.Go(func() { h.calls.Run(background) })
+	work.Go(func() { h.printed().Run(background) })
 
 	handler := h.handler()
 	srv := &http.Server{

@@ -100,6 +100,7 @@ type Lines struct {
 	Count       int
 	First, Last int64     // times of the records, nanoseconds since 1970
 	Traces      []TraceID // that some of them belong to, each once
+	Mark        int64     // how far the journal of the source's sandbox was read with them; 0 for other records
 }
 
 // Batch is what is kept in one piece: all of it, or nothing.

@@ -126,6 +126,9 @@ type Log struct {
 	RequestID  string         `json:"requestId,omitempty"`
 	SessionID  string         `json:"sessionId,omitempty"`
 	Runtime    string         `json:"runtime,omitempty"`
+	// Inferred is set on a line of a trace that names no trace itself: the session printed it while the
+	// trace ran.
+	Inferred bool `json:"inferred,omitempty"`
 }
 
 // SessionSummary is what the traces of one session add up to.

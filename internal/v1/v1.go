@@ -93,6 +93,7 @@ func (h *Handler) Routes() http.Handler {
 		"GET /v1/traces/{id}":                      h.showTrace,
 		"GET /v1/telemetry/sessions":               h.listTracedSessions,
 		"POST /v1/traces":                          h.takeTelemetry,
+		"POST /v1/logs":                            h.takeTelemetry,
 		"DELETE /v1/runtimes/{id}":                 h.destroy,
 	} {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {

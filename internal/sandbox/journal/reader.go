@@ -184,3 +184,20 @@ func readPart(s segment, at int64, yield func(Line) bool) (int64, error) {
 	}
 	return at, err
 }
+
+// Since returns lines from the given offset on, at most n, without waiting for more. When output before
+// the first was dropped meanwhile, that is a Note. What was not written whole yet is not returned.
+func Since(dir string, at int64, n int) (lines []Line, err error) {
+	end, err := endOf(dir)
+	if err != nil || end <= at { // the usual case when a reader looks often
+		return nil, err
+	}
+	_, err = readFrom(dir, at, func(l Line) bool {
+		lines = append(lines, l)
+		return len(lines) < n
+	})
+	if err == errStopped {
+		err = nil
+	}
+	return lines, err
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -116,4 +117,48 @@ func (a *Archive) sessionLogs(ctx context.Context, session string) (out []teleme
 	}
 	slices.SortStableFunc(out, func(a, b telemetry.Log) int { return a.Time.Compare(b.Time) })
 	return out, false, nil
+}
+
+// Mark returns how far the journal of a sandbox is kept.
+func (a *Archive) Mark(ctx context.Context, sandbox string) (next int64, err error) {
+	for _, p := range a.all() {
+		err := each(ctx, p, func(scan func(...any) error) error {
+			var at int64
+			err := scan(&at)
+			next = max(next, at)
+			return err
+		}, "SELECT next FROM marks WHERE sandbox = ?", sandbox)
+		if err != nil {
+			return 0, err
+		}
+	}
+	return next, nil
+}
+
+// after is how long after a trace's end a line that names no trace is still taken to be about it: last
+// words come when the call has failed already.
+const after = time.Second
+
+// readPrinted adds to a trace what its session's sandbox printed while it ran, where the line does not
+// say itself what it is about.
+func (a *Archive) readPrinted(ctx context.Context, r *reader, session string, from, to int64) error {
+	blocks, err := a.collect(ctx, `SELECT b.id, s.doc, b.doc FROM blocks b JOIN sources s ON s.id = b.source
+		WHERE b.session = ? AND b.first <= ? AND b.last >= ? ORDER BY b.first, b.id LIMIT 200`, session, to+int64(after), from)
+	if err != nil {
+		return err
+	}
+	for _, block := range blocks {
+		err := a.records(block, func(id string, record plog.LogRecord) {
+			at := int64(logTime(record))
+			if record.TraceID().IsEmpty() && from <= at && at <= to+int64(after) && len(r.logs) < maxSessionLogs {
+				l := logView(block.source, id, record)
+				l.Inferred = true
+				r.logs = append(r.logs, l)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

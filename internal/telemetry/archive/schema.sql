@@ -65,3 +65,9 @@ CREATE TABLE sessions (
 	last      INTEGER NOT NULL -- ns
 ) WITHOUT ROWID;
 CREATE INDEX sessions_last ON sessions (last);
+
+-- How far the journal of a sandbox is kept here, as an offset in it.
+CREATE TABLE marks (
+	sandbox TEXT PRIMARY KEY,
+	next    INTEGER NOT NULL
+) WITHOUT ROWID;

@@ -37,7 +37,15 @@ func (a *Archive) Trace(ctx context.Context, id telemetry.TraceID) (telemetry.Tr
 	if err := a.readLogs(ctx, r); err != nil {
 		return telemetry.Trace{}, err
 	}
-	return r.trace(a.Price), nil
+	out := r.trace(a.Price)
+	if out.SessionID != "" {
+		if err := a.readPrinted(ctx, r, out.SessionID, out.Start.UnixNano(), out.End.UnixNano()); err != nil {
+			return out, err
+		}
+	}
+	slices.SortStableFunc(r.logs, func(a, b telemetry.Log) int { return a.Time.Compare(b.Time) })
+	out.Logs = r.logs
+	return out, nil
 }
 
 // reader puts a trace together.
@@ -111,8 +119,6 @@ func (r *reader) trace(price func(string, telemetry.Usage) (int64, bool)) teleme
 		}
 		out.Spans = append(out.Spans, span)
 	}
-	slices.SortStableFunc(r.logs, func(a, b telemetry.Log) int { return a.Time.Compare(b.Time) })
-	out.Logs = r.logs
 	return out
 }
 

@@ -150,6 +150,11 @@ func (t *transaction) lines(ctx context.Context, l telemetry.Lines) error {
 	if err != nil {
 		return err
 	}
+	if l.Mark > 0 {
+		if _, err := t.prepared.mark.ExecContext(ctx, l.Source.Sandbox, l.Mark); err != nil {
+			return err
+		}
+	}
 	for _, trace := range l.Traces {
 		if _, err := t.prepared.blockTrace.ExecContext(ctx, trace[:], block); err != nil {
 			return err
@@ -225,8 +230,8 @@ func (t *transaction) finish(ctx context.Context) error {
 
 // statements are prepared on the one connection to the partition that is written.
 type statements struct {
-	source, chunk, block, blockTrace, trace, session *sql.Stmt
-	all                                              []*sql.Stmt
+	source, chunk, block, blockTrace, mark, trace, session *sql.Stmt
+	all                                                    []*sql.Stmt
 }
 
 func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
@@ -235,6 +240,7 @@ func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
 		&s.chunk:      `INSERT INTO chunks (trace, source, doc) VALUES (?, ?, ?)`,
 		&s.block:      `INSERT INTO blocks (source, runtime, session, first, last, lines, doc) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		&s.blockTrace: `INSERT OR IGNORE INTO block_traces (trace, block) VALUES (?, ?)`,
+		&s.mark:       `INSERT OR REPLACE INTO marks VALUES (?, ?)`,
 		&s.trace:      upsertTrace,
 		&s.session:    upsertSession,
 	} {

@@ -79,6 +79,16 @@ func message(m map[string]any, role string) telemetry.Message {
 	if !ok {
 		content = m["content"]
 	}
+	if inner, ok := content.(map[string]any); ok && inner["type"] == nil { // the AWS distro wraps content once more
+		if out.FinishReason == "" {
+			out.FinishReason = text(inner["finish_reason"])
+		}
+		for _, key := range []string{"content", "message"} {
+			if wrapped, ok := inner[key]; ok {
+				content = wrapped
+			}
+		}
+	}
 	out.Parts = append(parts(content), calls(m["tool_calls"])...)
 	if id := text(m["tool_call_id"]); id != "" && out.Role == "tool" {
 		out.Parts = []telemetry.Part{{Type: "tool_result", CallID: id, Value: decoded(content)}}

@@ -1,4 +1,5 @@
-// Package otlp is where telemetry comes in: OTLP over HTTP, as protobuf or JSON, plain or gzipped.
+// Package otlp is where telemetry comes in: OTLP over HTTP, as protobuf or JSON, and over gRPC,
+// plain or gzipped.
 //
 // A request is bounded in every direction before anything is made of it: its bytes, how deep its values
 // are nested, how long each value is, how many attributes and events a span has. What is too much of a

@@ -47,8 +47,13 @@ func New(keep func(context.Context, telemetry.Batch) error, codec *document.Code
 // Overruled is how many spans and log records claimed another session or runtime than they came from.
 func (i *Inlet) Overruled() int64 { return i.overruled.Load() }
 
-// ServeHTTP answers POST to any path that ends in /v1/traces, /v1/logs or /v1/metrics.
+// ServeHTTP answers POST to any path that ends in /traces, /logs or /metrics, and over HTTP/2 the Export
+// methods of OTLP's gRPC services.
 func (i *Inlet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if isGRPC(r) {
+		i.serveGRPC(w, r)
+		return
+	}
 	form, err := formOf(r)
 	if err != nil {
 		form = protobufForm
@@ -102,14 +107,7 @@ func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	default:
 		return nil, moorage.Errorf(moorage.Invalid, "the content encoding %q is not known; send gzip or none", encoding)
 	}
-	raw, err := io.ReadAll(io.LimitReader(body, MaxInflated+1))
-	if err != nil {
-		return nil, badBody(err)
-	}
-	if len(raw) > MaxInflated {
-		return nil, tooLarge{MaxInflated}
-	}
-	return raw, nil
+	return inflate(body)
 }
 
 func badBody(err error) error {
@@ -176,29 +174,14 @@ var answers = map[moorage.Code]struct {
 }{
 	moorage.Invalid:     {http.StatusBadRequest, codes.InvalidArgument},
 	moorage.NotFound:    {http.StatusNotFound, codes.Unimplemented},
-	moorage.Throttled:   {http.StatusTooManyRequests, codes.ResourceExhausted},
+	moorage.Throttled:   {http.StatusTooManyRequests, codes.Unavailable}, // RESOURCE_EXHAUSTED would mean: never again
 	moorage.Unavailable: {http.StatusServiceUnavailable, codes.Unavailable},
-	moorage.Internal:    {http.StatusInternalServerError, codes.Internal},
 }
 
 func (i *Inlet) refuse(w http.ResponseWriter, r *http.Request, f form, err error) {
-	code, message := moorage.CodeOf(err), err.Error()
-	large := tooLarge{}
-	if errors.As(err, &large) {
-		code = moorage.Invalid
-	}
-	answer, ok := answers[code]
-	if !ok || code == moorage.Internal {
-		answer, message = answers[moorage.Internal], "internal error"
-		if r.Context().Err() == nil {
-			i.log.ErrorContext(r.Context(), "take telemetry", "path", r.URL.Path, "err", err)
-		}
-	}
-	if large.limit > 0 {
-		answer.http = http.StatusRequestEntityTooLarge
-	}
-	if answer.http == http.StatusTooManyRequests || answer.http == http.StatusServiceUnavailable {
+	status, code, message := i.explain(r, err)
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	f.write(w, answer.http, failure{&rpc.Status{Code: int32(answer.grpc), Message: message}})
+	f.write(w, status, failure{&rpc.Status{Code: int32(code), Message: message}})
 }

@@ -6,6 +6,7 @@ import (
 	"path"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
 	"github.com/moorage-dev/moorage"
@@ -22,6 +23,8 @@ func (i *Inlet) signalOf(url string) (signal, bool) {
 	switch path.Base(url) {
 	case "traces":
 		return signal{i.schema.traces, i.takeTraces}, true
+	case "logs":
+		return signal{i.schema.logs, i.takeLogs}, true
 	}
 	return signal{}, false
 }
@@ -45,6 +48,20 @@ func (i *Inlet) takeTraces(ctx context.Context, raw []byte, json bool, now time.
 	return answer, err
 }
 
+func (i *Inlet) takeLogs(ctx context.Context, raw []byte, json bool, now time.Time) (exported, error) {
+	request := plogotlp.NewExportRequest()
+	if err := decode(raw, json, request.UnmarshalProto, request.UnmarshalJSON); err != nil {
+		return nil, err
+	}
+	s := i.newSplitter(ctx, now)
+	s.logs(request.Logs())
+	lines, err := s.lines()
+	if err == nil && len(lines) > 0 {
+		err = i.keep(ctx, telemetry.Batch{Received: now, Lines: lines})
+	}
+	return plogotlp.NewExportResponse(), err
+}
+
 func decode(raw []byte, json bool, proto, text func([]byte) error) error {
 	unmarshal := proto
 	if json {
@@ -56,9 +73,8 @@ func decode(raw []byte, json bool, proto, text func([]byte) error) error {
 	return nil
 }
 
-// source says who sent a request.
 func (i *Inlet) newSplitter(ctx context.Context, now time.Time) *splitter {
-	s := &splitter{inlet: i, now: now, chunks: map[chunkKey]*chunk{}}
+	s := &splitter{inlet: i, now: now, chunks: map[chunkKey]*chunk{}, pages: map[telemetry.Source]*page{}}
 	s.from, s.inside = telemetry.SourceOf(ctx)
 	return s
 }

@@ -19,6 +19,7 @@ type splitter struct {
 	chunks  map[chunkKey]*chunk
 	order   []*chunk
 	refused int64
+	pages   map[telemetry.Source]*page
 }
 
 type chunkKey struct {

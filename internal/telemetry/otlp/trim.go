@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
@@ -35,6 +36,12 @@ func trimSpan(span ptrace.Span) {
 		n := 0
 		span.Links().RemoveIf(func(ptrace.SpanLink) bool { n++; return n > maxLinks })
 	}
+}
+
+// trimRecord cuts what is too much of a log record.
+func trimRecord(record plog.LogRecord) {
+	trimValue(record.Body())
+	record.SetDroppedAttributesCount(record.DroppedAttributesCount() + trim(record.Attributes()))
 }
 
 // trim cuts long values, removes secrets and what is more than maxAttributes, and returns how many

@@ -37,7 +37,7 @@ func newStation(t *testing.T) *station {
 	return openStation(t, archive.Options{Dir: t.TempDir()})
 }
 
-func openStation(t *testing.T, o archive.Options) *station {
+func openStation(t testing.TB, o archive.Options) *station {
 	t.Helper()
 	o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	a, err := archive.Open(t.Context(), o)

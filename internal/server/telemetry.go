@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/guest"
+	"github.com/moorage-dev/moorage/internal/store"
+	"github.com/moorage-dev/moorage/internal/telemetry"
+	"github.com/moorage-dev/moorage/internal/telemetry/archive"
+	"github.com/moorage-dev/moorage/internal/telemetry/calls"
+	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
+	"github.com/moorage-dev/moorage/internal/telemetry/printed"
+)
+
+func (h *house) openTelemetry(ctx context.Context) (err error) {
+	if h.telemetry, err = archive.Open(ctx, archive.Options{Dir: h.path("telemetry"), Log: h.Log}); err != nil {
+		return err
+	}
+	h.inlet = otlp.New(h.telemetry.Append, h.telemetry.Codec(), h.Log)
+	h.calls = calls.New(h.telemetry.Append, h.telemetry.Codec(), h.Region, h.account, h.Log)
+	return nil
+}
+
+// fromInside takes telemetry from sandboxes, for whom they belong to.
+func (h *house) fromInside() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who := guest.OccupantOf(r.Context())
+		from := telemetry.Source{
+			Runtime: who.RuntimeID, Endpoint: who.Endpoint, Version: strconv.Itoa(who.Version), Session: who.Session, Sandbox: who.Sandbox,
+		}
+		if s, ok := h.sessions.Find(who.Session); ok {
+			from = sourceOf(s)
+		}
+		h.inlet.ServeHTTP(w, r.WithContext(telemetry.WithSource(r.Context(), from)))
+	})
+}
+
+func sourceOf(s moorage.Session) telemetry.Source {
+	return telemetry.Source{
+		Runtime: s.RuntimeID, Endpoint: s.Endpoint, Version: strconv.Itoa(s.Version), Session: s.ID, Caller: s.CallerID, Sandbox: s.SandboxID,
+	}
+}
+
+// printed follows the journals of sessions.
+func (h *house) printed() *printed.Follower {
+	w := &awake{house: h, seen: map[string]sighting{}}
+	return &printed.Follower{Archive: h.telemetry, Dir: h.path("logs"), Sandboxes: w.sandboxes, Ended: h.endedSandboxes, Log: h.Log}
+}
+
+// awake knows which sandboxes may print.
+type awake struct {
+	*house
+	seen map[string]sighting // by sandbox
+}
+
+type sighting struct {
+	source telemetry.Source
+	at     time.Time
+}
+
+// lastWords is how long after a sandbox was awake last its journal is still looked at.
+const lastWords = 10 * time.Second
+
+func (a *awake) sandboxes() (out []telemetry.Source) {
+	now := time.Now()
+	for _, s := range a.sessions.List() {
+		if s.State != moorage.Asleep {
+			a.seen[s.SandboxID] = sighting{sourceOf(s), now}
+		}
+	}
+	for id, s := range a.seen {
+		if now.Sub(s.at) > lastWords {
+			delete(a.seen, id)
+			continue
+		}
+		out = append(out, s.source)
+	}
+	return out
+}
+
+// maxEnded is how many sessions that ended before this server started are looked at.
+const maxEnded = 1000
+
+func (h *house) endedSandboxes(ctx context.Context) (out []telemetry.Source, err error) {
+	err = h.store.View(ctx, func(tx *store.Tx) error {
+		ended, err := tx.EndedSessions("", maxEnded)
+		for _, s := range ended {
+			out = append(out, sourceOf(s))
+		}
+		return err
+	})
+	return out, err
+}
