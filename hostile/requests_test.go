@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -293,6 +294,40 @@ func TestRequests_largeBodies(t *testing.T) {
 			t.Error(resp.Status)
 		}
 	})
+}
+
+// A client that does not say its body's hash has the body read before anybody knows who it is.
+func TestRequests_signedBodyThatDoesNotCome(t *testing.T) {
+	if !slowTests {
+		t.Skip("waits for 20 s: MOORAGE_SLOW is not set")
+	}
+	s := startServer(t, "")
+	n := s.newNeighbour(t)
+	report := n.watch(t)
+	defer report()
+	req, err := s.request(t.Context(), "POST", invokePath(n.arn), newSession(), `{"op":"x"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var whole bytes.Buffer
+	if err := req.Write(&whole); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", s.host(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	conn.Write(whole.Bytes()[:whole.Len()-1])
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal("the server waits for the body as long as its client likes:", err)
+	}
+	resp.Body.Close()
+	if kind := resp.Header.Get("X-Amzn-Errortype"); resp.StatusCode != http.StatusRequestTimeout || !strings.HasPrefix(kind, "RequestTimeoutException") {
+		t.Error(resp.Status, kind)
+	}
 }
 
 type zeroReader struct{}

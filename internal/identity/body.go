@@ -105,7 +105,7 @@ func (b *body) spool(from io.Reader, expected int64) error {
 	n, err := io.Copy(head, io.LimitReader(from, maxMemory))
 	b.head, b.size, b.Reader = head.Bytes(), n, head
 	if err != nil {
-		return readError(err)
+		return b.broken(err)
 	}
 	if n < maxMemory {
 		return nil
@@ -122,7 +122,7 @@ func (b *body) spoolFile(from io.Reader) (err error) {
 	}
 	n, err := io.Copy(diskWriter{b.file}, from)
 	if err != nil {
-		return readError(err)
+		return b.broken(err)
 	}
 	if _, err := b.file.Seek(0, io.SeekStart); err != nil {
 		return spoolError(err)
@@ -148,6 +148,16 @@ func spoolError(err error) error {
 		Code: moorage.Unavailable, Op: "spool request body",
 		Message: "there is no room to take a large request body", Err: err,
 	}
+}
+
+// broken is why a body could not be read. Whoever calls Verify may have set its connection a deadline.
+func (b *body) broken(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		e := b.scope.refuse(tooLate, "The request body did not come in time.")
+		e.Err = err
+		return e
+	}
+	return readError(err)
 }
 
 func readError(err error) error {

@@ -73,8 +73,8 @@ type Signed struct {
 // this one, which may hold an unlinked temporary file. On failure the body may have been read in part.
 //
 // Errors that a caller may see: moorage.Unauthenticated with an Exception, for everything that is
-// wrong with a signature; moorage.Invalid for a malformed one (IncompleteSignatureException) and for a
-// body over the limit.
+// wrong with a signature; moorage.Invalid for a malformed one (IncompleteSignatureException), for a
+// body over the limit, and for one whose connection ran into its read deadline (RequestTimeoutException).
 func (v *Verifier) Verify(r *http.Request) (Signed, error) {
 	a, err := parseAuthorization(r)
 	if err != nil {
@@ -234,12 +234,13 @@ var (
 	wrongBody     = exception{"InvalidSignatureException", "XAmzContentSHA256Mismatch"}
 	badToken      = exception{"UnrecognizedClientException", "InvalidAccessKeyId"}
 	expiredToken  = exception{"ExpiredTokenException", "ExpiredToken"}
+	tooLate       = exception{"RequestTimeoutException", "RequestTimeout"}
 )
 
 // refuse makes the error for a request of the scope's service that does not verify.
-func (s scope) refuse(x exception, format string, args ...any) error {
+func (s scope) refuse(x exception, format string, args ...any) *moorage.Error {
 	code := moorage.Unauthenticated
-	if x == malformed {
+	if x == malformed || x == tooLate {
 		code = moorage.Invalid
 	}
 	e := moorage.Errorf(code, format, args...)

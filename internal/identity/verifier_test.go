@@ -53,6 +53,7 @@ type door struct {
 	*httptest.Server
 	verifier *identity.Verifier
 	from     func(context.Context) context.Context // adds where requests come from; nil adds nothing
+	patience time.Duration                         // with bodies; 0 for no end
 
 	mu     sync.Mutex
 	signed identity.Signed
@@ -78,6 +79,9 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) {
 	defer d.mu.Unlock()
 	if d.from != nil {
 		r = r.WithContext(d.from(r.Context()))
+	}
+	if d.patience > 0 {
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(d.patience))
 	}
 	d.signed, d.err = d.verifier.Verify(r)
 	if d.err != nil {
@@ -452,6 +456,21 @@ func TestVerify_bodyOverTheLimitIsNamed(t *testing.T) {
 		if moorage.CodeOf(err) != moorage.Invalid || !strings.Contains(err.Error(), "4194304 bytes") {
 			t.Errorf("hash sent %t: got %v, want Invalid that names the limit", sendHash, err)
 		}
+	}
+}
+
+func TestVerify_bodyThatDoesNotComeIsNamed(t *testing.T) {
+	for service, exception := range map[string]string{identity.AgentCore: "RequestTimeoutException", identity.S3: "RequestTimeout"} {
+		d := newDoor(t)
+		d.patience = 10 * time.Millisecond
+		body := []byte("a body that is cut")
+		r := d.request(t, "POST", "/x", body)
+		signRequest(t, r, body, how{service: service})
+		rest, late := io.Pipe()
+		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:5]), rest))
+		_, err := d.try(t, r)
+		late.Close()
+		wantException(t, err, moorage.Invalid, exception)
 	}
 }
 

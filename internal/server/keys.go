@@ -60,8 +60,10 @@ func (h *house) signed(next http.Handler, fail func(http.ResponseWriter, *http.R
 			h.fromBrowser(next, fail, w, r)
 			return
 		}
+		coming := inTime(w, r, bodyPatience)
 		sent := r.Body
 		by, err := h.verify.Verify(r)
+		coming.release()
 		if err != nil {
 			fail(w, r, err)
 			return

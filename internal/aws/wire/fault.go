@@ -60,6 +60,8 @@ var common = map[string]int{
 	"XAmzContentSHA256Mismatch":           400,
 	"McpRequestUnacceptableException":     406, // AgentCore developer guide, MCP protocol contract
 	"AuthorizationHeaderMalformed":        400,
+	"RequestTimeoutException":             408,
+	"RequestTimeout":                      400,
 }
 
 // WriteError answers r with err, in the protocol of the service that r is for. What is our own fault

@@ -53,7 +53,7 @@ type accepted struct {
 
 // New returns a lane over l, which it owns. It answers requests by handler if takes says so of their target, as
 // that came over the wire. The context of such a request ends when its client hangs up; their writers can
-// flush, and have nothing else of net/http's optional methods. A panic of the handler's ends the connection.
+// flush, take read deadlines for granted, and have nothing else of net/http's optional methods. A panic of the handler's ends the connection.
 func New(l net.Listener, handler http.Handler, takes func(target string) bool, log *slog.Logger) *Lane {
 	n := &Lane{
 		Listener: l, handler: handler, takes: takes, log: log,

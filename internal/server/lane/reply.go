@@ -84,6 +84,9 @@ func (w *reply) FlushError() error {
 	return w.out.Flush()
 }
 
+// SetReadDeadline does nothing, for [http.ResponseController]: the whole request is here.
+func (w *reply) SetReadDeadline(time.Time) error { return nil }
+
 // finish ends the answer.
 func (w *reply) finish() error {
 	if !w.begun {
