@@ -35,6 +35,7 @@ type hosted interface {
 type record struct {
 	sandbox hosted
 	ended   chan struct{}
+	expiry  *time.Timer // forgets it a while after its end; nil until then
 }
 
 // server is the shim's side.
@@ -256,7 +257,11 @@ func (s *server) watch(id string, r *record) {
 	exit, err := r.sandbox.Wait(context.Background())
 	s.log.Info("a sandbox ended", "sandbox", id, "cause", exit.Cause, "err", err)
 	close(r.ended)
-	time.AfterFunc(exitKept, func() { s.forgetRecord(id, r) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.records[id] == r { // else it was acknowledged at once
+		r.expiry = time.AfterFunc(exitKept, func() { s.forgetRecord(id, r) })
+	}
 }
 
 func (s *server) forget(id string) { s.forgetRecord(id, nil) }
@@ -266,8 +271,11 @@ func (s *server) forget(id string) { s.forgetRecord(id, nil) }
 func (s *server) forgetRecord(id string, r *record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r == nil || s.records[id] == r {
+	if kept := s.records[id]; r == nil || kept == r {
 		delete(s.records, id)
+		if kept != nil && kept.expiry != nil {
+			kept.expiry.Stop() // it would hold on to all that the sandbox was
+		}
 	}
 	s.changed()
 }
