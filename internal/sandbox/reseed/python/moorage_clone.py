@@ -76,8 +76,11 @@ def _answer(address):
 
 def _verdict():
     try:
-        for step in _STEPS + _hooks:
-            step()
+        libraries = _libraries()
+        for step in _STEPS:
+            step(libraries)
+        for hook in _hooks:
+            hook()
         return "ok"
     except Exception as err:
         return "no %s: %s" % (type(err).__name__, " ".join(str(err).split()))
@@ -95,25 +98,25 @@ _OUT_OF_REACH = (
 )
 
 
-def _refuse():
+def _refuse(libraries):
     for name in _OUT_OF_REACH:
         if name in sys.modules:
             raise OutOfReach("%s has a random generator of its own" % name)
 
 
-def _random():
+def _random(libraries):
     module = sys.modules.get("random")
     if module:
         module._inst.seed()  # in place: functions imported by name are its methods
 
 
-def _openssl():
+def _openssl(libraries):
     if "_ssl" in sys.modules or "_hashlib" in sys.modules:
         import _ssl
 
         # As much entropy as there are bytes makes the root generator reseed, and its children follow.
         _ssl.RAND_add(os.urandom(64), 64.0)
-    copies = _mapped("libcrypto")
+    copies = _named("libcrypto", libraries)
     if len(copies) > ("_ssl" in sys.modules):
         _openssl_copies(copies)
     if "cryptography.hazmat.bindings._rust" in sys.modules:
@@ -138,19 +141,19 @@ def _cryptography(module):
         raise OutOfReach("cryptography has an OpenSSL of its own")
 
 
-def _numpy():
+def _numpy(libraries):
     module = sys.modules.get("numpy.random")
     if module:
         module.seed()
 
 
-def _torch():
+def _torch(libraries):
     module = sys.modules.get("torch")
     if module:
         module.seed()
 
 
-def _uuid():
+def _uuid(libraries):
     module = sys.modules.get("uuid")
     if module:
         # Every sandbox has one hardware address, and the system's generator keeps a state.
@@ -158,18 +161,18 @@ def _uuid():
         module._generate_time_safe = module._UuidCreate = None
 
 
-def _tempfile():
+def _tempfile(libraries):
     module = sys.modules.get("tempfile")
     if module:
         module._name_sequence = None  # made anew when it is asked for
 
 
-def _sqlite():
+def _sqlite(libraries):
     module = sys.modules.get("_sqlite3")
     if module:
         import ctypes
 
-        for path in _mapped("libsqlite3") or [module.__file__]:
+        for path in _named("libsqlite3", libraries) or [module.__file__]:
             try:
                 forget = ctypes.CDLL(path).sqlite3_randomness
             except AttributeError:
@@ -177,7 +180,7 @@ def _sqlite():
             forget(0, None)
 
 
-def _bson():
+def _bson(libraries):
     module = sys.modules.get("bson.objectid")
     if module:
         module.ObjectId._pid = None  # as after a fork
@@ -187,12 +190,16 @@ def _bson():
 _STEPS = [_refuse, _random, _openssl, _numpy, _torch, _uuid, _tempfile, _sqlite, _bson]
 
 
-def _mapped(name):
-    """Paths of the libraries in this process whose file name begins so."""
+def _libraries():
+    """Paths of the libraries in this process."""
     found = set()
     with open("/proc/self/maps", "rb") as maps:
-        for line in maps:
-            path = line.split(None, 5)[5:]
-            if path and path[0].rpartition(b"/")[2].startswith(name.encode()):
-                found.add(os.fsdecode(path[0].strip()))
+        for line in maps.read().splitlines():
+            at = line.find(b"/")
+            if at > 0 and b".so" in line:
+                found.add(os.fsdecode(line[at:]))
     return found
+
+
+def _named(name, libraries):
+    return [path for path in libraries if os.path.basename(path).startswith(name)]

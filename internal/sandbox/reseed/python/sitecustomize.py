@@ -1,6 +1,6 @@
 # Moorage puts this file's directory first on PYTHONPATH, so that Python imports it as it starts. It
 # makes the process answer SIGWINCH by drawing new randomness: see moorage_clone, beside this file,
-# which is loaded only then. It must be quick, print nothing and work in every Python 3.
+# which is loaded only then. It must be quick, print nothing and work in every Python.
 import os
 import sys
 
@@ -31,7 +31,7 @@ def _run_shadowed():
     try:
         import sitecustomize  # noqa: F401
     except ImportError as missing:
-        if missing.name != __name__:
+        if getattr(missing, "name", __name__) != __name__:
             raise
     finally:
         sys.modules.setdefault(__name__, ours)

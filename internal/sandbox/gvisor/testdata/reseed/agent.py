@@ -86,7 +86,7 @@ def draw():
         values["numpy.random.random"] = numpy.random.random()
     if "psycopg2" in sys.modules:
         import moorage_clone
-        for path in moorage_clone._mapped("libcrypto-"):
+        for path in moorage_clone._named("libcrypto-", moorage_clone._libraries()):
             drawn = ctypes.create_string_buffer(16)
             ctypes.CDLL(path).RAND_bytes(drawn, 16)
             values["psycopg2's OpenSSL"] = drawn.raw.hex()
