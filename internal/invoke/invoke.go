@@ -225,10 +225,11 @@ func (a *Address) settle() error {
 	if a.SessionID == "" {
 		a.SessionID = newUUID()
 	}
-	return checkSessionID(a.SessionID)
+	return CheckSessionID(a.SessionID)
 }
 
-func checkSessionID(id string) error {
+// CheckSessionID says what is wrong with a caller's id of a session, as a moorage.Invalid.
+func CheckSessionID(id string) error {
 	const rule = "Value at 'runtimeSessionId' failed to satisfy constraint: "
 	if n := utf8.RuneCountInString(id); n < minSessionID || n > maxSessionID {
 		return invalid("runtimeSessionId", rule+"Member must have length between %d and %d; it has %d", minSessionID, maxSessionID, n)

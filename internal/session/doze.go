@@ -54,7 +54,11 @@ func (s *live) restedFrom() time.Time {
 func (m *Manager) wish(ctx context.Context, s *live) error {
 	m.mu.Lock()
 	pause, sleep, idle := m.pausesAt(s), m.tiredAt(s), s.idle()
+	ordered := s.rest.order != nil
 	m.mu.Unlock()
+	if ordered && idle {
+		return errTired
+	}
 	if pause.IsZero() && sleep.IsZero() || !idle {
 		return nil
 	}

@@ -177,6 +177,9 @@ func (m *Manager) dozes(s *live) bool {
 // attend waits until the session is to be paused, which is errDrowsy, or to fall asleep, which is errTired,
 // or lies there already, which is nil. Any other error is its end.
 func (m *Manager) attend(s *live) error {
+	if m.hasOrder(s) {
+		return errTired
+	}
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	ctx, stop := context.WithCancel(s.ctx)

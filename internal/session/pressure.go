@@ -101,7 +101,7 @@ const wakeCopies = 2
 // reason against it.
 func (m *Manager) roomToWake(ctx context.Context, key Key, bytes int64) error {
 	m.mu.Lock()
-	crowd := m.full(key)
+	crowd := m.full(key, 1)
 	m.mu.Unlock()
 	if crowd != nil {
 		m.makeRoom(ctx, crowd)

@@ -32,15 +32,15 @@ func (c *crowd) has(s *live) bool {
 // caller is who is held to quotas: whatever users a principal acts for, it is one caller.
 func (k Key) caller() string { return moorage.PrincipalOf(k.Owner) }
 
-// full returns a crowd in which a session of key's, beyond those that are up, would be one too many; nil
-// when there is room for it. The caller holds mu.
-func (m *Manager) full(key Key) *crowd {
+// full returns a crowd in which n sessions of key's, beyond those that are up, would be too many; nil when
+// there is room for them. The caller holds mu.
+func (m *Manager) full(key Key, n int) *crowd {
 	for _, c := range []*crowd{
 		{limit: m.limit(), remedy: "raise --max-sessions"},
 		{caller: key.caller(), limit: m.Quotas.CallerSessions, remedy: "raise --max-sessions-per-caller"},
 		{runtime: key.RuntimeID, limit: m.Quotas.RuntimeSessions, remedy: "raise --max-sessions-per-runtime"},
 	} {
-		if c.limit > 0 && m.awakeCount(c) >= c.limit {
+		if c.limit > 0 && m.awakeCount(c)+n > c.limit {
 			return c
 		}
 	}
@@ -53,7 +53,7 @@ var everybody = &crowd{}
 // mayBegin says why n new sessions of key's may not begin now: Quota when too many are up, Throttled when
 // too many began lately. The caller holds mu.
 func (m *Manager) mayBegin(key Key, n int) error {
-	if c := m.full(key); c != nil {
+	if c := m.full(key, n); c != nil {
 		return &moorage.Error{Code: moorage.Quota, Message: c.Error(), Err: c}
 	}
 	switch {

@@ -283,6 +283,7 @@ func (l *Lease) Release() {
 	defer l.manager.held.Done()
 	if l.passive { // its clock ran all the while
 		l.session.sockets--
+		l.session.remind()
 		return
 	}
 	l.session.drop()
@@ -295,6 +296,7 @@ func (s *live) drop() {
 	s.info.LastActiveAt, s.idleFrom = now, now
 	if s.leases == 0 && !s.stopping {
 		s.info.State = moorage.Idle
+		s.remind()
 	}
 }
 

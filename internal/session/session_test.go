@@ -55,7 +55,12 @@ func acquire(t *testing.T, h *house, k session.Key, v moorage.Version) *session.
 // ask sends one request to the agent of a lease.
 func ask(t *testing.T, l *session.Lease, path string) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://agent"+path, nil)
+	return do(t, l, "GET", path, nil)
+}
+
+func do(t *testing.T, l *session.Lease, method, path string, what io.Reader) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://agent"+path, what)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +71,7 @@ func ask(t *testing.T, l *session.Lease, path string) string {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != 200 {
-		t.Fatalf("GET %s: %d %s %v", path, resp.StatusCode, body, err)
+		t.Fatalf("%s %s: %d %s %v", method, path, resp.StatusCode, body, err)
 	}
 	return string(body)
 }

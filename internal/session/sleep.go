@@ -51,6 +51,8 @@ type rest struct {
 	nap       *outcome // of the sleep that somebody asked for; else nil
 	wanted    chan struct{}
 	bedtime   chan struct{}
+	ordered   chan struct{}
+	order     *order        // a fork that is to be made
 	awakeFrom time.Time     // when it last woke
 	tryAfter  time.Time     // when falling asleep may be tried again
 	cannot    error         // why it never sleeps
@@ -70,7 +72,7 @@ type outcome struct {
 func newOutcome() *outcome { return &outcome{done: make(chan struct{})} }
 
 func newRest() rest {
-	return rest{wanted: make(chan struct{}, 1), bedtime: make(chan struct{}, 1)}
+	return rest{wanted: make(chan struct{}, 1), bedtime: make(chan struct{}, 1), ordered: make(chan struct{}, 1)}
 }
 
 // call asks for the session to be woken.
@@ -86,11 +88,15 @@ func signal(c chan struct{}) {
 // leave begins a sleep, and forgets the signals of the last one.
 func (r *rest) leave() {
 	r.away = newOutcome()
-	for _, c := range []chan struct{}{r.wanted, r.bedtime} {
-		select {
-		case <-c:
-		default:
-		}
+	drain(r.wanted)
+	drain(r.bedtime)
+}
+
+// drain forgets a signal.
+func drain(c chan struct{}) {
+	select {
+	case <-c:
+	default:
 	}
 }
 
@@ -153,6 +159,9 @@ func (m *Manager) fallAsleep(s *live) bool {
 	if err := m.lieDown(s); err != nil {
 		m.mu.Lock()
 		s.rest.answer(err)
+		if s.rest.cannot != nil {
+			s.rest.refuse(err)
+		}
 		m.mu.Unlock()
 		return false
 	}
@@ -182,7 +191,9 @@ func (m *Manager) lieDown(s *live) error {
 		s.rest.cannot = moorage.Errorf(moorage.Unsupported, "the session's sandbox cannot sleep")
 		return s.rest.cannot
 	}
-	if !s.rest.dozing {
+	if s.rest.dozing { // whoever waits for it goes on waiting
+		drain(s.rest.bedtime)
+	} else {
 		s.rest.leave()
 	}
 	s.rest.dozing = false
@@ -223,6 +234,7 @@ func (m *Manager) stayUp(s *live, err error) {
 	}
 	s.info.State = moorage.Idle
 	s.rest.answer(err)
+	s.rest.refuse(err)
 	s.rest.settle(nil)
 	m.Log.Warn("a session cannot sleep and stays up", "session", s.info.ID, "code", moorage.CodeOf(err), "err", err)
 }
@@ -262,7 +274,9 @@ func (m *Manager) asleep(s *live) bool {
 	alarm := time.NewTimer(time.Until(m.sleepsUntil(s)))
 	defer alarm.Stop()
 	for {
+		m.carryOut(s)
 		select {
+		case <-s.rest.ordered:
 		case <-s.rest.wanted:
 			if err := m.wake(s); err == nil {
 				return true
