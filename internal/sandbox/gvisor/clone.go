@@ -21,7 +21,7 @@ func (d *Driver) Clone(ctx context.Context, dir string, as sandbox.CloneSpec) (s
 	}
 	b := d.newBox(spec)
 	b.held = make(chan struct{})
-	return d.thaw(ctx, b, s, func() error {
+	return d.thaw(ctx, b, s, was.Parts, func() error {
 		release := time.AfterFunc(holdPatience, b.release)
 		b.later(func() error { release.Stop(); return nil })
 		return nil

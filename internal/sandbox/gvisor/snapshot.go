@@ -5,19 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/snapshot"
-	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/sentry/control"
-	"gvisor.dev/gvisor/pkg/state/statefile"
-	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
 )
 
@@ -26,16 +18,14 @@ var (
 	_ sandbox.Waker   = (*Driver)(nil)
 )
 
-// The parts of a snapshot.
-const (
-	specPart  = "spec"  // a frozen, as JSON
-	imagePart = "image" // what the engine saved, in one stream: kernel first, then memory
-)
+// specPart is the part of a snapshot that holds a frozen, as JSON.
+const specPart = "spec"
 
 // frozen is what the driver itself has to remember of a sandbox that sleeps.
 type frozen struct {
-	Spec sandbox.Spec `json:"spec"`
-	Info sandbox.Info `json:"info"`
+	Spec  sandbox.Spec `json:"spec"`
+	Info  sandbox.Info `json:"info"`
+	Parts []string     `json:"parts"` // of the image
 }
 
 // wakePatience bounds how long an engine may take over an image. A second is plenty for a gigabyte.
@@ -88,7 +78,8 @@ func (b *box) freezeLocked(ctx context.Context, dir string) error {
 
 // freeze writes the snapshot of a paused sandbox.
 func (b *box) freeze(dir string) error {
-	meta, err := json.Marshal(frozen{b.spec, b.Info()})
+	parts := b.imageParts()
+	meta, err := json.Marshal(frozen{b.spec, b.Info(), parts})
 	if err != nil {
 		return err
 	}
@@ -99,57 +90,12 @@ func (b *box) freeze(dir string) error {
 		return err
 	}
 	if err = w.Write(specPart, bytes.NewReader(meta)); err == nil {
-		err = b.writeImage(w)
+		err = b.writeImage(w, parts)
 	}
 	if err == nil {
 		err = w.Commit()
 	}
 	return errors.Join(err, w.Abort())
-}
-
-// writeImage lets the engine save itself into a pipe whose other end is sealed: the image is nowhere
-// in the clear, and never in memory as a whole.
-func (b *box) writeImage(w *snapshot.Writer) error {
-	from, to, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	saved := make(chan error, 1)
-	go func() {
-		err := b.save(to)
-		to.Close()
-		saved <- err
-	}()
-	writeErr := w.Write(imagePart, from)
-	from.Close() // an engine that still writes gives up
-	if saveErr := <-saved; writeErr == nil && saveErr != nil {
-		return saveError(saveErr)
-	}
-	return writeErr
-}
-
-// saveError says why an engine would not be saved. Connections into the sandbox are the usual reason:
-// the near end of each is a waiter that gVisor cannot write down.
-func saveError(err error) error {
-	if strings.Contains(err.Error(), "waiter.ChannelNotifier") {
-		return moorage.Errorf(moorage.Busy, "connections into the sandbox are open")
-	}
-	return &moorage.Error{Code: moorage.Unsupported, Op: "sleep", Message: "the sandbox cannot be put to sleep as it is", Err: err}
-}
-
-// save asks the engine for an image of itself. It is still there afterwards, and paused.
-func (b *box) save(to *os.File) error {
-	conn, err := b.control()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return conn.Call(boot.ContMgrCheckpoint, &control.SaveOpts{
-		Metadata:                       statefile.CompressionLevelNone.ToMetadata(),
-		AppMFExcludeCommittedZeroPages: true,
-		FilePayload:                    urpc.FilePayload{Files: []*os.File{to}},
-		Resume:                         true,
-	}, nil)
 }
 
 // Restore implements [sandbox.Waker] for what this build froze.
@@ -160,7 +106,7 @@ func (d *Driver) Restore(ctx context.Context, dir string) (sandbox.Sandbox, erro
 	}
 	b := d.newBox(was.Spec)
 	b.info.Labels, b.info.CreatedAt = was.Info.Labels, was.Info.CreatedAt
-	return d.thaw(ctx, b, s, func() error { return snapshot.Remove(dir) }) // it must not be woken twice
+	return d.thaw(ctx, b, s, was.Parts, func() error { return snapshot.Remove(dir) }) // it must not be woken twice
 }
 
 // openFrozen opens what this build can bring back.
@@ -184,75 +130,18 @@ func (d *Driver) openFrozen(dir string) (*snapshot.Snapshot, frozen, error) {
 }
 
 // thaw brings b up as what s froze, and calls then once it runs.
-func (d *Driver) thaw(ctx context.Context, b *box, s *snapshot.Snapshot, then func() error) (sandbox.Sandbox, error) {
+func (d *Driver) thaw(ctx context.Context, b *box, s *snapshot.Snapshot, parts []string, then func() error) (sandbox.Sandbox, error) {
 	return d.begin(b, func() (*box, error) {
-		image := decrypt(s)
+		image := decrypt(s, parts)
 		defer image.close()
 		return b.start(ctx, func() error {
 			if err := image.wait(); err != nil {
 				return err
 			}
-			if err := b.withNetwork(func(n *boot.CreateLinksAndRoutesArgs) error { return b.load(image.file, n) }); err != nil {
+			if err := b.withNetwork(func(n *boot.CreateLinksAndRoutesArgs) error { return b.load(image.files, n) }); err != nil {
 				return err
 			}
 			return then()
 		})
 	})
-}
-
-// plain is an image in memory, decrypted while the engine boots.
-type plain struct {
-	file *os.File // nil when there is no memory for it
-	done chan struct{}
-	err  error // set before done is closed
-}
-
-func decrypt(s *snapshot.Snapshot) *plain {
-	p := &plain{done: make(chan struct{})}
-	fd, err := unix.MemfdCreate("image", unix.MFD_CLOEXEC)
-	if err != nil {
-		p.err = fmt.Errorf("make room for an image: %w", err)
-		close(p.done)
-		return p
-	}
-	p.file = os.NewFile(uintptr(fd), "image")
-	go func() {
-		defer close(p.done)
-		if p.err = s.CopyPart(p.file, imagePart); p.err == nil {
-			_, p.err = p.file.Seek(0, io.SeekStart)
-		}
-	}()
-	return p
-}
-
-func (p *plain) wait() error {
-	<-p.done
-	return p.err
-}
-
-func (p *plain) close() {
-	<-p.done
-	if p.file != nil {
-		p.file.Close()
-	}
-}
-
-// load gives a booted engine the image to become what it was. Connections outward of that time are
-// aborted: the far ends know nothing of them any more.
-func (b *box) load(image *os.File, network *boot.CreateLinksAndRoutesArgs) error {
-	conn, err := b.control()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	hung := time.AfterFunc(wakePatience, func() { killProcess(b.pidfd) })
-	defer hung.Stop()
-	network.IsRestore = true
-	if err := conn.Call(boot.ContMgrSetNetworkArgs, network, nil); err != nil {
-		return fmt.Errorf("set the sandbox's network: %w", err)
-	}
-	if err := conn.Call(boot.ContMgrRestore, &boot.RestoreOpts{FilePayload: urpc.FilePayload{Files: []*os.File{image}}}, nil); err != nil {
-		return snapshot.Damaged(err)
-	}
-	return nil
 }

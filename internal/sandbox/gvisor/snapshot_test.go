@@ -237,6 +237,24 @@ func TestSleep_ofAPausedSandboxWakesRunning(t *testing.T) {
 	s.ask("/ping")
 }
 
+// A large sandbox is saved in another way, which takes no memory of its own.
+func TestSleep_ofALargeSandboxKeepsAll(t *testing.T) {
+	s := newSleeper(t, sandbox.Network{})
+	if !s.box.(*box).group.Counts() {
+		t.Skip("this machine counts no memory")
+	}
+	const bytes = streamFrom + 20<<20
+	s.ask("/write", "path", "/tmp/large", "bytes", strconv.Itoa(bytes))
+	s.sleep()
+	if _, err := os.Stat(filepath.Join(s.dir, "pages")); !os.IsNotExist(err) {
+		t.Errorf("its pages are apart: %v", err)
+	}
+	s.wake()
+	if got := s.ask("/read", "path", "/tmp/large"); len(got) != bytes || strings.Trim(got, "w") != "" {
+		t.Errorf("the file holds %d bytes", len(got))
+	}
+}
+
 func TestSleep_waitsForConnectionsIntoTheSandbox(t *testing.T) {
 	s := newSleeper(t, sandbox.Network{})
 	c, err := s.box.Dial(t.Context(), 8080)
@@ -313,7 +331,7 @@ func TestSleep_onAFullDiskChangesNothing(t *testing.T) {
 func TestRestore_refusesWhatItCannotTrust(t *testing.T) {
 	s := newSleeper(t, sandbox.Network{})
 	s.sleep()
-	image := filepath.Join(s.dir, imagePart)
+	image := filepath.Join(s.dir, "image")
 	whole, err := os.ReadFile(image)
 	if err != nil {
 		t.Fatal(err)
@@ -340,6 +358,19 @@ func TestRestore_refusesWhatItCannotTrust(t *testing.T) {
 	if err := os.WriteFile(image, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	pages, err := os.ReadFile(filepath.Join(s.dir, "pages"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(s.dir, "pages"), int64(len(pages)/2)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.d.Restore(t.Context(), s.dir); moorage.CodeOf(err) != moorage.Conflict {
+		t.Errorf("half its memory: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "pages"), pages, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s.wake()
 	s.ask("/ping")
 }
@@ -360,7 +391,11 @@ func TestRestore_ofNonsenseEndsByItself(t *testing.T) {
 	if err := good.CopyPart(&spec, specPart); err != nil {
 		t.Fatal(err)
 	}
-	for part, content := range map[string]string{specPart: spec.String(), imagePart: strings.Repeat("nonsense", 1000)} {
+	for _, part := range append([]string{specPart}, apart...) {
+		content := strings.Repeat("nonsense", 1000)
+		if part == specPart {
+			content = spec.String()
+		}
 		if err := w.Write(part, strings.NewReader(content)); err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,179 @@
+package gvisor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox/snapshot"
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/sentry/control"
+	"gvisor.dev/gvisor/pkg/state/statefile"
+	"gvisor.dev/gvisor/pkg/urpc"
+	"gvisor.dev/gvisor/runsc/boot"
+)
+
+// An image is what an engine saves of itself. With its pages apart, a new engine reads these while it
+// builds the kernel, and lets the agent run before all are there; but the engine saves them to a file
+// only, which has to be in memory, as nothing of an image is on disk in the clear. So a large sandbox is
+// saved in one stream, which is sealed as it comes.
+var (
+	apart  = []string{"image", "index", "pages"} // kernel; where which page belongs; memory
+	stream = []string{"image"}                   // all of it
+)
+
+// streamFrom is the memory in use, in bytes, from which a sandbox is saved as a stream: the machine may
+// be putting it to sleep because it has no more to give.
+const streamFrom = 256 << 20
+
+// imageParts are the parts of a snapshot that shall hold the sandbox's image, in the engine's order.
+func (b *box) imageParts() []string {
+	if b.group.Counts() && b.group.Usage().MemoryBytes >= streamFrom {
+		return stream
+	}
+	return apart
+}
+
+// writeImage lets the engine save itself, and seals that. Parts is apart or stream.
+func (b *box) writeImage(w *snapshot.Writer, parts []string) error {
+	if len(parts) == 1 {
+		return b.writeStream(w, parts[0])
+	}
+	var files []*os.File
+	for _, part := range parts {
+		f, err := memoryFile(part)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		files = append(files, f)
+	}
+	if err := b.save(files); err != nil {
+		return saveError(err)
+	}
+	for i, part := range parts {
+		if _, err := files[i].Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if err := w.Write(part, files[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeStream lets the engine save itself into a pipe whose other end is sealed.
+func (b *box) writeStream(w *snapshot.Writer, part string) error {
+	from, to, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	saved := make(chan error, 1)
+	go func() {
+		err := b.save([]*os.File{to})
+		to.Close()
+		saved <- err
+	}()
+	writeErr := w.Write(part, from)
+	from.Close() // an engine that still writes gives up
+	if saveErr := <-saved; writeErr == nil && saveErr != nil {
+		return saveError(saveErr)
+	}
+	return writeErr
+}
+
+// saveError says why an engine would not be saved. Connections into the sandbox are the usual reason:
+// the near end of each is a waiter that gVisor cannot write down.
+func saveError(err error) error {
+	if strings.Contains(err.Error(), "waiter.ChannelNotifier") {
+		return moorage.Errorf(moorage.Busy, "connections into the sandbox are open")
+	}
+	return &moorage.Error{Code: moorage.Unsupported, Op: "sleep", Message: "the sandbox cannot be put to sleep as it is", Err: err}
+}
+
+// save asks the engine for an image of itself. It is still there afterwards, and paused.
+func (b *box) save(to []*os.File) error {
+	conn, err := b.control()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Call(boot.ContMgrCheckpoint, &control.SaveOpts{
+		Metadata:                       statefile.CompressionLevelNone.ToMetadata(),
+		AppMFExcludeCommittedZeroPages: true,
+		FilePayload:                    urpc.FilePayload{Files: to},
+		HavePagesFile:                  len(to) > 1,
+		Resume:                         true,
+	}, nil)
+}
+
+// plain is an image in memory, decrypted while the engine boots.
+type plain struct {
+	files []*os.File
+	errs  []error // of each file
+	work  sync.WaitGroup
+}
+
+func decrypt(s *snapshot.Snapshot, parts []string) *plain {
+	p := &plain{files: make([]*os.File, len(parts)), errs: make([]error, len(parts))}
+	for i, part := range parts {
+		if p.files[i], p.errs[i] = memoryFile(part); p.errs[i] != nil {
+			continue
+		}
+		p.work.Go(func() {
+			if p.errs[i] = s.CopyPart(p.files[i], part); p.errs[i] == nil {
+				_, p.errs[i] = p.files[i].Seek(0, io.SeekStart)
+			}
+		})
+	}
+	return p
+}
+
+func (p *plain) wait() error {
+	p.work.Wait()
+	return errors.Join(p.errs...)
+}
+
+func (p *plain) close() {
+	p.work.Wait()
+	for _, f := range p.files {
+		f.Close() // does nothing to one that there was no memory for
+	}
+}
+
+// memoryFile makes a file that is nowhere but in memory.
+func memoryFile(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make room for an image: %w", err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// load gives a booted engine the image to become what it was. Connections outward of that time are
+// aborted: the far ends know nothing of them any more. With pages apart, the agent runs before all are
+// there, and waits for those that it needs.
+func (b *box) load(image []*os.File, network *boot.CreateLinksAndRoutesArgs) error {
+	conn, err := b.control()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	hung := time.AfterFunc(wakePatience, func() { killProcess(b.pidfd) })
+	defer hung.Stop()
+	network.IsRestore = true
+	if err := conn.Call(boot.ContMgrSetNetworkArgs, network, nil); err != nil {
+		return fmt.Errorf("set the sandbox's network: %w", err)
+	}
+	apart := len(image) > 1
+	opts := &boot.RestoreOpts{FilePayload: urpc.FilePayload{Files: image}, HavePagesFile: apart, Background: apart}
+	if err := conn.Call(boot.ContMgrRestore, opts, nil); err != nil {
+		return snapshot.Damaged(err)
+	}
+	return nil
+}
