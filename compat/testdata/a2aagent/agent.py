@@ -14,8 +14,21 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-boot = uuid.uuid4().hex
+boot = uuid.uuid4().hex  # tells one sandbox's memory from another's
 turns = 0
+
+
+def renew():
+    global boot
+    boot = uuid.uuid4().hex
+
+
+try:
+    from moorage_clone import on_clone
+except ImportError:  # not on Moorage
+    pass
+else:
+    on_clone(renew)
 
 
 class Executor(AgentExecutor):

@@ -6,8 +6,21 @@ import uuid
 from mcp.server.mcpserver import Context, MCPServer
 
 mcp = MCPServer("compat")
-boot = uuid.uuid4().hex
+boot = uuid.uuid4().hex  # tells one sandbox's memory from another's
 counts = {}
+
+
+def renew():
+    global boot
+    boot = uuid.uuid4().hex
+
+
+try:
+    from moorage_clone import on_clone
+except ImportError:  # not on Moorage
+    pass
+else:
+    on_clone(renew)
 
 
 @mcp.tool()

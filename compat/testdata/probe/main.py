@@ -20,12 +20,27 @@ import urllib.request
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-BOOT = uuid.uuid4().hex  # tells one sandbox's memory from another's
+BOOT = None  # tells one sandbox's memory from another's
 lock = threading.Lock()
 count = 0
 busy_since = None
 released = threading.Event()
 disconnected = threading.Event()
+
+
+def boot():
+    """Begins a memory, at the start and in each clone."""
+    global BOOT
+    BOOT = uuid.uuid4().hex
+    print(f"probe {BOOT} listens", flush=True)
+
+
+try:
+    from moorage_clone import on_clone
+except ImportError:  # not on Moorage
+    pass
+else:
+    on_clone(boot)
 
 
 def state(_):
@@ -201,5 +216,5 @@ if __name__ == "__main__":
     if os.path.exists("/mnt/data/refuse-to-start"):
         print("Traceback: the storage is cursed", file=sys.stderr, flush=True)
         sys.exit(7)
-    print(f"probe {BOOT} listens", flush=True)
+    boot()
     ThreadingHTTPServer(("0.0.0.0", int(os.environ.get("PROBE_PORT", "8080"))), Probe).serve_forever()
