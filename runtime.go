@@ -60,7 +60,8 @@ type Config struct {
 	Network     Network           `json:"network"`
 	Protocol    Protocol          `json:"protocol"`
 	Lifecycle   Lifecycle         `json:"lifecycle"`
-	Headers     []string          `json:"headers,omitempty"` // request headers that reach the agent
+	Authorizer  *JWTAuthorizer    `json:"authorizer,omitempty"` // nil: callers sign with SigV4
+	Headers     []string          `json:"headers,omitempty"`    // request headers that reach the agent
 	Environment map[string]string `json:"-"`
 	Storage     string            `json:"storage,omitempty"`  // mount path of the session storage; empty for none
 	Platform    string            `json:"platform,omitempty"` // V1 or V2, echoed

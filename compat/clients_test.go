@@ -111,6 +111,8 @@ type deployment struct {
 	port     int32                       // 0 is the protocol's
 	path     string                      // empty is the protocol's
 	runtime  controltypes.AgentManagedRuntimeType
+
+	authorizer controltypes.AuthorizerConfiguration // nil is SigV4
 }
 
 // agent is a runtime on a server.
@@ -140,7 +142,7 @@ func (s *server) create(ctx context.Context, d deployment) (*agent, error) {
 		AgentRuntimeName: uniqueName(d.name), RoleArn: aws.String(s.role()), AgentRuntimeArtifact: artifact,
 		NetworkConfiguration: &controltypes.NetworkConfiguration{NetworkMode: controltypes.NetworkModePublic},
 		EnvironmentVariables: d.env, RequestHeaderConfiguration: d.allowlist(), FilesystemConfigurations: d.filesystems(), LifecycleConfiguration: d.lifecycle(),
-		ProtocolConfiguration: d.protocolConfiguration(),
+		ProtocolConfiguration: d.protocolConfiguration(), AuthorizerConfiguration: d.authorizer,
 	})
 	if err != nil {
 		return nil, err
@@ -163,7 +165,7 @@ func (a *agent) update(ctx context.Context, d deployment) (version string, err e
 		AgentRuntimeId: &a.id, RoleArn: aws.String(a.server.role()), AgentRuntimeArtifact: artifact,
 		NetworkConfiguration: &controltypes.NetworkConfiguration{NetworkMode: controltypes.NetworkModePublic},
 		EnvironmentVariables: d.env, RequestHeaderConfiguration: d.allowlist(), FilesystemConfigurations: d.filesystems(), LifecycleConfiguration: d.lifecycle(),
-		ProtocolConfiguration: d.protocolConfiguration(),
+		ProtocolConfiguration: d.protocolConfiguration(), AuthorizerConfiguration: d.authorizer,
 	})
 	if err != nil {
 		return "", err

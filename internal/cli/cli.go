@@ -16,6 +16,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -53,10 +54,12 @@ type ServeOptions struct {
 	SleepAfter time.Duration
 	// LocalRegistries allows images of registries on this machine's loopback.
 	LocalRegistries bool
-	MemoryLimit     int64 // bytes per session; 0 is the driver's default
-	CPULimit        int64 // thousandths of a CPU per session; 0 is the driver's default
-	Log             *slog.Logger
-	Ready           func(url string)
+	// ProviderNetworks are networks that identity providers are reached in although they are not public.
+	ProviderNetworks []netip.Prefix
+	MemoryLimit      int64 // bytes per session; 0 is the driver's default
+	CPULimit         int64 // thousandths of a CPU per session; 0 is the driver's default
+	Log              *slog.Logger
+	Ready            func(url string)
 }
 
 // Exit codes of the program.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	"github.com/aws/smithy-go/auth"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ import (
 // call is one invocation as the command line describes it.
 type call struct {
 	name, session, user, qualifier string
+	token                          string // bearer token, instead of a signature
 	payload                        []byte
 	headers                        []string // K:V
 	raw                            bool     // print the body as it comes, event streams too
@@ -40,6 +42,7 @@ sandbox. A short id of ` + "`moorage sessions`" + ` will do for a session that i
 		Example: `  moorage invoke "What can you do?"
   moorage invoke --name hello --payload '{"prompt":"hi"}'
   moorage invoke --payload @request.json --session $SESSION
+  moorage invoke --bearer-token "$TOKEN" "Who am I?"
   cat request.json | moorage invoke --payload - --header X-Amzn-Bedrock-AgentCore-Runtime-Custom-Team:red`,
 		Args: arguments(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -55,6 +58,7 @@ sandbox. A short id of ` + "`moorage sessions`" + ` will do for a session that i
 	flags.StringVarP(&payload, "payload", "p", "", "request body: text, @FILE, or - for stdin")
 	flags.StringArrayVarP(&in.headers, "header", "H", nil, "request header `K:V` (repeatable)")
 	flags.StringVar(&in.user, "user", "", "id of the user that the agent acts for")
+	flags.StringVar(&in.token, "bearer-token", "", "call with this token instead of a signature (default $MOORAGE_BEARER_TOKEN)")
 	flags.StringVar(&in.qualifier, "qualifier", "", "endpoint to call (default DEFAULT)")
 	flags.BoolVar(&in.raw, "raw", false, "print an event stream as it is, not only its text")
 	_ = cmd.RegisterFlagCompletionFunc("name", a.completeNames) // these fail only for a flag that is not there
@@ -126,11 +130,27 @@ func (c *client) invoke(ctx context.Context, arn string, in call) (*bedrockagent
 		}
 		headers = append(headers, smithyhttp.AddHeaderValue(strings.TrimSpace(key), strings.TrimSpace(value)))
 	}
+	token := firstOf(in.token, os.Getenv("MOORAGE_BEARER_TOKEN"))
+	if token != "" {
+		headers = append(headers, smithyhttp.AddHeaderValue("Authorization", "Bearer "+token))
+	}
 	return c.data.InvokeAgentRuntime(ctx, &bedrockagentcore.InvokeAgentRuntimeInput{
 		AgentRuntimeArn: &arn, Payload: in.payload, ContentType: aws.String("application/json"),
 		Accept:           aws.String("text/event-stream, application/json"),
 		RuntimeSessionId: optional(in.session), RuntimeUserId: optional(in.user), Qualifier: optional(in.qualifier),
-	}, func(o *bedrockagentcore.Options) { o.APIOptions = append(o.APIOptions, headers...) })
+	}, func(o *bedrockagentcore.Options) {
+		o.APIOptions = append(o.APIOptions, headers...)
+		if token != "" {
+			o.AuthSchemeResolver = unsigned{}
+		}
+	})
+}
+
+// unsigned has the SDK send a call as it is.
+type unsigned struct{}
+
+func (unsigned) ResolveAuthSchemes(context.Context, *bedrockagentcore.AuthResolverParameters) ([]*auth.Option, error) {
+	return []*auth.Option{{SchemeID: auth.SchemeIDAnonymous}}, nil
 }
 
 // adviseInvoke adds where to look when the agent itself failed.

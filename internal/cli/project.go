@@ -329,6 +329,7 @@ type projectFlags struct {
 	set project
 	env []string
 	tag []string
+	jwt authorizer
 }
 
 func (f *projectFlags) register(cmd *cobra.Command) {
@@ -344,6 +345,10 @@ func (f *projectFlags) register(cmd *cobra.Command) {
 	flags.Var(&f.set.MaxLifetime, "max-lifetime", "end a session this long after its start (default 8h)")
 	flags.StringArrayVar(&f.env, "env", nil, "environment variable `K=V`; K alone takes the value of this shell (repeatable)")
 	flags.StringArrayVar(&f.set.Headers, "header", nil, "name of a request header that reaches the agent (repeatable)")
+	flags.StringVar(&f.jwt.DiscoveryURL, "discovery-url", "", "callers send a bearer token of this OpenID provider: the address of its metadata")
+	flags.StringArrayVar(&f.jwt.AllowedClients, "allowed-client", nil, "client_id that a token may have (repeatable)")
+	flags.StringArrayVar(&f.jwt.AllowedAudience, "allowed-audience", nil, "audience that a token may be for (repeatable)")
+	flags.StringArrayVar(&f.jwt.AllowedScopes, "allowed-scope", nil, "scope that a token may have (repeatable)")
 	flags.StringArrayVar(&f.tag, "tag", nil, "tag `K=V` (repeatable)")
 	fixed := func(values []string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
@@ -379,7 +384,32 @@ func (f *projectFlags) apply(p *project, flags *pflag.FlagSet) error {
 	if flags.Changed("header") {
 		p.Headers = f.set.Headers
 	}
+	if err := f.authorize(p, flags); err != nil {
+		return err
+	}
 	return errors.Join(mergePairs(&p.Env, f.env, "--env"), mergePairs(&p.Tags, f.tag, "--tag"))
+}
+
+// authorize sets who may call, if a flag says so. A discovery URL begins anew; alone, the others change
+// what is there.
+func (f *projectFlags) authorize(p *project, flags *pflag.FlagSet) error {
+	rules := flags.Changed("allowed-client") || flags.Changed("allowed-audience") || flags.Changed("allowed-scope")
+	switch {
+	case flags.Changed("discovery-url"):
+		p.Authorizer = &authorizer{DiscoveryURL: f.jwt.DiscoveryURL}
+	case rules && p.Authorizer == nil:
+		return usagef("--allowed-client, --allowed-audience and --allowed-scope need --discovery-url")
+	}
+	for name, set := range map[string]func(){
+		"allowed-client":   func() { p.Authorizer.AllowedClients = f.jwt.AllowedClients },
+		"allowed-audience": func() { p.Authorizer.AllowedAudience = f.jwt.AllowedAudience },
+		"allowed-scope":    func() { p.Authorizer.AllowedScopes = f.jwt.AllowedScopes },
+	} {
+		if flags.Changed(name) {
+			set()
+		}
+	}
+	return nil
 }
 
 // tags are the project's own, and those that stand for its settings; a tag that is written out wins.

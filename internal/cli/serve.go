@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -21,6 +22,7 @@ var isolations = []string{"auto", "gvisor", "process"}
 func (a *app) serveCmd() *cobra.Command {
 	var o ServeOptions
 	var memory, poolMemory, cpu, logFormat, logLevel string
+	var networks []string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -50,6 +52,9 @@ of them sleeps on disk; when none can, the new one is refused
 			if o.CPULimit, err = parseCPU(cpu); err != nil {
 				return err
 			}
+			if o.ProviderNetworks, err = parseNetworks(networks); err != nil {
+				return err
+			}
 			if o.Log, err = newLog(a.ui.err, logFormat, logLevel); err != nil {
 				return err
 			}
@@ -77,6 +82,7 @@ of them sleeps on disk; when none can, the new one is refused
 	flags.StringVar(&memory, "memory-limit", "", "memory of one session, such as 512M or 4G (default 8G)")
 	flags.StringVar(&poolMemory, "pool-memory", "", "memory for sandboxes kept ready, such as 2G (default a quarter of what is free)")
 	flags.BoolVar(&o.LocalRegistries, "local-registries", false, "pull images from registries on this machine's loopback too")
+	flags.StringSliceVar(&networks, "provider-network", nil, "private network that identity providers are reached in, such as 10.0.0.0/8 (repeatable)")
 	flags.StringVar(&cpu, "cpu-limit", "", "CPUs of one session, such as 0.5 (default 2)")
 	flags.StringVar(&logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
@@ -219,4 +225,15 @@ func (a *app) down(ctx context.Context) error {
 		a.ui.note("nothing of %s was running", short(dir))
 	}
 	return nil
+}
+
+func parseNetworks(texts []string) (out []netip.Prefix, err error) {
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, usagef("--provider-network %q is not a network such as 10.0.0.0/8", text)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
 }

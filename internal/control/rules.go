@@ -20,7 +20,7 @@ func invalid(member, format string, args ...any) error {
 // check holds a configuration against the rules that the service model cannot express.
 // Source: AgentCore developer guide and observed answers, listed in the contract.
 func (s *Service) check(c moorage.Config) error {
-	for _, rule := range []func(moorage.Config) error{s.checkRole, checkProtocol, checkLifecycle, checkHeaders, checkEnvironment, checkStorage} {
+	for _, rule := range []func(moorage.Config) error{s.checkRole, checkProtocol, checkLifecycle, checkAuthorizer, checkHeaders, checkEnvironment, checkStorage} {
 		if err := rule(c); err != nil {
 			return err
 		}
@@ -80,6 +80,39 @@ func checkLifecycle(c moorage.Config) error {
 	return nil
 }
 
+// checkAuthorizer wants a rule to match, and the rules to make sense. Source: AgentCore API,
+// CustomJWTAuthorizerConfiguration and CustomClaimValidationType.
+func checkAuthorizer(c moorage.Config) error {
+	const member = "authorizerConfiguration.customJWTAuthorizer"
+	a := c.Authorizer
+	if a == nil {
+		return nil
+	}
+	if len(a.Audience)+len(a.Clients)+len(a.Scopes)+len(a.Claims) == 0 {
+		return invalid(member, "at least one of allowedAudience, allowedClients, allowedScopes and customClaims must be set: any token of the provider would do otherwise")
+	}
+	for i, rule := range a.Claims {
+		if err := checkClaim(fmt.Sprintf("%s.customClaims.%d", member, i+1), rule); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkClaim(member string, rule moorage.ClaimRule) error {
+	switch {
+	case !rule.List && rule.Operator != "EQUALS":
+		return invalid(member, "a claim of the type STRING is compared with EQUALS, not with %s", rule.Operator)
+	case rule.List && rule.Operator == "EQUALS":
+		return invalid(member, "a claim of the type STRING_ARRAY is compared with CONTAINS or CONTAINS_ANY")
+	case len(rule.Values) == 0:
+		return invalid(member, "there is nothing to compare the claim with")
+	case rule.Operator != "CONTAINS_ANY" && len(rule.Values) > 1:
+		return invalid(member, "%s takes one value: matchValueString", rule.Operator)
+	}
+	return nil
+}
+
 // customPrefix marks the platform's headers that an owner may pass to the agent.
 const customPrefix = "x-amzn-bedrock-agentcore-runtime-custom-"
 
@@ -93,6 +126,9 @@ func checkHeaders(c moorage.Config) error {
 		}
 		seen[name] = true
 		if name == "authorization" {
+			if c.Authorizer != nil {
+				continue
+			}
 			return invalid(member, "the Authorization header can be passed on only with a customJWTAuthorizer")
 		}
 		if restricted(name) {

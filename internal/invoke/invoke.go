@@ -273,17 +273,33 @@ func (s *Service) runtimeID(a Address) (id, endpoint string, err error) {
 // Protocol names the protocol of the version that new sessions at an address get: HTTP, MCP, A2A or
 // AGUI. It is empty where there is no such runtime.
 func (s *Service) Protocol(a Address) string {
+	config, ok := s.config(a)
+	if !ok {
+		return ""
+	}
+	return cmp.Or(config.Protocol.Name, "HTTP")
+}
+
+// Authorizer says which tokens may call at an address; nil where callers sign, and where there is no
+// such runtime.
+func (s *Service) Authorizer(a Address) *moorage.JWTAuthorizer {
+	config, _ := s.config(a)
+	return config.Authorizer
+}
+
+// config is that of the version that new sessions at an address get.
+func (s *Service) config(a Address) (c moorage.Config, ok bool) {
 	id, endpoint, err := s.runtimeID(a)
 	if err != nil {
-		return ""
+		return c, false
 	}
 	target, err := s.Catalog.Resolve(id, cmp.Or(a.Qualifier, endpoint))
 	if err != nil { // the runtime may be there all the same
 		if target, err = s.Catalog.Resolve(id, moorage.DefaultEndpoint); err != nil {
-			return ""
+			return c, false
 		}
 	}
-	return cmp.Or(target.Version.Config.Protocol.Name, "HTTP")
+	return target.Version.Config, true
 }
 
 func (s *Service) unknown(a Address) error {

@@ -68,7 +68,7 @@ GetCallerIdentity.
 
 ## Not served yet
 
-Callers with JWTs or API keys, resource policies (kept and returned, not evaluated), session endpoints (` + "`allowedPorts`" + `), capacity
+Callers with API keys, a JWT authorizer's private endpoints, certificates and workloads, resource policies (kept and returned, not evaluated), session endpoints (` + "`allowedPorts`" + `), capacity
 providers, lifecycle hooks, file systems other than session storage, shells (` + "`/ws/shells`" + `).
 `)
 	return b.String()

@@ -11,6 +11,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/identity/bearer"
 	"github.com/moorage-dev/moorage/internal/image"
 	"github.com/moorage-dev/moorage/internal/invoke"
 	"github.com/moorage-dev/moorage/internal/object"
@@ -49,6 +50,7 @@ type house struct {
 	temporary *identity.Temporary
 	tokenKey  []byte // of sandboxes' metadata
 	browser   *identity.Browser
+	tokens    *bearer.Verifier
 }
 
 // build opens every room, lowest rank first, and takes up where an earlier server left off.
@@ -83,6 +85,7 @@ func (h *house) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	h.verify = h.verifier()
+	h.tokens = &bearer.Verifier{Client: bearer.NewClient(h.providerNetworks())}
 	h.browser = &identity.Browser{Keys: h.keys.find, Secure: strings.HasPrefix(h.PublicURL, "https:")}
 	return os.MkdirAll(h.path("tmp"), 0o700)
 }
@@ -168,6 +171,9 @@ func (h *house) close() {
 	}
 	if h.door != nil {
 		errs = append(errs, h.door.Close())
+	}
+	if h.tokens != nil {
+		h.tokens.Close()
 	}
 	if h.shim != nil {
 		errs = append(errs, h.shim.Close())

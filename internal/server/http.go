@@ -59,9 +59,10 @@ func (h *house) handler() http.Handler {
 // agentCore serves both planes: they share the signing name and do not share paths.
 func (h *house) agentCore() http.Handler {
 	planes := services(h.control, h.invoke, h.Log)
-	for _, svc := range planes {
-		svc.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
-	}
+	plane, data := planes[0], planes[1]
+	plane.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
+	data.Use(h.admitted)
+	data.Route(resourceMetadata, "GET", "/runtimes/{agentRuntimeArn}/invocations/.well-known/oauth-protected-resource", http.HandlerFunc(h.resource))
 	return wire.Router(planes)
 }
 

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -45,11 +46,14 @@ type Options struct {
 	SleepAfter time.Duration
 	// LocalRegistries allows pulls of images from registries on this machine's loopback.
 	LocalRegistries bool
-	Limits          sandbox.Limits
-	Executable      string // this binary, for the shim; default os.Executable
-	Version         string
-	Log             *slog.Logger
-	Ready           func(url string) // called once, when requests are answered
+	// ProviderNetworks are networks that identity providers are reached in although they are not public;
+	// this machine's loopback is one of them while the server listens there.
+	ProviderNetworks []netip.Prefix
+	Limits           sandbox.Limits
+	Executable       string // this binary, for the shim; default os.Executable
+	Version          string
+	Log              *slog.Logger
+	Ready            func(url string) // called once, when requests are answered
 }
 
 func (o *Options) defaults() error {
@@ -87,14 +91,20 @@ func (o *Options) checkListen() error {
 	if o.TLSCert != "" || o.BehindProxy {
 		return nil
 	}
-	host, _, err := net.SplitHostPort(o.Listen)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(o.Listen); err != nil {
 		return moorage.Errorf(moorage.Invalid, "--listen %q is not HOST:PORT", o.Listen)
 	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+	if o.local() {
 		return nil
 	}
 	return moorage.Errorf(moorage.Invalid, "listening on %s without TLS would show keys and payloads to the network: give --tls-cert and --tls-key, or --behind-proxy if a proxy in front speaks TLS", o.Listen)
+}
+
+// local reports whether only this machine reaches the listener.
+func (o *Options) local() bool {
+	host, _, _ := net.SplitHostPort(o.Listen)
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Run serves until ctx ends. It returns nil after a clean stop.

@@ -67,9 +67,6 @@ func (s settings) config() (moorage.Config, error) {
 			return moorage.Config{}, invalid(member, "%s is not supported by Moorage", member)
 		}
 	}
-	if s.authorizer != nil {
-		return moorage.Config{}, invalid("authorizerConfiguration", "authorizerConfiguration is not supported by this version of Moorage: callers are authenticated by SigV4")
-	}
 	if m := s.requireMMDS2; m != nil && !m.RequireMMDSV2 {
 		return moorage.Config{}, invalid("metadataConfiguration.requireMMDSV2", "sessions offer the metadata service in its second version only; requireMMDSV2 cannot be false")
 	}
@@ -80,7 +77,7 @@ func (s settings) config() (moorage.Config, error) {
 	if p := s.protocol; p != nil {
 		c.Protocol = moorage.Protocol{Name: string(p.ServerProtocol), Port: int(value(p.Port)), Path: value(p.Path)}
 	}
-	for _, set := range []func(*moorage.Config) error{s.setArtifact, s.setNetwork, s.setStorage} {
+	for _, set := range []func(*moorage.Config) error{s.setArtifact, s.setNetwork, s.setStorage, s.setAuthorizer} {
 		if err := set(&c); err != nil {
 			return moorage.Config{}, err
 		}
@@ -183,6 +180,7 @@ func describe(c control.Created) *GetAgentRuntimeOutput {
 			out.ProtocolConfiguration.Port = &port
 		}
 	}
+	out.AuthorizerConfiguration = authorizerOf(v.Config.Authorizer)
 	if h := v.Config.Headers; len(h) > 0 {
 		out.RequestHeaderConfiguration = &RequestHeaderConfiguration{RequestHeaderAllowlist: h}
 	}

@@ -1,0 +1,244 @@
+// Package bearer checks the tokens of OpenID providers: JSON Web Tokens that callers send as
+// "Authorization: Bearer …".
+//
+// A token passes when its provider signed it, it is valid now, and every rule of the runtime's
+// [moorage.JWTAuthorizer] matches. Nothing in a token decides how it is checked: keys come from the
+// provider's key set alone, and only asymmetric algorithms are known. A provider that cannot be
+// reached lets nobody in whose token needs a key that is not known yet; keys that were fetched before
+// serve for a day.
+//
+// Texts and statuses of refusals are the cloud service's where they are known: clients branch on them.
+package bearer
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/moorage-dev/moorage"
+)
+
+// Limits of a token.
+const (
+	maxToken = 128 << 10 // bytes; source: AgentCore API, userToken
+	leeway   = time.Minute
+)
+
+// Verifier checks tokens. The zero value works; it may be used concurrently. Close ends its
+// background work.
+type Verifier struct {
+	// Client fetches metadata and key sets; default [NewClient] without exceptions.
+	Client *http.Client
+	Now    func() time.Time // default time.Now
+
+	mu        sync.Mutex
+	providers map[string]*provider // by discovery URL
+	work      sync.WaitGroup
+	closed    bool
+}
+
+// Token is a token that passed.
+type Token struct {
+	Issuer  string
+	Subject string // the claim sub; of a machine without one, "client:" and its client_id
+	Expires time.Time
+	claims  map[string]any
+}
+
+// Caller is who sent it.
+func (t Token) Caller() moorage.Caller {
+	return moorage.Caller{Source: moorage.JWT, Issuer: t.Issuer, Subject: t.Subject}
+}
+
+// algorithms are those that prove something without a shared secret. Source: RFC 8725, 3.1.
+var algorithms = []jose.SignatureAlgorithm{
+	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+}
+
+// Refusals. Source of the first three texts: answers of the cloud service.
+var (
+	errUnparsable = moorage.Errorf(moorage.Denied, "OAuth authorization failed: Failed to parse token")
+	errExpired    = moorage.Errorf(moorage.Unauthenticated, "Token has expired")
+	errInvalid    = moorage.Errorf(moorage.Unauthenticated, "Invalid token")
+)
+
+func mismatch(claim string) error {
+	return moorage.Errorf(moorage.Unauthenticated, "Claim '%s' value mismatch with configuration.", claim)
+}
+
+// Verify checks a token against a runtime's authorizer. Errors: moorage.Denied for what is no token;
+// moorage.Unauthenticated for one that does not pass; moorage.Unavailable while the provider's keys
+// cannot be had.
+func (v *Verifier) Verify(ctx context.Context, a moorage.JWTAuthorizer, raw string) (Token, error) {
+	signed, claims, err := parse(raw)
+	if err != nil {
+		return Token{}, err
+	}
+	p := v.provider(a.DiscoveryURL)
+	issuer, err := p.verify(ctx, signed)
+	if err != nil {
+		return Token{}, err
+	}
+	t, err := v.accept(claims, issuer)
+	if err != nil {
+		return Token{}, err
+	}
+	return t, match(a, t.claims)
+}
+
+// Issuer returns who signs the tokens of a provider, as its metadata says.
+func (v *Verifier) Issuer(ctx context.Context, discoveryURL string) (string, error) {
+	return v.provider(discoveryURL).issuer(ctx)
+}
+
+// parse reads a token without believing it.
+func parse(raw string) (*jose.JSONWebSignature, map[string]any, error) {
+	if len(raw) > maxToken || strings.Count(raw, ".") != 2 {
+		return nil, nil, errUnparsable
+	}
+	head, err := base64.RawURLEncoding.DecodeString(raw[:strings.IndexByte(raw, '.')])
+	if err != nil {
+		return nil, nil, errUnparsable
+	}
+	header, err := object(head)
+	if err != nil {
+		return nil, nil, errUnparsable
+	}
+	if _, critical := header["crit"]; critical { // extensions that we do not know
+		return nil, nil, errInvalid
+	}
+	signed, err := jose.ParseSignedCompact(raw, algorithms)
+	var algorithm *jose.ErrUnexpectedSignatureAlgorithm
+	if errors.As(err, &algorithm) {
+		return nil, nil, errInvalid
+	}
+	if err != nil {
+		return nil, nil, errUnparsable
+	}
+	claims, err := object(signed.UnsafePayloadWithoutVerification())
+	if err != nil {
+		return nil, nil, errUnparsable
+	}
+	return signed, claims, nil
+}
+
+// object decodes a JSON object, each of whose names is there once: readers differ on which of two counts.
+func object(data []byte) (map[string]any, error) {
+	if err := unique(json.NewDecoder(bytes.NewReader(data))); err != nil {
+		return nil, err
+	}
+	var out map[string]any
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(&out); err != nil || out == nil {
+		return nil, errors.New("not an object")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("something follows the object")
+	}
+	return out, nil
+}
+
+// unique reads one value and finds names that are there twice.
+func unique(d *json.Decoder) error {
+	t, err := d.Token()
+	if err != nil {
+		return err
+	}
+	delim, ok := t.(json.Delim)
+	if !ok {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if delim == '{' {
+			name, err := d.Token()
+			if err != nil {
+				return err
+			}
+			if seen[name.(string)] {
+				return errors.New("a name is there twice")
+			}
+			seen[name.(string)] = true
+		}
+		if err := unique(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
+}
+
+// accept checks what every token has to say, whatever the authorizer asks for.
+func (v *Verifier) accept(claims map[string]any, issuer string) (Token, error) {
+	now := v.now()
+	expires, ok := moment(claims["exp"])
+	if !ok {
+		return Token{}, errInvalid
+	}
+	if now.After(expires.Add(leeway)) {
+		return Token{}, errExpired
+	}
+	for _, name := range []string{"nbf", "iat"} {
+		if value, said := claims[name]; said {
+			if from, ok := moment(value); !ok || now.Add(leeway).Before(from) {
+				return Token{}, errInvalid
+			}
+		}
+	}
+	if text(claims["iss"]) != issuer {
+		return Token{}, errInvalid
+	}
+	return Token{Issuer: issuer, Subject: subject(claims), Expires: expires, claims: claims}, nil
+}
+
+func subject(claims map[string]any) string {
+	if sub := text(claims["sub"]); sub != "" {
+		return sub
+	}
+	return "client:" + text(claims["client_id"])
+}
+
+// farthest is the last second that a token may name: beyond it times no longer compare.
+const farthest = 253402300799 // 9999-12-31
+
+func moment(v any) (time.Time, bool) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return time.Time{}, false
+	}
+	seconds, err := n.Float64()
+	if err != nil || seconds < 0 || seconds > farthest {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(seconds), 0), true
+}
+
+func text(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+func (v *Verifier) now() time.Time {
+	if v.Now == nil {
+		return time.Now()
+	}
+	return v.Now()
+}
+
+// Close waits for background work and starts no more.
+func (v *Verifier) Close() {
+	v.mu.Lock()
+	v.closed = true
+	v.mu.Unlock()
+	v.work.Wait()
+}
