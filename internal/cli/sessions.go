@@ -36,6 +36,9 @@ type sessionInfo struct {
 	SleptMs      float64   `json:"sleptMs,omitempty"`
 	WokeMs       float64   `json:"wokeMs,omitempty"`
 	Version      string    `json:"version"`
+	ParentID     string    `json:"parentId,omitempty"`
+	ForkedAt     time.Time `json:"forkedAt,omitzero"`
+	Shares       string    `json:"shares,omitempty"`
 	EndReason    string    `json:"endReason,omitempty"`
 	EndedAt      time.Time `json:"endedAt,omitzero"`
 }
@@ -158,7 +161,7 @@ func (a *app) sessionsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "sessions",
 		Aliases: []string{"session"},
-		Short:   "List, inspect, put to sleep and stop sessions",
+		Short:   "List, inspect, put to sleep, fork and stop sessions",
 		Long: `A session is one conversation with one sandbox. Its ID is the internal id, the
 beginning of it, or the caller's own session id where only one session has that.
 
@@ -167,6 +170,7 @@ the next call wakes it where it was.`,
 		Example: `  moorage sessions
   moorage sessions show s4x2
   moorage sessions sleep s4x2
+  moorage sessions fork s4x2 -n 3
   moorage sessions stop s4x2`,
 		Args: knownCommand,
 		RunE: list,
@@ -178,7 +182,7 @@ the next call wakes it where it was.`,
 		c.Flags().BoolVar(&all, "all", false, "ended sessions too")
 		_ = c.RegisterFlagCompletionFunc("name", a.completeNames) // fails only for a flag that is not there
 	}
-	cmd.AddCommand(ls,
+	cmd.AddCommand(ls, a.forkCmd(),
 		&cobra.Command{Use: "show ID", Short: "Show one session", Args: arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.completeSessions,
 			RunE: func(cmd *cobra.Command, args []string) error { return a.showSession(cmd.Context(), args[0]) }},
 		&cobra.Command{Use: "sleep ID...", Short: "Move idle sessions from memory to disk", Args: arguments(cobra.MinimumNArgs(1)), ValidArgsFunction: a.completeSessions,
@@ -290,6 +294,7 @@ func (s sessionInfo) fields(now time.Time) []field {
 		{"memory", fmt.Sprintf("%s, at most %s", size(s.MemoryBytes), size(s.PeakBytes))}, {"cpu", seconds(milliseconds(s.CPUMs))},
 	}
 	out = append(out, s.sleepFields()...)
+	out = append(out, s.lineage(now)...)
 	if !s.EndedAt.IsZero() {
 		out = append(out, field{"ended", ago(s.EndedAt, now)})
 	}

@@ -281,7 +281,9 @@ func (m *Manager) grow(ctx context.Context, parent, b *live) (*warm.Agent, error
 	agent.Steps = append([]moorage.Step{{Name: "wait for its turn", Took: waited}}, agent.Steps...)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b.info.Shares = shares
+	if shares != "" {
+		b.info.Shares = "shares its random generators with the parent: " + shares
+	}
 	return agent, nil
 }
 

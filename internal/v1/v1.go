@@ -8,6 +8,7 @@
 //	POST   /v1/sessions/{id}/stop
 //	POST   /v1/sessions/{id}/sleep                   onto the disk; the next call wakes it
 //	POST   /v1/sessions/{id}/wake
+//	POST   /v1/sessions/{id}/fork?count=N&sessionId=A further sessions from this moment, N or one for each id
 //	GET    /v1/sessions/{id}/logs?tail=N&follow=true one JSON object per line
 //	GET    /v1/runtimes/{id}/logs?tail=N&follow=true the same for all sessions of a runtime
 //	GET    /v1/runtimes/{id}/versions/{n}/build      how the build of a version goes
@@ -84,6 +85,7 @@ func (h *Handler) Routes() http.Handler {
 		"POST /v1/sessions/{id}/stop":              h.stopSession,
 		"POST /v1/sessions/{id}/sleep":             h.sleepSession,
 		"POST /v1/sessions/{id}/wake":              h.wakeSession,
+		"POST /v1/sessions/{id}/fork":              h.forkSession,
 		"GET /v1/sessions/{id}/logs":               h.sessionLogs,
 		"GET /v1/runtimes/{id}/logs":               h.runtimeLogs,
 		"GET /v1/runtimes/{id}/versions/{n}/build": h.showBuild,
@@ -151,8 +153,11 @@ type Session struct {
 	CPUMs        float64    `json:"cpuMs"`
 	SleepBytes   int64      `json:"sleepBytes,omitempty"` // on disk, while asleep
 	Sleeps       int        `json:"sleeps"`
-	SleptMs      float64    `json:"sleptMs,omitempty"` // all sleeps, with the one that it is in
-	WokeMs       float64    `json:"wokeMs,omitempty"`  // of the last time
+	SleptMs      float64    `json:"sleptMs,omitempty"`  // all sleeps, with the one that it is in
+	WokeMs       float64    `json:"wokeMs,omitempty"`   // of the last time
+	ParentID     string     `json:"parentId,omitempty"` // of a branch: the session that it was forked from
+	ForkedAt     *time.Time `json:"forkedAt,omitempty"` // the moment up to which both remember the same
+	Shares       string     `json:"shares,omitempty"`   // what a branch has in common with its parent that it should not
 	EndedAt      *time.Time `json:"endedAt,omitempty"`
 	EndReason    string     `json:"endReason,omitempty"`
 }
@@ -165,6 +170,10 @@ func (h *Handler) view(s moorage.Session, stats sandbox.Stats) Session {
 		StartSteps:  stepsView(s.Steps),
 		MemoryBytes: stats.MemoryBytes, PeakBytes: max(stats.PeakBytes, s.PeakBytes), CPUMs: milliseconds(max(stats.CPU, s.CPU)), EndReason: s.EndReason,
 		SleepBytes: s.SleepBytes, Sleeps: s.Sleeps, SleptMs: milliseconds(slept(s, time.Now())), WokeMs: milliseconds(s.WokeTook),
+	}
+	out.ParentID, out.Shares = s.ParentID, s.Shares
+	if !s.ForkedAt.IsZero() {
+		out.ForkedAt = &s.ForkedAt
 	}
 	if !s.EndedAt.IsZero() {
 		out.EndedAt = &s.EndedAt
