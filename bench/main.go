@@ -4,7 +4,7 @@
 // comparison are measured in turns in the same run: machines differ and are noisy, pairs are less so.
 // Cold starts, warm calls and cycles go through the whole data plane: TCP, HTTP, SigV4, session.
 //
-//	bench [-bin bin/moorage] [-json FILE] [-quick] [-profile FILE]
+//	bench [-bin bin/moorage] [-json FILE] [-quick] [-only WHAT]
 package main
 
 import (
