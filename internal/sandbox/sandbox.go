@@ -101,9 +101,9 @@ type Reseeder interface {
 	Sandbox
 
 	// Reseed has every process in the sandbox give its random generators new entropy, and returns once
-	// each said that it did. A clone must not serve anybody before: see package reseed. Until it
-	// returned, or nobody called it for ten seconds, what a clone wants to send outward waits. It takes a
-	// few milliseconds where all goes well; call it once before a snapshot is taken, too, so that what
+	// each said that it did. A clone must not serve anybody before: see package reseed. What it wants to
+	// send outward waits until Reseed has succeeded, for ten seconds at most. Reseed takes a few
+	// milliseconds where all goes well; call it once before a snapshot is taken, too, so that what
 	// cannot be cloned is known early, and clones find everything loaded.
 	//
 	// Errors: moorage.Unsupported, naming the process, when one did not say so in time or said that it

@@ -41,9 +41,10 @@ const (
 
 	// firstAnswer is how long the processes of a sandbox that is no clone yet have until one of them
 	// answers: where nothing of ours runs, nobody waits for long to be told so.
-	firstAnswer = time.Second
+	firstAnswer = 2 * time.Second
 
-	// holdPatience is how long a clone that nobody reseeds may send nothing outward.
+	// holdPatience is how long a clone that has not confirmed may send nothing outward. Whoever has it
+	// for longer uses it all the same, and knows what it shares.
 	holdPatience = 10 * time.Second
 )
 
@@ -57,18 +58,21 @@ func (b *box) Reseed(ctx context.Context) error {
 	}
 	b.reseeding.Lock()
 	defer b.reseeding.Unlock()
-	defer b.release()
 	round := b.desk.Open()
 	defer round.Close()
 	silent, err := b.awaitAnswers(ctx, round)
-	if err != nil || len(silent) == 0 {
+	if err != nil {
 		return err
 	}
-	return uncloned("%s did not confirm that it reseeded", strings.Trim(fmt.Sprint(silent), "[]"))
+	if len(silent) > 0 {
+		return uncloned("%s did not confirm that it reseeded", strings.Trim(fmt.Sprint(silent), "[]"))
+	}
+	b.release()
+	return nil
 }
 
 // release lets a clone send outward: what its threads draw before they all have new entropy stays
-// inside, a TLS handshake above all. Whoever uses a clone that did not confirm knows what it shares.
+// inside, a TLS handshake above all.
 func (b *box) release() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
