@@ -13,11 +13,16 @@ import (
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
 	"github.com/moorage-dev/moorage/internal/telemetry/calls"
 	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
+	"github.com/moorage-dev/moorage/internal/telemetry/price"
 	"github.com/moorage-dev/moorage/internal/telemetry/printed"
 )
 
 func (h *house) openTelemetry(ctx context.Context) (err error) {
-	if h.telemetry, err = archive.Open(ctx, archive.Options{Dir: h.path("telemetry"), Log: h.Log}); err != nil {
+	prices, err := price.Load(h.path("prices.json"))
+	if err != nil {
+		return err
+	}
+	if h.telemetry, err = archive.Open(ctx, archive.Options{Dir: h.path("telemetry"), Price: prices.Of, Log: h.Log}); err != nil {
 		return err
 	}
 	h.inlet = otlp.New(h.telemetry.Append, h.telemetry.Codec(), h.Log)

@@ -111,14 +111,14 @@ type Batch struct {
 	Received time.Time
 }
 
-// Point is one number of a metric.
+// Point is what was measured of a metric in one interval.
 type Point struct {
-	Series Series
-	Time   int64 // nanoseconds since 1970
-	Value  float64
-	Count  int64 // how many observations Value sums up; 1 for a single one
-	Min    float64
-	Max    float64
+	Series   Series
+	Time     int64   // nanoseconds since 1970
+	Value    float64 // sum of all observations
+	Count    int64   // how many these were
+	Min, Max float64
+	Parts    []Observed // the observations, as far as they are known one by one or in buckets
 }
 
 // Series names a metric of one source.
@@ -128,4 +128,10 @@ type Series struct {
 	Name     string
 	Unit     string
 	Labels   string // JSON object with sorted keys, or empty
+}
+
+// Observed is a value that was seen so many times.
+type Observed struct {
+	Value float64
+	Count int64
 }

@@ -157,3 +157,46 @@ type SessionTrace struct {
 	Logs    []Log          `json:"logs"`   // those that belong to no trace, by time
 	Cut     bool           `json:"cut"`    // there is more than one answer holds
 }
+
+// MetricSeries is a metric over time, for the labels by which it was asked.
+type MetricSeries struct {
+	Labels map[string]string `json:"labels"`
+	Points []MetricPoint     `json:"points"` // by time; none where nothing was measured
+}
+
+// MetricPoint is what was measured in one step. Quantiles are within one percent; they are 0 where only
+// sums are known.
+type MetricPoint struct {
+	Time   time.Time `json:"time"` // when the step begins
+	Count  int64     `json:"count"`
+	Errors int64     `json:"errors,omitempty"`
+	Sum    float64   `json:"sum"`
+	Mean   float64   `json:"mean"`
+	Min    float64   `json:"min"`
+	Max    float64   `json:"max"`
+	P50    float64   `json:"p50"`
+	P90    float64   `json:"p90"`
+	P95    float64   `json:"p95"`
+	P99    float64   `json:"p99"`
+}
+
+// MetricName is a metric that can be asked for.
+type MetricName struct {
+	Name   string   `json:"name"`
+	Unit   string   `json:"unit,omitempty"`
+	Labels []string `json:"labels"` // by which it can be split, beside runtime and endpoint
+}
+
+// TailItem is something that came in just now.
+type TailItem struct {
+	Type      string `json:"type"` // trace: spans of a trace came; log: a line came
+	TraceID   string `json:"traceId,omitempty"`
+	SessionID string `json:"sessionId,omitempty"`
+	Runtime   string `json:"runtime,omitempty"`
+	Endpoint  string `json:"endpoint,omitempty"`
+	Spans     int    `json:"spans,omitempty"`  // how many
+	Errors    int    `json:"errors,omitempty"` // among them
+	Ended     bool   `json:"ended,omitempty"`  // a root is among them: the call is over
+	Log       *Log   `json:"log,omitempty"`
+	Missed    int    `json:"missed,omitempty"` // items before this one that the reader was too slow for
+}

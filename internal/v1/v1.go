@@ -17,7 +17,11 @@
 //	GET    /v1/traces?runtime=&session=&since=&…     traces, the newest first
 //	GET    /v1/traces/{id}                           one trace, whole
 //	GET    /v1/telemetry/sessions?runtime=&since=&…  sessions as their traces add up: latency, tokens, cost, errors
-//	POST   /v1/traces                                OTLP over HTTP, as protobuf or JSON
+//	GET    /v1/logs?session=&runtime=&text=&since=&… log lines that have a text in them, by time
+//	GET    /v1/metrics?name=&by=&runtime=&step=&…    a metric over time
+//	GET    /v1/metrics/names?runtime=                what can be asked for
+//	GET    /v1/tail?runtime=&session=&trace=         what comes in from now on, as server-sent events
+//	POST   /v1/{traces,logs,metrics}                 OTLP over HTTP, as protobuf or JSON
 //	DELETE /v1/runtimes/{id}                         remove it and wait; says what was removed
 //
 // Requests reach it authenticated. Errors have the form of AWS's JSON services.
@@ -95,6 +99,11 @@ func (h *Handler) Routes() http.Handler {
 		"GET /v1/traces/{id}":                      h.showTrace,
 		"GET /v1/telemetry/sessions":               h.listTracedSessions,
 		"POST /v1/traces":                          h.takeTelemetry,
+		"POST /v1/metrics":                         h.takeTelemetry,
+		"GET /v1/logs":                             h.findLogs,
+		"GET /v1/metrics":                          h.showMetric,
+		"GET /v1/metrics/names":                    h.listMetrics,
+		"GET /v1/tail":                             h.tailTelemetry,
 		"POST /v1/logs":                            h.takeTelemetry,
 		"DELETE /v1/runtimes/{id}":                 h.destroy,
 	} {

@@ -61,6 +61,7 @@ type Archive struct {
 	codec *document.Codec
 	queue *queue
 	done  chan struct{} // the writer has ended
+	tails tails
 
 	mu         sync.RWMutex
 	partitions []*partition // oldest first; the last is written
@@ -76,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Archive{Options: o, codec: codec, queue: newQueue(), done: make(chan struct{})}
+	a := &Archive{Options: o, codec: codec, queue: newQueue(), done: make(chan struct{}), tails: tails{open: map[*tail]bool{}}}
 	if err := a.load(ctx); err != nil {
 		return nil, errors.Join(err, a.closePartitions())
 	}

@@ -71,3 +71,25 @@ CREATE TABLE marks (
 	sandbox TEXT PRIMARY KEY,
 	next    INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE series (
+	id       INTEGER PRIMARY KEY,
+	runtime  TEXT NOT NULL,
+	endpoint TEXT NOT NULL,
+	name     TEXT NOT NULL,
+	unit     TEXT NOT NULL,
+	labels   TEXT NOT NULL, -- JSON object
+	UNIQUE (name, runtime, endpoint, labels, unit)
+);
+
+CREATE TABLE minutes (
+	minute INTEGER NOT NULL, -- since 1970
+	series INTEGER NOT NULL REFERENCES series,
+	count  INTEGER NOT NULL,
+	errors INTEGER NOT NULL,
+	sum    REAL NOT NULL,
+	lowest REAL NOT NULL,
+	high   REAL NOT NULL,
+	sketch BLOB NOT NULL,    -- DDSketch
+	PRIMARY KEY (series, minute)
+) WITHOUT ROWID;

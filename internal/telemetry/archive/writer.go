@@ -18,6 +18,7 @@ type writer struct {
 	to       *partition
 	prepared statements
 	sources  map[telemetry.Source]int64 // ids in the partition that is written
+	minutes  *minutes
 }
 
 // run commits what queues up until the queue is closed and empty.
@@ -27,11 +28,14 @@ func (w *writer) run() {
 		if err != nil {
 			w.Log.Error("keep telemetry", "err", err)
 			w.outlines.clear()
-			w.sources = map[telemetry.Source]int64{}
+			w.sources, w.minutes = map[telemetry.Source]int64{}, newMinutes()
 			err = &moorage.Error{Code: moorage.Unavailable, Message: "telemetry cannot be kept right now", Err: err}
 		}
 		for _, e := range entries {
 			e.done <- err
+		}
+		if err == nil {
+			w.publish(entries)
 		}
 		w.rotate(context.Background())
 	}
@@ -70,7 +74,7 @@ func (w *writer) writeTo(ctx context.Context, p *partition) (err error) {
 	if w.prepared, err = prepare(ctx, p.conn); err != nil {
 		return err
 	}
-	w.to, w.sources = p, map[telemetry.Source]int64{}
+	w.to, w.sources, w.minutes = p, map[telemetry.Source]int64{}, newMinutes()
 	return nil
 }
 
@@ -100,8 +104,13 @@ func (w *writer) write(ctx context.Context, entries []*entry) error {
 				return err
 			}
 		}
+		for _, p := range e.batch.Points {
+			if err := t.point(ctx, p); err != nil {
+				return err
+			}
+		}
 	}
-	return t.finish(ctx)
+	return errors.Join(t.finish(ctx), t.writeMinutes(ctx))
 }
 
 // transaction is one commit in the making.
@@ -132,9 +141,13 @@ func (t *transaction) chunk(ctx context.Context, c telemetry.Chunk) error {
 	if _, err := t.prepared.chunk.ExecContext(ctx, c.Trace[:], source, c.Doc); err != nil {
 		return err
 	}
-	sum := sumOf(fresh, known.recount())
+	changes := known.recount()
+	sum := sumOf(fresh, changes)
 	t.session(c.Source, sum.end)
-	return t.trace(ctx, c, sum)
+	if err := t.trace(ctx, c, sum); err != nil {
+		return err
+	}
+	return t.measure(ctx, c.Source, fresh, changes)
 }
 
 func (t *transaction) lines(ctx context.Context, l telemetry.Lines) error {
@@ -230,8 +243,8 @@ func (t *transaction) finish(ctx context.Context) error {
 
 // statements are prepared on the one connection to the partition that is written.
 type statements struct {
-	source, chunk, block, blockTrace, mark, trace, session *sql.Stmt
-	all                                                    []*sql.Stmt
+	source, chunk, block, blockTrace, mark, trace, session, series, minute, findMinute *sql.Stmt
+	all                                                                                []*sql.Stmt
 }
 
 func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
@@ -241,6 +254,9 @@ func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
 		&s.block:      `INSERT INTO blocks (source, runtime, session, first, last, lines, doc) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		&s.blockTrace: `INSERT OR IGNORE INTO block_traces (trace, block) VALUES (?, ?)`,
 		&s.mark:       `INSERT OR REPLACE INTO marks VALUES (?, ?)`,
+		&s.series:     `INSERT INTO series (runtime, endpoint, name, unit, labels) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET unit = unit RETURNING id`,
+		&s.minute:     `INSERT OR REPLACE INTO minutes (minute, series, count, errors, sum, lowest, high, sketch) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		&s.findMinute: `SELECT count, errors, sum, lowest, high, sketch FROM minutes WHERE minute = ? AND series = ?`,
 		&s.trace:      upsertTrace,
 		&s.session:    upsertSession,
 	} {

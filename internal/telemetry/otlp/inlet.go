@@ -33,6 +33,7 @@ type Inlet struct {
 	keep   func(context.Context, telemetry.Batch) error
 	codec  *document.Codec
 	schema schema
+	totals *totals
 	log    *slog.Logger
 
 	overruled atomic.Int64
@@ -41,7 +42,7 @@ type Inlet struct {
 // New makes an inlet. Keep returns when a batch is on disk, and a moorage.Throttled while there is no
 // room for it.
 func New(keep func(context.Context, telemetry.Batch) error, codec *document.Codec, log *slog.Logger) *Inlet {
-	return &Inlet{keep: keep, codec: codec, schema: newSchema(), log: log}
+	return &Inlet{keep: keep, codec: codec, schema: newSchema(), totals: newTotals(time.Now().UnixNano()), log: log}
 }
 
 // Overruled is how many spans and log records claimed another session or runtime than they came from.

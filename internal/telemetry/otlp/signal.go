@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
 	"github.com/moorage-dev/moorage"
@@ -25,6 +26,8 @@ func (i *Inlet) signalOf(url string) (signal, bool) {
 		return signal{i.schema.traces, i.takeTraces}, true
 	case "logs":
 		return signal{i.schema.logs, i.takeLogs}, true
+	case "metrics":
+		return signal{i.schema.metrics, i.takeMetrics}, true
 	}
 	return signal{}, false
 }
@@ -60,6 +63,18 @@ func (i *Inlet) takeLogs(ctx context.Context, raw []byte, json bool, now time.Ti
 		err = i.keep(ctx, telemetry.Batch{Received: now, Lines: lines})
 	}
 	return plogotlp.NewExportResponse(), err
+}
+
+func (i *Inlet) takeMetrics(ctx context.Context, raw []byte, json bool, now time.Time) (exported, error) {
+	request := pmetricotlp.NewExportRequest()
+	if err := decode(raw, json, request.UnmarshalProto, request.UnmarshalJSON); err != nil {
+		return nil, err
+	}
+	points := i.newSplitter(ctx, now).metrics(request.Metrics())
+	if len(points) == 0 {
+		return pmetricotlp.NewExportResponse(), nil
+	}
+	return pmetricotlp.NewExportResponse(), i.keep(ctx, telemetry.Batch{Received: now, Points: points})
 }
 
 func decode(raw []byte, json bool, proto, text func([]byte) error) error {
