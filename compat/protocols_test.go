@@ -82,3 +82,5 @@ func TestAGUI(t *testing.T) {
 	shared(t).deployed(t, aguiAgent)
 	runChecks(t, "agui.py")
 }
+
+func TestShell_python(t *testing.T) { runChecks(t, "shell.py") }

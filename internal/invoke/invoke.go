@@ -50,6 +50,7 @@ type Service struct {
 	Account   string
 	PublicURL string // under which callers reach this server, without a slash at its end
 	Log       *slog.Logger
+	Shells    Shells          // that are open
 	Calls     *calls.Recorder // nil records no spans
 
 	// CallerCalls and RuntimeCalls hold each caller, and each runtime, to so many calls; commands and
@@ -75,6 +76,9 @@ type Call struct {
 	Header    http.Header // as the caller sent it; only what the agent may see is forwarded
 	Body      io.Reader
 	Length    int64 // of Body, -1 when unknown
+
+	// Subprotocol, of a WebSocket, is what the caller is answered with, whatever the agent picks.
+	Subprotocol string
 }
 
 // Answer is what the agent said. Close its Body when done: that releases the session.

@@ -28,7 +28,7 @@ const (
 // that the connection is closed with a code and WebSocket returns nil.
 func (s *Service) WebSocket(w http.ResponseWriter, r *http.Request, call Call) (err error) {
 	if !upgrades(r) {
-		return moorage.Errorf(moorage.Invalid, "this address takes WebSocket connections only: send Connection: Upgrade and Upgrade: websocket")
+		return errNoUpgrade
 	}
 	conn, err := s.open(r.Context(), "InvokeAgentRuntimeWithWebSocketStream", call)
 	if err != nil {
@@ -40,7 +40,7 @@ func (s *Service) WebSocket(w http.ResponseWriter, r *http.Request, call Call) (
 		return err
 	}
 	defer agent.Close()
-	caller, err := accept(w, answer, conn.sessionID)
+	caller, err := accept(w, answer, conn.sessionID, call.Subprotocol)
 	if err != nil {
 		return err
 	}
@@ -51,6 +51,8 @@ func (s *Service) WebSocket(w http.ResponseWriter, r *http.Request, call Call) (
 	conn.relay(ctx, caller, agent)
 	return nil
 }
+
+var errNoUpgrade = moorage.Errorf(moorage.Invalid, "this address takes WebSocket connections only: send Connection: Upgrade and Upgrade: websocket")
 
 var errSocketTooLong = moorage.Errorf(moorage.AgentFailed, "the connection reached its maximum of %s", streamTimeout)
 
@@ -122,7 +124,7 @@ func (c *connection) handshake(ctx context.Context, r *http.Request, call Call) 
 }
 
 // accept passes the agent's handshake on to the caller.
-func accept(w http.ResponseWriter, answer *http.Response, sessionID string) (*wire, error) {
+func accept(w http.ResponseWriter, answer *http.Response, sessionID, subprotocol string) (*wire, error) {
 	raw, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, moorage.Errorf(moorage.Invalid, "WebSocket needs HTTP/1.1: %w", err)
@@ -133,6 +135,9 @@ func accept(w http.ResponseWriter, answer *http.Response, sessionID string) (*wi
 		if v := answer.Header.Get(name); v != "" {
 			h.Set(name, v)
 		}
+	}
+	if subprotocol != "" {
+		h.Set("Sec-Websocket-Protocol", subprotocol)
 	}
 	h.Set(HeaderSession, sessionID)
 	fmt.Fprint(raw, "HTTP/1.1 101 Switching Protocols\r\n")
@@ -215,8 +220,7 @@ const opClose = 8
 // copyFrames relays frames from one wire to the other, unopened, telling touch of each. perSecond
 // bounds their rate; 0 does not.
 func copyFrames(to, from *wire, perSecond int, touch func()) error {
-	var second time.Time
-	count := 0
+	rate := frameRate{perSecond: perSecond}
 	for {
 		header, size, err := readFrameHeader(from.in)
 		if err != nil {
@@ -226,11 +230,8 @@ func copyFrames(to, from *wire, perSecond int, touch func()) error {
 		if size > maxFrame {
 			return &closeError{1009, fmt.Sprintf("a frame has at most %d bytes", maxFrame)}
 		}
-		if now := time.Now(); now.Sub(second) > time.Second {
-			second, count = now, 0
-		}
-		if count++; perSecond > 0 && count > perSecond {
-			return &closeError{1008, fmt.Sprintf("at most %d frames a second", perSecond)}
+		if err := rate.count(time.Now()); err != nil {
+			return err
 		}
 		if err := to.passFrame(header, from.in, int64(size)); err != nil {
 			return err
@@ -239,6 +240,24 @@ func copyFrames(to, from *wire, perSecond int, touch func()) error {
 			return errClosed
 		}
 	}
+}
+
+// frameRate bounds how many frames come in a second; 0 does not.
+type frameRate struct {
+	perSecond int
+	second    time.Time
+	n         int
+}
+
+// count counts a frame that came now.
+func (r *frameRate) count(now time.Time) error {
+	if now.Sub(r.second) > time.Second {
+		r.second, r.n = now, 0
+	}
+	if r.n++; r.perSecond > 0 && r.n > r.perSecond {
+		return &closeError{1008, fmt.Sprintf("at most %d frames a second", r.perSecond)}
+	}
+	return nil
 }
 
 func (w *wire) passFrame(header []byte, payload io.Reader, size int64) error {

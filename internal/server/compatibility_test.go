@@ -50,7 +50,7 @@ func compatibility() string {
 		fmt.Fprintf(&b, "\n%d further operations of this service are refused by name.\n", refused)
 	}
 	b.WriteString(`
-Beside the model: ` + "`GET /runtimes/{agentRuntimeArn}/ws`" + ` (WebSocket). An agent is addressed by its ARN, encoded or
+Beside the model: ` + "`GET /runtimes/{agentRuntimeArn}/ws`" + ` (WebSocket) and ` + "`…/ws/shells`" + ` (interactive shells). An agent is addressed by its ARN, encoded or
 not, or by its id with ` + "`accountId`" + `.
 
 ## Amazon S3
@@ -69,7 +69,7 @@ GetCallerIdentity.
 ## Not served yet
 
 Callers with API keys, a JWT authorizer's private endpoints, certificates and workloads, resource policies (kept and returned, not evaluated), session endpoints (` + "`allowedPorts`" + `), capacity
-providers, lifecycle hooks, file systems other than session storage, shells (` + "`/ws/shells`" + `).
+providers, lifecycle hooks, file systems other than session storage.
 `)
 	return b.String()
 }

@@ -30,7 +30,9 @@ func Serve(svc *wire.Service, s *invoke.Service) {
 	wire.Handle(svc, StopRuntimeSession, h.stop)
 	wire.Handle(svc, GetAgentCard, h.card)
 	svc.Use(h.inEnvelopes)
+	svc.Use(bearerOfBrowsers)
 	svc.Route("InvokeAgentRuntimeWithWebSocketStream", "GET", "/runtimes/{agentRuntimeArn}/ws", http.HandlerFunc(h.webSocket))
+	svc.Route("InvokeAgentRuntimeCommandShell", "GET", "/runtimes/{agentRuntimeArn}/ws/shells", http.HandlerFunc(h.shell))
 }
 
 func (h handlers) call(ctx context.Context, in *InvokeAgentRuntimeInput) (*InvokeAgentRuntimeOutput, error) {
@@ -137,37 +139,6 @@ func (h handlers) card(ctx context.Context, in *GetAgentCardInput) (*GetAgentCar
 	}
 	return &GetAgentCardOutput{RuntimeSessionId: &session, AgentCard: card}, nil
 }
-
-// webSocket takes the session's id and the agent's custom headers from the query as well, since
-// browsers cannot set headers.
-func (h handlers) webSocket(w http.ResponseWriter, r *http.Request) {
-	call := wire.CallOf(r.Context())
-	header := r.Header.Clone()
-	query := r.URL.Query()
-	for name, values := range query {
-		if isPlatformHeader(name) && header.Get(name) == "" {
-			header[http.CanonicalHeaderKey(name)] = values
-		}
-	}
-	err := h.invoke.WebSocket(w, r, invoke.Call{
-		Address: invoke.Address{
-			Runtime: call.Label("agentRuntimeArn"), Account: query.Get("accountId"), Qualifier: query.Get("qualifier"),
-			SessionID: header.Get(invoke.HeaderSession), Owner: owner(r.Context(), header.Get(invoke.HeaderUser)),
-		},
-		RequestID: call.RequestID, Header: header,
-	})
-	if err != nil {
-		wire.WriteError(w, r, err)
-	}
-}
-
-// isPlatformHeader reports whether a query parameter stands for a header.
-func isPlatformHeader(name string) bool {
-	name = http.CanonicalHeaderKey(name)
-	return name == http.CanonicalHeaderKey(invoke.HeaderSession) || len(name) > len(customPrefix) && name[:len(customPrefix)] == customPrefix
-}
-
-var customPrefix = http.CanonicalHeaderKey("X-Amzn-Bedrock-AgentCore-Runtime-Custom-")
 
 // value returns what p points at, or the zero value.
 func value[T any](p *T) T {

@@ -34,6 +34,7 @@ type plane struct {
 	*httptest.Server
 	house *sessiontest.House
 	arn   string
+	seen  *http.Header // of the last request, as the operations see it
 }
 
 func newPlane(t testing.TB) *plane {
@@ -54,12 +55,19 @@ func newPlane(t testing.TB) *plane {
 	}
 	svc := wire.NewService(agentcore.Model, wire.Options{Logger: log})
 	agentcore.Serve(svc, &invoke.Service{Catalog: catalog, Sessions: h.Manager, Region: "us-east-1", Account: "123456789012", Log: log})
+	seen := new(http.Header)
+	svc.Use(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			*seen = r.Header
+			next.ServeHTTP(w, r)
+		})
+	})
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := moorage.Caller{Source: moorage.SigV4, ARN: "arn:aws:iam::123456789012:user/" + r.Header.Get("Test-Caller")}
 		svc.ServeHTTP(w, r.WithContext(identity.WithCaller(r.Context(), caller)))
 	}))
 	t.Cleanup(srv.Close)
-	return &plane{srv, h, moorage.RuntimeARN("us-east-1", "123456789012", v.RuntimeID).String()}
+	return &plane{srv, h, moorage.RuntimeARN("us-east-1", "123456789012", v.RuntimeID).String(), seen}
 }
 
 // send makes one request to a path below the runtime, with a session id unless the header says another.
