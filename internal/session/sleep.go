@@ -336,7 +336,7 @@ func (m *Manager) wake(s *live) error {
 	now := time.Now()
 	s.agent, s.misses, s.idleFrom = agent, 0, now
 	s.info.State, s.info.SleepBytes, s.info.WokeTook = moorage.Idle, 0, now.Sub(began)
-	s.info.Slept += now.Sub(s.info.SleptFrom)
+	s.info.Slept += max(0, now.Sub(s.info.SleptFrom)) // the clock may have been set back
 	s.info.SleptFrom = time.Time{}
 	s.rest.up(now)
 	s.rest.settle(nil)
@@ -406,6 +406,7 @@ func (m *Manager) adoptAsleep(row moorage.Session, v moorage.Version) bool {
 	s.idleFrom = idleAfterRestart(row, time.Now())
 	if row.State == moorage.Asleep && !row.SleptFrom.IsZero() {
 		s.lie(snapshot.Size(m.bed(s)))
+		s.info.SleptFrom = earlier(row.SleptFrom, time.Now()) // a clock that was ahead was set right
 	} else { // the server was killed in this moment
 		m.slumber(s, sandbox.Stats{})
 	}
