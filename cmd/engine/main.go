@@ -1,7 +1,16 @@
-// Command engine is what runs in each sandbox's process: the part of moorage that a sandbox needs. It
+// Command engine is the shim and the engine in each sandbox: the part of moorage that sandboxes need. It
 // is not for people to start; moorage carries it, see package engine.
 package main
 
-import "github.com/moorage-dev/moorage/internal/sandbox/gvisor"
+import (
+	"fmt"
+	"os"
 
-func main() { gvisor.Main() }
+	"github.com/moorage-dev/moorage/internal/sandbox/shim"
+)
+
+func main() {
+	shim.Enter() // does not return when this process is a shim or an engine
+	fmt.Fprintln(os.Stderr, "this is a part of moorage, which starts it by itself")
+	os.Exit(2)
+}

@@ -1,9 +1,9 @@
-// Package engine carries the engine's own program at the end of moorage's file.
+// Package engine carries the program of shims and sandbox engines at the end of moorage's file.
 //
-// A sandbox's engine could be moorage itself, started again, and is where nothing was appended: a plain
-// go build, a test. But then every sandbox initialises and holds in memory what only the server needs: of
-// half the size, the engine's own program starts in half the time. It is still one file that people
-// copy about: behind moorage's own bytes come the engine's, their number and a mark.
+// They could be moorage itself, started again, and are where nothing was appended: a plain go build, a
+// test. But then every sandbox initialises and holds in memory what only the server needs: of half the
+// size, a program of their own starts in half the time. It is still one file that people copy about:
+// behind moorage's own bytes come the engine's, their number and a mark.
 package engine
 
 import (
@@ -54,8 +54,8 @@ func appendFile(out io.Writer, name string) (int64, error) {
 	return io.Copy(out, in)
 }
 
-// Unpack writes the engine that a program carries to a file that everybody may execute; none is false.
-// A file that is there already is left as it is.
+// Unpack writes the engine that a program carries to a file that everybody may execute: an engine runs
+// as a user of its own. Without one it is false, and writes nothing.
 func Unpack(program, to string) (carried bool, err error) {
 	in, err := os.Open(program)
 	if err != nil {
@@ -65,9 +65,6 @@ func Unpack(program, to string) (carried bool, err error) {
 	start, size, err := find(in)
 	if size == 0 || err != nil {
 		return false, err
-	}
-	if _, err := os.Stat(to); err == nil {
-		return true, nil
 	}
 	if _, err := in.Seek(start, io.SeekStart); err != nil {
 		return false, err
@@ -97,15 +94,10 @@ func find(program *os.File) (start, size int64, err error) {
 }
 
 func writeProgram(to string, from io.Reader) error {
-	fresh := fmt.Sprintf("%s.%d", to, os.Getpid())
-	defer os.Remove(fresh)
-	out, err := os.OpenFile(fresh, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(out, from)
-	if err := errors.Join(err, out.Chmod(0o755), out.Close()); err != nil { // whatever the umask
-		return err
-	}
-	return os.Rename(fresh, to)
+	return errors.Join(err, out.Chmod(0o755), out.Close()) // whatever the umask
 }

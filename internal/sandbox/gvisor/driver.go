@@ -24,7 +24,6 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/log"
 	gvisorsandbox "gvisor.dev/gvisor/runsc/sandbox"
-	"gvisor.dev/gvisor/runsc/specutils"
 )
 
 // Options set up a Driver.
@@ -32,10 +31,6 @@ type Options struct {
 	Dir   string       // state of the driver's own, removed as sandboxes end; one driver at a time owns it
 	Build string       // what the engine is, for Info; default "unknown"
 	Log   *slog.Logger // default discards
-
-	// Program is the file of a program whose main function is Main. It may be where only its opener can
-	// reach it. Default this program itself.
-	Program string
 
 	// DebugDir, when set, receives gVisor's own debug logs. They are large and hold the agent's arguments.
 	DebugDir string
@@ -46,7 +41,6 @@ type Options struct {
 type Driver struct {
 	opts       Options
 	lock       *os.File
-	program    *os.File // of the engine, open for as long as the driver; nil for this one
 	stateDir   *os.File // open for as long as the driver: a long path is reached through it
 	statePath  string
 	groups     *cgroup.Tree
@@ -98,24 +92,10 @@ func (d *Driver) open() error {
 	d.groups = cgroup.Open(cgroup.Root, instanceName(d.opts.Dir))
 	d.singleUser = mapsSingleUser()
 	d.sweep()
-	if err := errors.Join(d.openProgram(), d.writeReseeder()); err != nil {
+	if err := d.writeReseeder(); err != nil {
 		return errors.Join(err, lock.Close())
 	}
 	return d.openState()
-}
-
-// openProgram has engines started from a program of their own. They begin as nobody, who may not walk
-// to it: so it is reached through our descriptor, while the new process still has that. gVisor keeps
-// the name in a global of its own.
-func (d *Driver) openProgram() (err error) {
-	if d.opts.Program == "" {
-		return nil
-	}
-	if d.program, err = os.Open(d.opts.Program); err != nil {
-		return err
-	}
-	specutils.ExePath = fmt.Sprintf("/proc/self/fd/%d", d.program.Fd())
-	return nil
 }
 
 // maxSocketPath is what fits into a socket address, less gVisor's name for its socket.
@@ -280,9 +260,6 @@ func (d *Driver) Close() error {
 	defer cancel()
 	err := d.stopAll(ctx)
 	d.groups.Sweep()
-	if d.program != nil {
-		err = errors.Join(err, d.program.Close())
-	}
 	return errors.Join(err, d.stateDir.Close(), d.lock.Close())
 }
 

@@ -5,26 +5,42 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/engine"
 )
 
-// TestShim_startsTheEngineThatItCarries packs a program with an engine, here the same one twice, and
-// looks at what runs for a sandbox.
-func TestShim_startsTheEngineThatItCarries(t *testing.T) {
+// TestShim_isTheEngineThatIsCarried packs a program with an engine, here the same one twice, and looks
+// at what runs for a sandbox, one with a proxy for its mounts.
+func TestShim_isTheEngineThatIsCarried(t *testing.T) {
 	const self = "/proc/self/exe"
 	packed := filepath.Join(t.TempDir(), "moorage")
 	if err := engine.Pack(packed, self, self); err != nil {
 		t.Fatal(err)
 	}
 	c := openWith(t, Options{Dir: t.TempDir(), Executable: packed})
-	box := create(t, c, spec(t))
-	engines := shimsOf(box.Info().ID) // the processes that name it
-	if len(engines) == 0 {
-		t.Fatal("no process runs for the sandbox")
+	asked := spec(t)
+	asked.Mounts = []sandbox.Mount{{Source: t.TempDir(), Target: "/mnt"}}
+	box := create(t, c, asked)
+	pinned := filepath.Join(c.current, exeName)
+	processes := append(shimsOf(c.current), shimsOf(box.Info().ID)...) // those that name them
+	if len(processes) < 2 {
+		t.Fatalf("%d processes run for a shim and a sandbox", len(processes))
 	}
-	for _, pid := range engines {
-		if program, err := os.Readlink("/proc/" + pid + "/exe"); err != nil || program != filepath.Join(c.current, engineName) {
-			t.Errorf("process %s of the sandbox runs %s, %v", pid, program, err)
+	for _, pid := range processes {
+		if program, err := os.Readlink("/proc/" + pid + "/exe"); err != nil || program != pinned {
+			t.Errorf("process %s runs %s, %v", pid, program, err)
 		}
 	}
+	if got, want := size(t, pinned), size(t, self); got != want {
+		t.Errorf("what is pinned has %d bytes, the engine %d", got, want)
+	}
+}
+
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }

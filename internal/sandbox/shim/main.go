@@ -14,7 +14,6 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
-	"github.com/moorage-dev/moorage/internal/sandbox/engine"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor"
 	"github.com/moorage-dev/moorage/internal/sandbox/peer"
 	"github.com/moorage-dev/moorage/internal/sandbox/process"
@@ -25,8 +24,7 @@ const (
 	socketName = "shim.sock"
 	logName    = "shim.log"
 	exeName    = "moorage"
-	engineName = "engine" // the engine's own program, where moorage carries one
-	readyFD    = 3        // the starter's end of a pipe: "ok", or what went wrong
+	readyFD    = 3 // the starter's end of a pipe: "ok", or what went wrong
 
 	directoryCheck   = 2 * time.Second
 	terminationGrace = 5 * time.Second // for agents, when everything is to end
@@ -50,25 +48,11 @@ type drivers struct {
 }
 
 func openDrivers(dir, build string, log *slog.Logger) (drivers, error) {
-	g, err := gvisor.New(gvisor.Options{Dir: dir, Build: build, Program: engineProgram(dir, log), Log: log})
+	g, err := gvisor.New(gvisor.Options{Dir: dir, Build: build, Log: log})
 	if err != nil {
 		return drivers{}, err
 	}
 	return drivers{g, process.New(process.Options{Instance: "process-" + build, Log: log})}, nil
-}
-
-// engineProgram is the engine that this program carries, unpacked beside the pinned copy of the program.
-// Without one, or without room for one, the program is its own engine, which only takes longer to start.
-func engineProgram(dir string, log *slog.Logger) string {
-	path := filepath.Join(dir, engineName)
-	carried, err := engine.Unpack("/proc/self/exe", path)
-	if err != nil {
-		log.Warn("engines start from the whole program, which is slower", "err", err)
-	}
-	if err != nil || !carried {
-		return ""
-	}
-	return path
 }
 
 // create runs what asks for the host's own root as a plain process, and everything else isolated.

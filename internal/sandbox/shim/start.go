@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/moorage-dev/moorage/internal/sandbox/engine"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,7 +34,8 @@ func buildID(executable string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil))[:16], nil
 }
 
-// install pins a build: a copy that no upgrade touches, since the name says what is in it.
+// install pins a build: a copy that no upgrade touches, since the name says what is in it. Of a program
+// that carries an engine it is the engine, which is a shim too, and half the size.
 func install(executable, engineDir string) error {
 	if err := os.MkdirAll(engineDir, 0o700); err != nil {
 		return err
@@ -44,7 +46,11 @@ func install(executable, engineDir string) error {
 	}
 	fresh := fmt.Sprintf("%s.%d", pinned, os.Getpid())
 	defer os.Remove(fresh)
-	if err := linkOrCopy(executable, fresh); err != nil {
+	carried, err := engine.Unpack(executable, fresh)
+	if err == nil && !carried {
+		err = linkOrCopy(executable, fresh)
+	}
+	if err != nil {
 		return fmt.Errorf("pin the engine's build: %w", err)
 	}
 	return os.Rename(fresh, pinned)
