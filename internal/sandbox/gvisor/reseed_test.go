@@ -326,6 +326,10 @@ func TestReseed_waitsForEveryProcess(t *testing.T) {
 	s.run(`
 import multiprocessing, os, subprocess, sys, time
 children.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"]))
+os.makedirs("/tmp/first")
+open("/tmp/first/sitecustomize.py", "w").write("first = True")
+children.append(subprocess.Popen([sys.executable, "-c", "import sitecustomize, time; sitecustomize.first; time.sleep(1000)"],
+    env=dict(os.environ, PYTHONPATH="/tmp/first:" + os.environ["PYTHONPATH"])))
 for way in "spawn", "fork", "forkserver":
     child = multiprocessing.get_context(way).Process(target=time.sleep, args=(1000,))
     child.start()
@@ -338,7 +342,7 @@ while " Z " not in open(f"/proc/{dead}/stat").read():
     time.sleep(0.001)
 `)
 	inside, err := s.box.(*box).insiders(t.Context())
-	if err != nil || len(inside) < 7 { // and two that multiprocessing needs, and one that has ended
+	if err != nil || len(inside) < 8 { // and two that multiprocessing needs, and one that has ended
 		t.Fatalf("%v run inside, %v", inside, err)
 	}
 	if err := s.reseed(); err != nil {

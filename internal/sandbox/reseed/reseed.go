@@ -15,22 +15,19 @@
 // it cannot speak for another sandbox, and the epoch is new each time. Within a sandbox the platform
 // believes what a process says of itself: it is the agent's code that would lie, to itself.
 //
-// [Files] is what answers in unmodified Python: a sitecustomize that Python finds by [Environment].
-// Programs in Go answer by the agent SDK's OnClone. Node cannot be made to: nothing in JavaScript
+// What answers in unmodified Python is a sitecustomize of ours: [WriteImage] makes the image that it
+// is mounted from, and [Environment] has Python find it.
+// Programs in Go answer by the agent SDK's ConfirmClones. Node cannot be made to: nothing in JavaScript
 // reseeds its OpenSSL. What does not answer is not cloned.
 package reseed
 
-import (
-	"embed"
-	"io/fs"
-	"strings"
-)
+import "strings"
 
 const (
 	// Port is where processes confirm, at the platform's address.
 	Port = 1021
 
-	// Dir is where a sandbox has Files.
+	// Dir is where a sandbox has the image that WriteImage makes.
 	Dir = "/opt/moorage"
 
 	// Variable tells the processes that answer by themselves where to confirm: host:port. The agent
@@ -38,29 +35,18 @@ const (
 	Variable = "MOORAGE_RESEED"
 
 	pythonPath = "PYTHONPATH"
+	onPath     = Dir + "/site:" + Dir + "/user"
 )
 
-//go:embed python
-var embedded embed.FS
-
-// Files are the contents of Dir.
-func Files() fs.FS {
-	files, err := fs.Sub(embedded, "python")
-	if err != nil {
-		panic(err) // the name is in the binary or it is not
-	}
-	return files
-}
-
-// Environment adds to an environment of KEY=VALUE what has processes find Files, and where they
-// confirm: the platform's address. What was on Python's path comes after.
+// Environment adds to an environment of KEY=VALUE what has processes find the image at Dir, and
+// where they confirm: the platform's address. What was on Python's path comes after.
 func Environment(env []string, address string) []string {
-	path, out := Dir, make([]string, 0, len(env)+2)
+	path, out := onPath, make([]string, 0, len(env)+2)
 	for _, pair := range env {
 		switch name, value, _ := strings.Cut(pair, "="); {
 		case name == Variable:
 		case name == pythonPath && value != "":
-			path = Dir + ":" + value // of several, the last, as for Python
+			path = onPath + ":" + value // of several, the last, as for Python
 		case name == pythonPath:
 		default:
 			out = append(out, pair)

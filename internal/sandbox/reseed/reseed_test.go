@@ -13,9 +13,9 @@ import (
 
 func TestEnvironment_keepsTheAgentsPath(t *testing.T) {
 	for _, test := range []struct{ have, want []string }{
-		{nil, []string{"PYTHONPATH=/opt/moorage", "MOORAGE_RESEED=there:1"}},
-		{[]string{"A=b", "PYTHONPATH=/own:/more"}, []string{"A=b", "PYTHONPATH=/opt/moorage:/own:/more", "MOORAGE_RESEED=there:1"}},
-		{[]string{"PYTHONPATH=", "MOORAGE_RESEED=elsewhere"}, []string{"PYTHONPATH=/opt/moorage", "MOORAGE_RESEED=there:1"}},
+		{nil, []string{"PYTHONPATH=/opt/moorage/site:/opt/moorage/user", "MOORAGE_RESEED=there:1"}},
+		{[]string{"A=b", "PYTHONPATH=/own:/more"}, []string{"A=b", "PYTHONPATH=/opt/moorage/site:/opt/moorage/user:/own:/more", "MOORAGE_RESEED=there:1"}},
+		{[]string{"PYTHONPATH=", "MOORAGE_RESEED=elsewhere"}, []string{"PYTHONPATH=/opt/moorage/site:/opt/moorage/user", "MOORAGE_RESEED=there:1"}},
 	} {
 		if got := Environment(test.have, "there:1"); !slices.Equal(got, test.want) {
 			t.Errorf("%q became %q, want %q", test.have, got, test.want)
