@@ -19,7 +19,14 @@ func FuzzVerify(f *testing.F) {
 		"Authorization: AWS4-HMAC-SHA256 Credential=" + keyID + "/20261122/us-east-1/bedrock-agentcore/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + noBody + "\r\nContent-Length: 2\r\n\r\n{}"))
 	f.Add([]byte("GET /b/k%20?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=" + keyID + "%2F20261122%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20261122T193000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=" + noBody + " HTTP/1.1\r\nHost: h\r\n\r\n"))
 	f.Add([]byte("GET http://proxy?%zz HTTP/1.1\r\nHost: h\r\nAuthorization: AWS4-HMAC-SHA256 =,=\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"))
+	f.Add([]byte("GET / HTTP/1.1\r\nHost: h\r\nX-Amz-Date: 20261122T193000Z\r\nX-Amz-Security-Token: AAAA\r\n" +
+		"Authorization: AWS4-HMAC-SHA256 Credential=" + tempID + "/20261122/us-east-1/bedrock-agentcore/aws4_request, SignedHeaders=host;x-amz-date;x-amz-security-token, Signature=" + noBody + "\r\n\r\n"))
+	temporary, err := identity.NewTemporary(make([]byte, 32))
+	if err != nil {
+		f.Fatal(err)
+	}
 	v := &identity.Verifier{
+		Temporary: temporary,
 		Keys: func(context.Context, string) (identity.AccessKey, error) {
 			return identity.AccessKey{Secret: "never signed with"}, nil
 		},

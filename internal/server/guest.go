@@ -46,7 +46,8 @@ func offer(v moorage.Version, set map[string]string) map[string]string {
 	return guest.Environment(name, set)
 }
 
-// roleAWS serves what an agent's role may call from inside its sandbox: for now, to ask who it is.
+// roleAWS serves what an agent's role may call from inside its sandbox: for now, to ask who it is. What an
+// agent sends is read on the server's account, so it is bounded before anything else.
 func (h *house) roleAWS() http.Handler {
 	who := h.sts()
 	others := h.signed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -54,11 +55,14 @@ func (h *house) roleAWS() http.Handler {
 		wire.WriteError(w, r, moorage.Errorf(moorage.Denied, "%s is not authorized: from inside a sandbox only GetCallerIdentity of STS is offered", caller.ARN))
 	}), wire.WriteError)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if signedFor(r) == "sts" {
+		switch {
+		case signedFor(r) == "sts":
 			who.ServeHTTP(w, r)
-			return
+		case r.ContentLength < 0 || r.ContentLength > maxQuery:
+			wire.WriteError(w, withRequestID(w, r), moorage.Errorf(moorage.Invalid, "a request may have at most %d bytes here, and has to say how many", maxQuery))
+		default:
+			others.ServeHTTP(w, withRequestID(w, r))
 		}
-		others.ServeHTTP(w, withRequestID(w, r))
 	})
 }
 

@@ -38,13 +38,14 @@ func (ring keyring) find(_ context.Context, id string) (identity.AccessKey, erro
 const (
 	maxPayload = 100_000_000 // an invocation; source: AgentCore quotas
 	maxUpload  = 1 << 30     // an object; a code zip has 250 MB at most
+	maxQuery   = 1 << 20     // what STS is asked
 )
 
 func (h *house) verifier() *identity.Verifier {
 	return &identity.Verifier{
 		Keys:            h.keys.find,
 		Temporary:       h.temporary,
-		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": 0},
+		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": maxQuery},
 		Regions:         []string{h.Region},
 		UnsignedPayload: h.TLSCert != "", // S3 clients leave the body to TLS where there is some
 		TempDir:         h.path("tmp"),
