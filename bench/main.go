@@ -80,7 +80,7 @@ func run(ctx context.Context, bin, out, only string, quick bool) (err error) {
 	for _, m := range []struct {
 		name    string
 		measure func(context.Context) error
-	}{{"cold", b.coldStarts}, {"pool", b.pooledStarts}, {"sleep", b.sleeps}, {"warm", b.warmCalls}, {"throughput", b.throughput}, {"memory", b.memory}, {"cycles", b.cycles}, {"burst", b.burst}, {"density", b.density}} {
+	}{{"cold", b.coldStarts}, {"pool", b.pooledStarts}, {"restore", b.restores}, {"sleep", b.sleeps}, {"warm", b.warmCalls}, {"throughput", b.throughput}, {"memory", b.memory}, {"cycles", b.cycles}, {"burst", b.burst}, {"density", b.density}} {
 		if !strings.Contains(m.name, only) {
 			continue
 		}
@@ -171,6 +171,8 @@ connection that is open already. The bare process: from exec to the last byte of
 every 0.3 ms. Both in turns.
 From the pool: the same call on a version that has a paused sandbox ready, in turns with a cold start of the same
 agent. The next turn begins when the pool is full again.
+From the golden snapshot: the same call on a version that has a snapshot and no ready sandbox, reseeding included; a server
+of its own, which keeps none ready.
 Warm overhead: the same request on kept connections, in turns through the data plane and on a connection
 dialled into the same sandbox; the result is the difference, the absolute times stand beside.
 Requests per second: wrk, one thread, signed before the run. nginx proxies to the same sandbox over

@@ -72,37 +72,43 @@ func (b *bench) awaitPool(ctx context.Context, k kind) error {
 		return err
 	}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		full, err := b.server.poolIsFull(ctx, arn[strings.LastIndexByte(arn, '/')+1:])
-		if err != nil || full {
+		p, err := b.server.pool(ctx, arn[strings.LastIndexByte(arn, '/')+1:])
+		if err != nil || p.full() {
 			return err
 		}
 	}
 	return errors.New("the pool does not fill")
 }
 
-func (s *server) poolIsFull(ctx context.Context, id string) (bool, error) {
+// pool is how a version's ready sandboxes and its golden snapshot stand.
+type pool struct {
+	Ready, Filling, Want  int
+	Golden, GoldenProblem string
+}
+
+func (p pool) full() bool { return p.Ready > 0 && p.Ready >= p.Want && p.Filling == 0 }
+
+// pool asks about the only live version of a runtime; the zero pool means that it has none.
+func (s *server) pool(ctx context.Context, id string) (p pool, err error) {
 	req, err := http.NewRequestWithContext(ctx, "GET", s.Endpoint+"/v1/runtimes/"+id+"/pool", nil)
 	if err != nil {
-		return false, err
+		return p, err
 	}
 	key := aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey}
 	if err := v4.NewSigner().SignHTTP(ctx, key, req, hash(""), "bedrock-agentcore", s.Region, time.Now()); err != nil {
-		return false, err
+		return p, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false, err
+		return p, err
 	}
 	defer resp.Body.Close()
-	var answer struct {
-		Pools []struct{ Ready, Filling, Want int }
-	}
+	var answer struct{ Pools []pool }
 	if resp.StatusCode != http.StatusOK {
-		return false, fmt.Errorf("GET the pool of %s: status %d", id, resp.StatusCode)
+		return p, fmt.Errorf("GET the pool of %s: status %d", id, resp.StatusCode)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		return false, err
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || len(answer.Pools) != 1 {
+		return p, err
 	}
-	p := answer.Pools
-	return len(p) == 1 && p[0].Ready >= p[0].Want && p[0].Filling == 0, nil
+	return answer.Pools[0], nil
 }

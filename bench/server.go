@@ -36,7 +36,8 @@ type server struct {
 	Endpoint, Region, AccessKeyID, SecretAccessKey string // of client.json
 }
 
-func startServer(ctx context.Context, bin string) (*server, error) {
+// startServer starts a server with further flags.
+func startServer(ctx context.Context, bin string, flags ...string) (*server, error) {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func startServer(ctx context.Context, bin string) (*server, error) {
 		return nil, err
 	}
 	defer log.Close()
-	s.process = exec.Command(bin, "serve", "--dir", s.dir, "--listen", "127.0.0.1:0")
+	s.process = exec.Command(bin, append([]string{"serve", "--dir", s.dir, "--listen", "127.0.0.1:0"}, flags...)...)
 	s.process.Stderr, s.process.Stdout = log, log
 	if err := s.process.Start(); err != nil {
 		return nil, err

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// heavyAgent imports what agents usually do.
+var heavyAgent = kind{name: "bench_heavy", label: "heavy Python (boto3, pydantic, Strands)", dir: "bench/heavy", entry: "main.py",
+	bare: func(ctx context.Context, work string) (*exec.Cmd, error) {
+		python, err := realPython()
+		if err != nil {
+			return nil, err
+		}
+		packages := filepath.Join(work, "heavy")
+		if _, err := os.Stat(packages); err != nil {
+			install := exec.CommandContext(ctx, python, "-m", "pip", "install", "-q", "--target", packages, "-r", "bench/heavy/requirements.txt")
+			if out, err := install.CombinedOutput(); err != nil {
+				return nil, fmt.Errorf("install what the heavy agent imports: %w: %s", err, out)
+			}
+		}
+		return exec.CommandContext(ctx, "env", "PYTHONPATH="+packages, python, "-u", "bench/heavy/main.py"), nil
+	}}
+
+// restores measures new sessions of versions that have a golden snapshot and no ready sandbox, beside
+// fresh starts and bare processes, in turns. They are on a server of their own, which keeps none ready.
+func (b *bench) restores(ctx context.Context) (err error) {
+	server, err := startServer(ctx, b.server.bin, "--pool-memory", "1")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.down()) }()
+	on := &bench{server: server, quick: b.quick}
+	for _, c := range []struct {
+		agent kind
+		limit float64 // ms
+	}{{pythonAgent, 130}, {heavyAgent, 180}} {
+		if err := on.restore(ctx, c.agent, c.limit); err != nil {
+			return err
+		}
+	}
+	b.rows = append(b.rows, on.rows...)
+	return nil
+}
+
+func (b *bench) restore(ctx context.Context, cold kind, limit float64) error {
+	cloned := cold
+	cloned.name, cloned.pool = cold.name+"_clone", "0"
+	if err := b.awaitGolden(ctx, cloned); err != nil {
+		return err
+	}
+	var clone, fresh, bare []time.Duration
+	for i := range b.samples(40) + 1 {
+		c, err := b.coldOnce(ctx, cloned)
+		if err != nil {
+			return err
+		}
+		f, err := b.coldOnce(ctx, cold)
+		if err != nil {
+			return err
+		}
+		p, stop, _, err := bareStart(ctx, cold, b.server.work)
+		if err != nil {
+			return err
+		}
+		stop()
+		if i > 0 {
+			clone, fresh, bare = append(clone, c), append(fresh, f), append(bare, p)
+		}
+	}
+	v := percentile(clone, 50)
+	r := row{
+		What: "new session from the golden snapshot, p50", Agent: cold.label, Root: erofs, Unit: "ms", Samples: len(clone),
+		Value: v, Beside: percentile(fresh, 50), Against: "the same agent started afresh",
+		Detail: fmt.Sprintf("p95 %.3g ms; a bare process %.3g ms", percentile(clone, 95), percentile(bare, 50)),
+	}
+	r.Goal, r.Met = goal(fmt.Sprintf("≤ %.0f ms", limit), v <= limit)
+	b.add(r)
+	return nil
+}
+
+// awaitGolden waits until an agent has its golden snapshot.
+func (b *bench) awaitGolden(ctx context.Context, k kind) error {
+	arn, err := b.server.deploy(ctx, k)
+	if err != nil {
+		return err
+	}
+	var p pool
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if p, err = b.server.pool(ctx, arn[strings.LastIndexByte(arn, '/')+1:]); err != nil || p.Golden == "kept" {
+			return err
+		}
+	}
+	return fmt.Errorf("no golden snapshot: %s %s", p.Golden, p.GoldenProblem)
+}
