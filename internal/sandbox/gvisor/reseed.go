@@ -192,15 +192,21 @@ func (b *box) dead(p insider) bool {
 
 // reseederImage holds what sandboxes get at reseed.Dir. It lies with the build's other state: what this
 // build froze is woken with the same.
-func (d *Driver) reseederImage() string { return filepath.Join(d.opts.Dir, "reseed.erofs") }
+func (d *Driver) reseederImage() string {
+	return filepath.Join(d.opts.Dir, "reseed-"+reseed.ImageID()+".erofs")
+}
 
+// writeReseeder makes the image unless it is there, whole: a shim has to start on a full disk, too.
 func (d *Driver) writeReseeder() error {
-	f, err := os.CreateTemp(d.opts.Dir, "reseed-")
+	if _, err := os.Stat(d.reseederImage()); err == nil {
+		return nil
+	}
+	f, err := os.CreateTemp(d.opts.Dir, "reseed-*.tmp")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	if err := errors.Join(reseed.WriteImage(f), f.Chmod(0o444), f.Close()); err != nil {
+	if err := errors.Join(reseed.WriteImage(f), f.Sync(), f.Chmod(0o444), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), d.reseederImage())

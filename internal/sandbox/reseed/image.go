@@ -2,7 +2,9 @@ package reseed
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"os"
 
@@ -18,6 +20,16 @@ var layout = []struct{ dir, name, source string }{
 	{"site", "sitecustomize.py", "python/start.py"},
 	{"user", "usercustomize.py", "python/start.py"},
 	{"lib", "moorage_clone.py", "python/moorage_clone.py"},
+}
+
+// ImageID names what WriteImage writes: another build's may be another.
+func ImageID() string {
+	sum := sha256.New()
+	for _, file := range layout {
+		text, _ := source.ReadFile(file.source) // WriteImage says what is wrong
+		fmt.Fprintf(sum, "%s/%s %d %s", file.dir, file.name, len(text), text)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
 // WriteImage writes what sandboxes have at Dir into f, which is empty and stays the caller's to close.
