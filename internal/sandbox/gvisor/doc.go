@@ -17,6 +17,6 @@
 // The program that uses this package must call [Main] first thing when [IsEngine] says so: the
 // engine is the same executable, started again. What comes before that is in package cell.
 //
-// The engine's own memory, about 12 MiB, counts towards the sandbox's memory limit. One gVisor
+// The engine's own memory, about 9 MiB, counts towards the sandbox's memory limit. One gVisor
 // build is pinned in go.mod; what was frozen by one build is never restored by another.
 package gvisor

@@ -182,8 +182,8 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 	}
 }
 
-// bootAttempts is how often an engine is started that dies before it answers. It is rare, was
-// seen on busy and on quiet machines, and its cause is not known; a failed start leaves nothing behind.
+// bootAttempts is how often an engine is started that dies before it answers. It is rare, and its cause
+// is not known: the log has what the engine said. A failed start leaves nothing behind.
 const bootAttempts = 3
 
 // diedBooting reports whether gVisor gave up a sandbox because its process was gone before it said that
