@@ -11,14 +11,16 @@
 //	                 ◀── epoch, its pid, "ok" or "no" and why ──
 //	all confirmed: may serve; else it is no clone, and another sandbox starts fresh
 //
-// The signal is one that does nothing by default. The connection ends in the sandbox's own gateway, so
-// it cannot speak for another sandbox, and the epoch is new each time. Within a sandbox the platform
-// believes what a process says of itself: it is the agent's code that would lie, to itself.
+// The signal is one that does nothing by default. Some servers take it for a wish that they end their
+// work, so it is sent only where a sandbox is a clone, or is there to be cloned. The connection ends
+// in the sandbox's own gateway, so it cannot speak for another sandbox, and the epoch is new each time.
+// Within a sandbox the platform believes what a process says of itself: it is the agent's code that
+// would lie, to itself.
 //
-// What answers in unmodified Python is a sitecustomize of ours: [WriteImage] makes the image that it
-// is mounted from, and [Environment] has Python find it.
-// Programs in Go answer by the agent SDK's ConfirmClones. Node cannot be made to: nothing in JavaScript
-// reseeds its OpenSSL. What does not answer is not cloned.
+// What answers in unmodified Python is a sitecustomize of ours: [WriteImage] makes the image that it is
+// mounted from, and [Environment] has Python find it. Programs in Go answer by the agent SDK's
+// ConfirmClones. Node cannot be made to: nothing in JavaScript reseeds its OpenSSL. What does not
+// answer is not cloned.
 package reseed
 
 import "strings"

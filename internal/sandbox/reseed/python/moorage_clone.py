@@ -114,6 +114,8 @@ def _openssl(libraries):
     if "_ssl" in sys.modules or "_hashlib" in sys.modules:
         import _ssl
 
+        if not _ssl.OPENSSL_VERSION.startswith("OpenSSL "):
+            raise OutOfReach("%s has a random generator of its own" % _ssl.OPENSSL_VERSION)
         # As much entropy as there are bytes makes the root generator reseed, and its children follow.
         _ssl.RAND_add(os.urandom(64), 64.0)
     copies = _named("libcrypto", libraries)
@@ -172,7 +174,7 @@ def _sqlite(libraries):
     if module:
         import ctypes
 
-        for path in _named("libsqlite3", libraries) or [module.__file__]:
+        for path in _named("libsqlite3", libraries) or [getattr(module, "__file__", None)]:
             try:
                 forget = ctypes.CDLL(path).sqlite3_randomness
             except AttributeError:
