@@ -101,7 +101,7 @@ type deployment struct {
 	name    string
 	source  string            // directory of its code
 	files   map[string]string // further files, or others in place of the directory's
-	entry   string
+	entry   string            // a file, or a command before it
 	env     map[string]string
 	headers []string // allow-list
 	storage string   // mount path of session storage
@@ -225,7 +225,7 @@ func (s *server) upload(ctx context.Context, d deployment) (controltypes.AgentRu
 	}
 	return &controltypes.AgentRuntimeArtifactMemberCodeConfiguration{Value: controltypes.CodeConfiguration{
 		Code:    &controltypes.CodeMemberS3{Value: controltypes.S3Location{Bucket: aws.String(bucket), Prefix: &key}},
-		Runtime: cmp.Or(d.runtime, controltypes.AgentManagedRuntimeTypePython311), EntryPoint: []string{d.entry},
+		Runtime: cmp.Or(d.runtime, controltypes.AgentManagedRuntimeTypePython311), EntryPoint: strings.Fields(d.entry),
 	}}, nil
 }
 

@@ -90,7 +90,8 @@ var (
 	keeper   = deployment{name: "keeper", source: "probe", entry: "main.py", storage: "/mnt/data"}
 	sdkAgent = deployment{name: "sdk_agent", source: "sdkagent", entry: "agent.py"}
 
-	guestAgent = deployment{name: "guest_agent", source: "guestagent", entry: "agent.py"}
+	tracedAgent = deployment{name: "traced_agent", source: "tracedagent", entry: "opentelemetry-instrument agent.py"}
+	guestAgent  = deployment{name: "guest_agent", source: "guestagent", entry: "agent.py"}
 )
 
 // deployed returns an agent on the server, deploying it when no test did so before.

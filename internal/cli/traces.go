@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 )
 
@@ -93,12 +92,8 @@ func (a *app) traces(ctx context.Context, q traceQuery) error {
 
 func (c *client) tracesQuery(ctx context.Context, q traceQuery) (url.Values, error) {
 	query := url.Values{"limit": {strconv.Itoa(q.limit)}}
-	if q.name != "" {
-		rt, err := c.runtime(ctx, q.name)
-		if err != nil {
-			return nil, err
-		}
-		query.Set("runtime", aws.ToString(rt.AgentRuntimeId))
+	if err := c.withRuntime(ctx, query, q.name); err != nil {
+		return nil, err
 	}
 	if q.session != "" {
 		s, err := c.findSession(ctx, q.session)

@@ -47,7 +47,7 @@ func (h *Handler) listTracedSessions(w http.ResponseWriter, r *http.Request) err
 	return writeJSON(w, SessionPage{page, next})
 }
 
-// traceQuery reads a query: runtime, endpoint, session, since, until, failed, name, limit, after.
+// traceQuery reads a query: runtime, endpoint, session, since, until, failed, plumbing, name, limit, after.
 func (h *Handler) traceQuery(r *http.Request) (q archive.Query, err error) {
 	asked := r.URL.Query()
 	q = archive.Query{
@@ -60,9 +60,11 @@ func (h *Handler) traceQuery(r *http.Request) (q archive.Query, err error) {
 	if q.Until, err = timeOf(asked, "until"); err != nil {
 		return q, err
 	}
-	if text := asked.Get("failed"); text != "" {
-		if q.Failed, err = strconv.ParseBool(text); err != nil {
-			return q, moorage.Errorf(moorage.Invalid, "failed must be true or false")
+	for name, to := range map[string]*bool{"failed": &q.Failed, "plumbing": &q.Plumbing} {
+		if text := asked.Get(name); text != "" {
+			if *to, err = strconv.ParseBool(text); err != nil {
+				return q, moorage.Errorf(moorage.Invalid, "%s must be true or false", name)
+			}
 		}
 	}
 	if text := asked.Get("limit"); text != "" {

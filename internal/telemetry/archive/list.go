@@ -23,9 +23,13 @@ type Query struct {
 	Until    time.Time // that began before
 	Failed   bool      // with a failure in them
 	Name     string    // that have this in their name
+	Plumbing bool      // also those with nothing but plumbing in them, such as health checks
 	Limit    int       // 0 is 50, at most 1,000
 	After    string    // the Next of the page before
 }
+
+// meaningful traces have more than plumbing in them.
+const meaningful = "spans > hidden"
 
 // MaxPage is how many rows a list holds at most.
 const MaxPage = 1000
@@ -75,6 +79,9 @@ func (q *Query) after() (at int64, key string, err error) {
 // Traces lists traces, the newest first, and where the next page begins; "" when there is none.
 func (a *Archive) Traces(ctx context.Context, q Query) (page []telemetry.TraceSummary, next string, err error) {
 	where, args := q.conditions("start")
+	if !q.Plumbing {
+		where = append(where, meaningful)
+	}
 	if q.Failed {
 		where = append(where, "errors > 0")
 	}

@@ -90,7 +90,7 @@ func knows(ctx context.Context, in []*partition, session string) (known bool, er
 
 // session adds up the traces of a session.
 func (a *Archive) session(ctx context.Context, id string) (out telemetry.SessionSummary, err error) {
-	rows, _, err := a.traceRows(ctx, selectTraces+" WHERE session = ? ORDER BY start", id)
+	rows, _, err := a.traceRows(ctx, selectTraces+" WHERE session = ? AND "+meaningful+" ORDER BY start", id)
 	if err != nil {
 		return out, err
 	}
@@ -146,7 +146,7 @@ const (
 // Session returns everything of a session, in order: its first traces, whole, and its log lines. A
 // session that sent nothing has an empty answer.
 func (a *Archive) Session(ctx context.Context, id string) (out telemetry.SessionTrace, err error) {
-	rows, _, err := a.traceRows(ctx, selectTraces+" WHERE session = ?", id)
+	rows, _, err := a.traceRows(ctx, selectTraces+" WHERE session = ? AND "+meaningful, id)
 	if err != nil {
 		return out, err
 	}
