@@ -84,3 +84,5 @@ func TestAGUI(t *testing.T) {
 }
 
 func TestShell_python(t *testing.T) { runChecks(t, "shell.py") }
+
+func TestShell_onATerminal(t *testing.T) { runChecks(t, "terminal.py") }

@@ -96,7 +96,7 @@ func (s *server) environment() (env []string) {
 func (s *server) compatContext(t *testing.T) string {
 	t.Helper()
 	context := map[string]any{
-		"account": s.client.Account, "probe": s.deployed(t, probe).arn, "hostAddress": hostAddress(),
+		"account": s.client.Account, "probe": s.deployed(t, probe).arn, "moorage": []string{s.bin, "--dir", s.dir}, "hostAddress": hostAddress(),
 		"code": map[string]string{"bucket": bucket, "prefix": probe.name + "/code.zip"},
 	}
 	arns := map[string]string{}

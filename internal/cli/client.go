@@ -193,14 +193,22 @@ func (e unreachable) Unwrap() error { return e.error }
 // emptySHA256 is the hash of no body.
 var emptySHA256 = hex.EncodeToString(sha256.New().Sum(nil))
 
-// do signs and sends a request. The caller closes the response's body. An error answer is an *apiError.
-func (c *client) do(ctx context.Context, r *http.Request, service, bodySHA256 string) (*http.Response, error) {
+// sign signs a request as SigV4 has it.
+func (c *client) sign(ctx context.Context, r *http.Request, service, bodySHA256 string) error {
 	r.Header.Set("X-Amz-Content-Sha256", bodySHA256)
 	err := c.signer.SignHTTP(ctx, c.credentials(), r, bodySHA256, service, c.Region, time.Now(), func(o *v4.SignerOptions) {
 		o.DisableURIPathEscaping = service == "s3" // S3 alone does not encode the path again
 	})
 	if err != nil {
-		return nil, fmt.Errorf("sign the request: %w", err)
+		return fmt.Errorf("sign the request: %w", err)
+	}
+	return nil
+}
+
+// do signs and sends a request. The caller closes the response's body. An error answer is an *apiError.
+func (c *client) do(ctx context.Context, r *http.Request, service, bodySHA256 string) (*http.Response, error) {
+	if err := c.sign(ctx, r, service, bodySHA256); err != nil {
+		return nil, err
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {

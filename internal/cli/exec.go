@@ -26,6 +26,7 @@ const exitTimedOut = 124
 
 func (a *app) execCmd() *cobra.Command {
 	var name, session, qualifier string
+	var tty, interactive bool
 	timeout := duration(5 * time.Minute)
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND...",
@@ -34,11 +35,23 @@ func (a *app) execCmd() *cobra.Command {
 output and ends with its exit code (124 when it ran out of time). One word is
 taken as a line of bash; several are one command with its arguments.
 
+With -it it runs on a terminal: this one's keys and size are passed on, and without
+a command it is an interactive shell, which outlives a broken connection.
+
 Without --session it is the runtime's only live session, or a new one where none is.`,
 		Example: `  moorage exec -- ls -la /var/task
+  moorage exec -it
   moorage exec --name hello --session s4x2 -- 'ps aux | head'`,
-		Args: arguments(cobra.MinimumNArgs(1)),
+		Args: arguments(func(cmd *cobra.Command, args []string) error {
+			if tty || interactive {
+				return nil
+			}
+			return cobra.MinimumNArgs(1)(cmd, args)
+		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if tty || interactive {
+				return a.execTerminal(cmd.Context(), name, session, qualifier, args)
+			}
 			return a.exec(cmd.Context(), name, session, qualifier, time.Duration(timeout), args)
 		},
 	}
@@ -46,22 +59,42 @@ Without --session it is the runtime's only live session, or a new one where none
 	flags.StringVarP(&name, "name", "n", "", "name, id or ARN of the runtime (default: moorage.yaml's, or the only one)")
 	flags.StringVarP(&session, "session", "s", "", "session to run it in")
 	flags.StringVar(&qualifier, "qualifier", "", "endpoint of the session (default DEFAULT)")
+	flags.BoolVarP(&tty, "tty", "t", false, "run it on a terminal; without a command, an interactive shell")
+	flags.BoolVarP(&interactive, "interactive", "i", false, "as --tty: the terminal is always passed on with its keys")
 	flags.Var(&timeout, "timeout", "end the command after so long, up to 1h")
 	_ = cmd.RegisterFlagCompletionFunc("name", a.completeNames) // these fail only for a flag that is not there
 	_ = cmd.RegisterFlagCompletionFunc("session", a.completeSessions)
 	return cmd
 }
 
+// execTerminal is exec on a terminal. What a shell does on one has no limit of time but the shell's own.
+func (a *app) execTerminal(ctx context.Context, name, session, qualifier string, args []string) error {
+	if _, _, err := a.ui.terminal(); err != nil {
+		return err
+	}
+	c, rt, session, err := a.execTarget(ctx, name, session)
+	if err != nil {
+		return err
+	}
+	err = a.terminal(ctx, c, aws.ToString(rt.AgentRuntimeArn), session, qualifier, commandLine(args))
+	return a.adviseInvoke(err, aws.ToString(rt.AgentRuntimeName))
+}
+
+// execTarget finds what the flags name.
+func (a *app) execTarget(ctx context.Context, name, word string) (c *client, rt types.AgentRuntime, session string, err error) {
+	if c, err = a.connect(); err != nil {
+		return c, rt, "", err
+	}
+	if rt, err = c.runtime(ctx, name); err != nil {
+		return c, rt, "", err
+	}
+	session, err = a.execSession(ctx, c, rt, word)
+	return c, rt, session, err
+}
+
 func (a *app) exec(ctx context.Context, name, session, qualifier string, timeout time.Duration, args []string) error {
-	c, err := a.connect()
+	c, rt, session, err := a.execTarget(ctx, name, session)
 	if err != nil {
-		return err
-	}
-	rt, err := c.runtime(ctx, name)
-	if err != nil {
-		return err
-	}
-	if session, err = a.execSession(ctx, c, rt, session); err != nil {
 		return err
 	}
 	body, err := c.command(ctx, aws.ToString(rt.AgentRuntimeArn), session, qualifier, commandLine(args), timeout)
