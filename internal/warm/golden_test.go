@@ -192,7 +192,13 @@ func TestGolden_aCloneThatDoesNotReseedIsNeverUsed(t *testing.T) {
 
 func TestGolden_aDamagedOneIsMadeAnew(t *testing.T) {
 	v := version(t, 1)
-	h := newHouse(t, cloning(warm.Settings{}, v))
+	h := newHouse(t, cloning(warm.Settings{}, version(t, 2)))
+	h.golden(t, warm.GoldenKept)
+	foreign := filepath.Join(t.TempDir(), h.snapshots(t)[0])
+	if err := os.CopyFS(foreign, os.DirFS(filepath.Join(h.goldens(), filepath.Base(foreign)))); err != nil {
+		t.Fatal(err)
+	}
+	h.Serve(runtimeID, warm.Settings{}, []moorage.Version{v})
 	for name, harm := range map[string]func(image string, whole []byte) error{
 		"changed": func(image string, b []byte) error { b[len(b)/2] ^= 1; return os.WriteFile(image, b, 0o600) },
 		"cut":     func(image string, b []byte) error { return os.Truncate(image, int64(len(b)/2)) },
@@ -200,6 +206,10 @@ func TestGolden_aDamagedOneIsMadeAnew(t *testing.T) {
 			manifest := filepath.Join(filepath.Dir(image), "snapshot.json")
 			b, err := os.ReadFile(manifest)
 			return errors.Join(err, os.WriteFile(manifest, []byte(strings.Replace(string(b), h.shim.Build(), "0123456789abcdef", 1)), 0o600))
+		},
+		"of another version": func(image string, _ []byte) error {
+			dir := filepath.Dir(image)
+			return errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(foreign)))
 		},
 	} {
 		h.golden(t, warm.GoldenKept)

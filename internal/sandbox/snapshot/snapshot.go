@@ -44,10 +44,11 @@ const (
 // Manifest says what a snapshot is of, and what can read it.
 type Manifest struct {
 	Format  int       `json:"format"`
-	Driver  string    `json:"driver"`  // the engine's kind, such as "gvisor"
-	Build   string    `json:"build"`   // the engine's build; no other may read the image
-	Sandbox string    `json:"sandbox"` // id
-	At      time.Time `json:"at"`      // when it fell asleep
+	Name    string    `json:"name,omitempty"` // of its directory; set by Create
+	Driver  string    `json:"driver"`         // the engine's kind, such as "gvisor"
+	Build   string    `json:"build"`          // the engine's build; no other may read the image
+	Sandbox string    `json:"sandbox"`        // id
+	At      time.Time `json:"at"`             // when it fell asleep
 }
 
 // Writer makes a snapshot. Either Commit or Abort ends it; Abort after Commit does nothing.
@@ -61,7 +62,7 @@ type Writer struct {
 
 // Create begins the snapshot that dir will hold. What an earlier attempt left there goes.
 func Create(dir string, m Manifest) (*Writer, error) {
-	m.Format = Format
+	m.Format, m.Name = Format, filepath.Base(dir)
 	raw, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
@@ -162,7 +163,8 @@ type Snapshot struct {
 }
 
 // Open reads the snapshot in dir, the parts excepted. Errors: moorage.NotFound when there is none,
-// moorage.Conflict when it is damaged or of a format that this build does not know.
+// moorage.Conflict when it is damaged, was made under another name (it is somebody else's, then), or is
+// of a format that this build does not know.
 func Open(dir string) (*Snapshot, error) {
 	raw, err := readSmall(filepath.Join(dir, manifestName), maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -177,6 +179,9 @@ func Open(dir string) (*Snapshot, error) {
 	}
 	if s.Manifest.Format != Format {
 		return nil, moorage.Errorf(moorage.Conflict, "the snapshot has format %d; this build reads %d", s.Manifest.Format, Format)
+	}
+	if m := s.Manifest; m.Name != "" && m.Name != filepath.Base(dir) {
+		return nil, moorage.Errorf(moorage.Conflict, "the snapshot in %s was made as %s", filepath.Base(dir), m.Name)
 	}
 	if s.key, err = readSmall(filepath.Join(dir, keyName), keySize); err != nil || len(s.key) != keySize {
 		return nil, Damaged(errors.Join(err, errors.New("its key is missing or cut short")))

@@ -102,6 +102,17 @@ func TestSnapshot_refusesWhatWasChanged(t *testing.T) {
 	}
 }
 
+func TestSnapshot_isNobodyElses(t *testing.T) {
+	dir, _ := write(t, 100)
+	elsewhere := filepath.Join(filepath.Dir(dir), "another")
+	if err := os.Rename(dir, elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(elsewhere); moorage.CodeOf(err) != moorage.Conflict {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestWriter_leavesNothingWhenItIsGivenUp(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	w, err := snapshot.Create(dir, snapshot.Manifest{})
