@@ -181,6 +181,11 @@ def check_stop_session():
     assert again["count"] == 1 and again["boot"] != first["boot"], (first, again)
 
 
+def check_sessions_share_no_chance():
+    drawn = [value for _ in range(6) for value in invoke(ARN, {"op": "chance"}, session_id()).values()]
+    assert len(set(drawn)) == len(drawn) == 24, drawn
+
+
 def run(command, session=None, **more):
     """Runs a command; returns (session, stdout, stderr, stop)."""
     answer = data.invoke_agent_runtime_command(agentRuntimeArn=ARN, runtimeSessionId=session or session_id(), body={"command": command, **more})

@@ -9,8 +9,10 @@ import fcntl
 import http.client
 import json
 import os
+import random
 import signal
 import socket
+import ssl
 import sys
 import termios
 import threading
@@ -61,6 +63,10 @@ def read(request):
         return {"text": None, "boot": BOOT}
 
 
+def chance(_):
+    return {"random": random.random(), "openssl": ssl.RAND_bytes(16).hex(), "uuid1": str(uuid.uuid1()), "uuid4": str(uuid.uuid4())}
+
+
 def environment(_):
     return {"env": dict(os.environ), "cwd": os.getcwd(), "dockerenv": os.path.exists("/.dockerenv"), "python": sys.version}
 
@@ -109,7 +115,7 @@ def ignore_sigterm(request):
     return state(request)
 
 
-OPERATIONS = {f.__name__: f for f in (state, write, read, environment, busy, release, saw_disconnect, fetch, connect, leave, ignore_sigterm)}
+OPERATIONS = {f.__name__: f for f in (state, write, read, environment, chance, busy, release, saw_disconnect, fetch, connect, leave, ignore_sigterm)}
 signals = {"ignore": False}
 
 
