@@ -21,8 +21,7 @@ SESSION = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 SHELL = "X-Amzn-Bedrock-AgentCore-Shell-Id"
 PATH = f"/runtimes/{urllib.parse.quote(ARN, safe='')}/ws/shells"
 
-# The SDK connects to AWS's own names only, and with TLS: these two are what stands for them here. It also
-# sends Host a second time.
+# The SDK connects to AWS's own names only, and with TLS: these two are what stands for them here.
 agent_core_runtime_client.get_data_plane_endpoint = lambda region: ENDPOINT.replace("http://", "https://")
 
 
@@ -31,7 +30,6 @@ class Plain:
 
     @staticmethod
     def connect(url, **more):
-        more.get("additional_headers", {}).pop("Host", None)
         return websockets.connect(url.replace("wss://", "ws://"), proxy=None, **more)
 
 

@@ -196,7 +196,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	}
 	failed := make(chan error, 1)
 	calls := lane.New(l, handler, isInvocation, h.Log)
-	work.Go(func() { failed <- srv.Serve(calls) })
+	work.Go(func() { failed <- srv.Serve(hostOnce{calls}) })
 	if err := h.announce(ctx); err != nil {
 		return errors.Join(err, srv.Close())
 	}
