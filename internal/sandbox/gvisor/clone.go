@@ -21,7 +21,9 @@ func (d *Driver) Clone(ctx context.Context, dir string, as sandbox.CloneSpec) (s
 	}
 	b := d.newBox(spec)
 	b.held = make(chan struct{})
-	return d.thaw(ctx, b, s, was.Parts, func() error {
+	image := d.images.take(dir, s, was.Parts)
+	defer d.images.release(dir, image)
+	return d.thaw(ctx, b, image.plain, func() error {
 		release := time.AfterFunc(holdPatience, b.release)
 		b.later(func() error { release.Stop(); return nil })
 		return nil

@@ -45,6 +45,7 @@ type Driver struct {
 	statePath  string
 	groups     *cgroup.Tree
 	singleUser bool // in a user namespace that maps one user only
+	images     images
 
 	mu     sync.Mutex
 	boxes  map[string]*box // nil while a sandbox is being created
@@ -259,6 +260,7 @@ func (d *Driver) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	err := d.stopAll(ctx)
+	d.images.clear()
 	d.groups.Sweep()
 	return errors.Join(err, d.stateDir.Close(), d.lock.Close())
 }

@@ -125,11 +125,7 @@ func decrypt(s *snapshot.Snapshot, parts []string) *plain {
 		if p.files[i], p.errs[i] = memoryFile(part); p.errs[i] != nil {
 			continue
 		}
-		p.work.Go(func() {
-			if p.errs[i] = s.CopyPart(p.files[i], part); p.errs[i] == nil {
-				_, p.errs[i] = p.files[i].Seek(0, io.SeekStart)
-			}
-		})
+		p.work.Go(func() { p.errs[i] = s.CopyPart(p.files[i], part) })
 	}
 	return p
 }

@@ -106,7 +106,9 @@ func (d *Driver) Restore(ctx context.Context, dir string) (sandbox.Sandbox, erro
 	}
 	b := d.newBox(was.Spec)
 	b.info.Labels, b.info.CreatedAt = was.Info.Labels, was.Info.CreatedAt
-	return d.thaw(ctx, b, s, was.Parts, func() error { return snapshot.Remove(dir) }) // it must not be woken twice
+	image := decrypt(s, was.Parts)
+	defer image.close()
+	return d.thaw(ctx, b, image, func() error { return snapshot.Remove(dir) }) // it must not be woken twice
 }
 
 // openFrozen opens what this build can bring back.
@@ -129,16 +131,19 @@ func (d *Driver) openFrozen(dir string) (*snapshot.Snapshot, frozen, error) {
 	return s, was, nil
 }
 
-// thaw brings b up as what s froze, and calls then once it runs.
-func (d *Driver) thaw(ctx context.Context, b *box, s *snapshot.Snapshot, parts []string, then func() error) (sandbox.Sandbox, error) {
+// thaw brings b up as what the image is of, and calls then once it runs.
+func (d *Driver) thaw(ctx context.Context, b *box, image *plain, then func() error) (sandbox.Sandbox, error) {
 	return d.begin(b, func() (*box, error) {
-		image := decrypt(s, parts)
-		defer image.close()
 		return b.start(ctx, func() error {
 			if err := image.wait(); err != nil {
 				return err
 			}
-			if err := b.withNetwork(func(n *boot.CreateLinksAndRoutesArgs) error { return b.load(image.files, n) }); err != nil {
+			files, err := image.reopen()
+			if err != nil {
+				return err
+			}
+			defer closeFiles(files)
+			if err := b.withNetwork(func(n *boot.CreateLinksAndRoutesArgs) error { return b.load(files, n) }); err != nil {
 				return err
 			}
 			return then()
