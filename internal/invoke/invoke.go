@@ -95,9 +95,6 @@ type Answer struct {
 // Invoke forwards a call and returns when the agent's answer begins. Errors: Invalid, NotFound,
 // Busy, Quota, Throttled, and AgentFailed when the agent answers with anything but success, ends, or is too slow.
 func (s *Service) Invoke(ctx context.Context, call Call) (*Answer, error) {
-	if s.Protocol(call.Address) == "MCP" {
-		return s.invokeMCP(ctx, call)
-	}
 	return s.forward(ctx, call, nil)
 }
 

@@ -17,10 +17,10 @@ import (
 // NotAcceptable is the exception for an MCP client that does not take both forms of an answer.
 const NotAcceptable = "McpRequestUnacceptableException"
 
-// invokeMCP is Invoke for MCP servers. The session is the one that Mcp-Session-Id names. A client that
+// InvokeMCP is Invoke for MCP servers. The session is the one that Mcp-Session-Id names. A client that
 // names none gets an id: the server's own, when it answers initialize with one and so keeps state,
 // else the platform's.
-func (s *Service) invokeMCP(ctx context.Context, call Call) (*Answer, error) {
+func (s *Service) InvokeMCP(ctx context.Context, call Call) (*Answer, error) {
 	if !acceptsMCP(call.Header) {
 		return nil, &moorage.Error{Code: moorage.Invalid, Exception: NotAcceptable,
 			Message: "Not Acceptable: the Accept header must list both application/json and text/event-stream"}

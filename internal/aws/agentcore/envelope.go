@@ -78,14 +78,18 @@ func (h handlers) inEnvelopes(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		query := r.URL.Query()
-		protocol := h.invoke.Protocol(invoke.Address{Runtime: call.Label("agentRuntimeArn"), Account: query.Get("accountId"), Qualifier: query.Get("qualifier")})
+		at := invoke.Address{Runtime: call.Label("agentRuntimeArn")}
+		if r.URL.RawQuery != "" {
+			query := r.URL.Query()
+			at.Account, at.Qualifier = query.Get("accountId"), query.Get("qualifier")
+		}
+		protocol := h.invoke.Protocol(at)
 		rows := envelopes[protocol]
 		if rows == nil {
 			next.ServeHTTP(w, r)
 			return
 		}
-		e := &envelope{rows: rows}
+		e := &envelope{protocol: protocol, rows: rows}
 		if protocol != "AGUI" {
 			e.request = &remembered{ReadCloser: r.Body}
 		}
@@ -99,9 +103,13 @@ func (h handlers) inEnvelopes(next http.Handler) http.Handler {
 
 // envelope tells the errors of one call.
 type envelope struct {
-	rows    map[moorage.Code]told
-	request *remembered // of the protocols on JSON-RPC
+	protocol string
+	rows     map[moorage.Code]told
+	request  *remembered // of the protocols on JSON-RPC
 }
+
+// protocolIs reports whether the call is for a runtime of that protocol. A nil envelope is one of HTTP.
+func (e *envelope) protocolIs(name string) bool { return e != nil && e.protocol == name }
 
 func (e *envelope) write(w http.ResponseWriter, f wire.Fault) bool {
 	row, ok := e.rows[f.Code]

@@ -37,7 +37,11 @@ func Serve(svc *wire.Service, s *invoke.Service) {
 
 func (h handlers) call(ctx context.Context, in *InvokeAgentRuntimeInput) (*InvokeAgentRuntimeOutput, error) {
 	call := wire.CallOf(ctx)
-	answer, err := h.invoke.Invoke(ctx, invoke.Call{
+	forward := h.invoke.Invoke
+	if envelopeOf(ctx).protocolIs("MCP") {
+		forward = h.invoke.InvokeMCP
+	}
+	answer, err := forward(ctx, invoke.Call{
 		Address: invoke.Address{
 			Runtime: in.AgentRuntimeArn, Account: value(in.AccountId), Qualifier: value(in.Qualifier),
 			SessionID: value(in.RuntimeSessionId), Owner: owner(ctx, value(in.RuntimeUserId)),
