@@ -24,18 +24,14 @@ type writer struct {
 // run commits what queues up until the queue is closed and empty.
 func (w *writer) run() {
 	for entries := w.queue.take(); len(entries) > 0; entries = w.queue.take() {
-		err := w.commit(context.Background(), entries)
-		if err != nil {
-			w.Log.Error("keep telemetry", "err", err)
-			w.outlines.clear()
-			w.sources, w.minutes = map[telemetry.Source]int64{}, newMinutes()
-			err = &moorage.Error{Code: moorage.Unavailable, Message: "telemetry cannot be kept right now", Err: err}
-		}
-		for _, e := range entries {
-			e.done <- err
-		}
-		if err == nil {
-			w.publish(entries)
+		if err := w.keep(entries); err != nil && len(entries) > 1 { // one of them may spoil it for the others
+			for _, e := range entries {
+				e.done <- w.keep([]*entry{e})
+			}
+		} else {
+			for _, e := range entries {
+				e.done <- err
+			}
 		}
 		w.rotate(context.Background())
 	}
@@ -43,6 +39,19 @@ func (w *writer) run() {
 	if err := w.to.seal(); err != nil {
 		w.Log.Error("close telemetry", "err", err)
 	}
+}
+
+// keep commits entries, all or none, and shows them to who watches.
+func (w *writer) keep(entries []*entry) error {
+	err := w.commit(context.Background(), entries)
+	if err == nil {
+		w.publish(entries)
+		return nil
+	}
+	w.Log.Error("keep telemetry", "err", err)
+	w.outlines.clear()
+	w.sources, w.minutes = map[telemetry.Source]int64{}, newMinutes()
+	return &moorage.Error{Code: moorage.Unavailable, Message: "telemetry cannot be kept right now", Err: err}
 }
 
 // begin goes on with the newest partition, or makes the first.
@@ -199,7 +208,7 @@ func (t *transaction) source(ctx context.Context, s telemetry.Source) (id int64,
 }
 
 // maxError bounds the words of a failure in lists, in bytes.
-const maxError = 500
+const maxError = 2000
 
 func (t *transaction) trace(ctx context.Context, c telemetry.Chunk, s sum) error {
 	var rootStart, rootEnd any

@@ -90,7 +90,7 @@ func (s *splitter) metric(m pmetric.Metric, claim telemetry.Source) (out []telem
 				return
 			}
 		}
-		if math.IsNaN(seen.value) || math.IsInf(seen.value, 0) {
+		if !sound(seen, lowest, highest) {
 			return
 		}
 		out = append(out, telemetry.Point{Series: series, Time: s.time(at), Value: seen.value, Count: seen.count, Min: lowest, Max: highest, Parts: seen.parts})
@@ -119,6 +119,27 @@ func (s *splitter) metric(m pmetric.Metric, claim telemetry.Source) (out []telem
 		}
 	}
 	return out
+}
+
+// Bounds of what can be added up.
+const (
+	maxMagnitude = 1e18
+	maxCount     = 1 << 50
+)
+
+// sound reports whether a measurement can be added to others: numbers of no use would spoil their sums.
+func sound(t total, lowest, highest float64) bool {
+	for _, v := range []float64{t.value, lowest, highest} {
+		if !(math.Abs(v) <= maxMagnitude) { // nor is NaN
+			return false
+		}
+	}
+	for _, p := range t.parts {
+		if !(math.Abs(p.Value) <= maxMagnitude) || p.Count < 0 || p.Count > maxCount {
+			return false
+		}
+	}
+	return 0 <= t.count && t.count <= maxCount
 }
 
 // time is when a point was measured, or now where that is not told or has not come yet.

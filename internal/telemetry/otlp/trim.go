@@ -1,6 +1,8 @@
 package otlp
 
 import (
+	"math"
+	"strconv"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -66,6 +68,10 @@ func trimValue(v pcommon.Value) {
 	case pcommon.ValueTypeStr:
 		if len(v.Str()) > maxValue {
 			v.SetStr(cut(v.Str(), maxValue) + "… (cut)")
+		}
+	case pcommon.ValueTypeDouble:
+		if f := v.Double(); math.IsNaN(f) || math.IsInf(f, 0) { // JSON cannot write these
+			v.SetStr(strconv.FormatFloat(f, 'g', -1, 64))
 		}
 	case pcommon.ValueTypeSlice:
 		for _, each := range v.Slice().All() {
