@@ -134,7 +134,7 @@ func (c *counter) acknowledge(got state) error {
 
 // connectionBroke reports whether a call met a server that was just killed, and nothing else.
 func connectionBroke(err error) bool {
-	for _, sign := range []string{"connection refused", "connection reset", "EOF", "broken pipe"} {
+	for _, sign := range []string{"connection refused", "connection reset", "EOF", "broken pipe", "use of closed network connection"} {
 		if strings.Contains(err.Error(), sign) {
 			return true
 		}
