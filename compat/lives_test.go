@@ -210,7 +210,7 @@ func (o *owner) read(ctx context.Context, l *life) error {
 	if err != nil {
 		return err
 	}
-	if got.Boot != l.boot || got.Text == nil || *got.Text != l.notes[path] {
+	if l.boot != "" && got.Boot != l.boot || got.Text == nil || *got.Text != l.notes[path] {
 		o.divergences.Add(1)
 		return fmt.Errorf("%s holds %v in sandbox %s, want %q in %s", path, got.Text, got.Boot, l.notes[path], l.boot)
 	}
@@ -264,6 +264,7 @@ func (o *owner) fork(ctx context.Context, l *life) error {
 		return fmt.Errorf("fork answered %s (%v)", answer, err)
 	}
 	branch := &life{session: made.Branches[0].SessionID, counter: l.counter, notes: maps.Clone(l.notes)}
+	branch.boot = "" // the probe takes a new one when its memory is cloned
 	if old := o.lives[rand.IntN(len(o.lives))]; old != l { // the branch takes another's place
 		if err := o.stop(ctx, old); err != nil && !connectionBroke(err) {
 			return err
