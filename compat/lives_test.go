@@ -264,7 +264,7 @@ func (o *owner) fork(ctx context.Context, l *life) error {
 		return fmt.Errorf("fork answered %s (%v)", answer, err)
 	}
 	branch := &life{session: made.Branches[0].SessionID, counter: l.counter, notes: maps.Clone(l.notes)}
-	branch.boot = "" // the probe takes a new one when its memory is cloned
+	branch.boot = ""                                       // the probe takes a new one when its memory is cloned
 	if old := o.lives[rand.IntN(len(o.lives))]; old != l { // the branch takes another's place
 		if err := o.stop(ctx, old); err != nil && !connectionBroke(err) {
 			return err

@@ -41,6 +41,18 @@ const lookAgain = `
 
 var mends = []mend{
 	{
+		file: "pkg/unet/unet.go",
+		why:  "an engine that is started in this moment inherits the socket, and refuses to start when its number is one that it needs",
+		from: "unix.Socket(unix.AF_UNIX, socketType(packet), 0)",
+		to:   "unix.Socket(unix.AF_UNIX, socketType(packet)|unix.SOCK_CLOEXEC, 0)",
+	},
+	{
+		file: "pkg/eventfd/eventfd.go",
+		why:  "as above",
+		from: "unix.RawSyscall(unix.SYS_EVENTFD2, 0, 0, 0)",
+		to:   "unix.RawSyscall(unix.SYS_EVENTFD2, 0, unix.EFD_CLOEXEC, 0)",
+	},
+	{
 		file: forward + "portforward.go",
 		why:  "a short write is taken for a whole one, and the rest of the chunk is lost",
 		from: "	_, err = dst.Write(ctx, buf[0:n], cancel)\n",
