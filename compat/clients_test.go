@@ -78,6 +78,7 @@ type session struct {
 	Owner      string `json:"owner"`
 	Version    string `json:"version"`
 	State      string `json:"state"`
+	StartedBy  string `json:"startedBy"`
 	EndReason  string `json:"endReason"`
 }
 
