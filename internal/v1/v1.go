@@ -33,6 +33,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -354,11 +355,13 @@ func (h *Handler) destroy(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, map[string]any{"removed": removed})
 }
 
+// live are the sessions of a runtime, or of all, the newest first.
 func (h *Handler) live(runtime string) (out []moorage.Session) {
 	for _, s := range h.Sessions.List() {
 		if runtime == "" || s.RuntimeID == runtime {
 			out = append(out, s)
 		}
 	}
+	slices.SortFunc(out, func(a, b moorage.Session) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	return out
 }
