@@ -51,7 +51,7 @@ func (m *Manager) Fork(ctx context.Context, id string, callerIDs []string) ([]mo
 	if _, ok := m.Warm.Driver.(sandbox.Cloner); !ok || !m.sleeps() {
 		return nil, moorage.Errorf(moorage.Unsupported, "sessions cannot be forked on this server")
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, forkPatience, errForkTooLong)
+	ctx, cancel := context.WithTimeout(ctx, forkPatience)
 	defer cancel()
 	o := &order{callerIDs: callerIDs, done: make(chan struct{})}
 	s, err := m.commission(ctx, id, o)
@@ -61,6 +61,9 @@ func (m *Manager) Fork(ctx context.Context, id string, callerIDs []string) ([]mo
 	select {
 	case <-o.done:
 	case <-s.gone:
+		if m.serving.Err() != nil {
+			return nil, errLeaving
+		}
 		return nil, moorage.Errorf(moorage.Conflict, "the session ended before it could be forked")
 	case <-ctx.Done():
 		if m.withdraw(s, o) {
@@ -71,16 +74,17 @@ func (m *Manager) Fork(ctx context.Context, id string, callerIDs []string) ([]mo
 	return o.branches, o.err
 }
 
-var errForkTooLong = moorage.Errorf(moorage.Conflict, "the session was in use for %s; fork it when no call is open and its agent is not busy", forkPatience)
-
 // whyNotForked says what kept an order waiting until ctx ended.
 func (m *Manager) whyNotForked(ctx context.Context, s *live) error {
-	if cause := context.Cause(ctx); cause == errForkTooLong {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return &moorage.Error{Code: moorage.Conflict, Message: errForkTooLong.Message, Err: s.mayNot()}
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return ctx.Err() // whoever asked is gone
 	}
-	return ctx.Err()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if reason := s.mayNot(); reason != nil {
+		return moorage.Errorf(moorage.Conflict, "the session could not be forked in time: %w", reason)
+	}
+	return moorage.Errorf(moorage.Conflict, "the session could not be forked in time; try again")
 }
 
 // commission gives a session an order and sees to it that the session gets up to it.

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"os"
 	"strconv"
 	"strings"
@@ -110,6 +111,24 @@ func TestFork_waitsForTheCallThatIsOpen(t *testing.T) {
 	}
 	if n := add(t, h, key("alice", "one"), v); n != 2 {
 		t.Errorf("the branch says %d", n)
+	}
+}
+
+func TestFork_refusesASessionThatStaysInUse(t *testing.T) {
+	h := sleepyHouse(t, time.Hour)
+	v := version(t, h, moorage.Lifecycle{})
+	l := acquire(t, h, key("alice", "parent"), v)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := h.Fork(ctx, l.Session.ID, []string{"one"}); moorage.CodeOf(err) != moorage.Conflict || !strings.Contains(err.Error(), "call") {
+		t.Errorf("fork: %v", err)
+	}
+	l.Release()
+	if n := add(t, h, key("alice", "parent"), v); n != 1 {
+		t.Errorf("the parent says %d", n)
+	}
+	if live := h.List(); len(live) != 1 || live[0].Sleeps != 0 {
+		t.Errorf("the order was carried out afterwards: %+v", live)
 	}
 }
 
