@@ -178,6 +178,7 @@ func (s *Service) open(ctx context.Context, operation string, call Call) (*conne
 		return nil, err
 	}
 	span.Join(conn.lease.Session.ID)
+	span.Waited(conn.lease.Session)
 	conn.span = span
 	return conn, nil
 }

@@ -3,8 +3,10 @@ package invoke_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,10 +51,38 @@ func span(t *testing.T, a *archive.Archive, id string) telemetry.Span {
 		found, err = a.Trace(t.Context(), trace)
 		return err == nil
 	})
-	if len(found.Spans) != 1 || found.Spans[0].Kind != telemetry.Service {
+	services := slices.DeleteFunc(found.Spans, func(s telemetry.Span) bool { return s.Kind != telemetry.Service })
+	if len(services) != 1 {
 		t.Fatalf("the trace is %+v", found)
 	}
-	return found.Spans[0]
+	return services[0]
+}
+
+func TestSpan_tellsTheStartThatACallWaitedFor(t *testing.T) {
+	d, a := recorded(t)
+	names := func(id string) (names []string) {
+		span(t, a, id)
+		trace, _ := telemetry.ParseTraceID(id)
+		found, err := a.Trace(t.Context(), trace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range found.Spans {
+			names = append(names, fmt.Sprint(s.Depth, " ", s.Name))
+		}
+		return names
+	}
+	const first, second = "69203c2a5f6b8f1d2c3e4a5b6c7d8e91", "69203c2a5f6b8f1d2c3e4a5b6c7d8e92"
+	for _, trace := range []string{first, second} {
+		d.say(t, "echo hello", http.Header{"Traceparent": {"00-" + trace + "-00f067aa0ba902b7-01"}})
+	}
+	want := []string{"0 InvokeAgentRuntime", "1 start session (cold)", "2 wait for its turn", "2 create sandbox", "2 agent answers"}
+	if got := names(first); !slices.Equal(got, want) {
+		t.Errorf("the first call's trace is %q", got)
+	}
+	if got := names(second); !slices.Equal(got, want[:1]) {
+		t.Errorf("the second call's trace is %q", got)
+	}
 }
 
 func TestSpan_isTheParentOfWhatTheAgentDoes(t *testing.T) {

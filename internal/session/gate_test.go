@@ -53,7 +53,7 @@ func TestStarts_oneNobodyWaitsForIsDropped(t *testing.T) {
 	h := newHouse(t)
 	h.Configure = func(m *session.Manager) { m.Starts = 1 }
 	h.Restart(t)
-	slow := version(t, h, moorage.Lifecycle{}, "never")
+	slow := version(t, h, moorage.Lifecycle{}, "sleep", "60s") // and never answers
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var callers sync.WaitGroup

@@ -35,7 +35,7 @@ const (
 	// busyShare is how much of one processor an agent may use and still count as quiet: an
 	// interpreter that looks at its queues ten times a second uses less than a hundredth.
 	busyShare = 0.05
-	pingCost  = 10 * time.Millisecond // of the processor, for our own health check before each look
+	pingCost  = 3 * time.Millisecond // of the processor, for our own health check before each look
 
 	wakeLimit  = 2 * time.Minute
 	retrySleep = time.Minute // after a failure that may pass: a full disk, say

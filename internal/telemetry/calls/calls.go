@@ -66,6 +66,7 @@ type Span struct {
 	id       telemetry.SpanID
 	began    time.Time
 	took     time.Duration
+	started  *moorage.Session // which the call waited for; nil when it was there
 	err      error
 	ended    atomic.Bool
 }
@@ -144,9 +145,10 @@ func (r *Recorder) chunk(s *Span) (telemetry.Chunk, error) {
 	scope.Scope().SetName(genai.Platform)
 	span := scope.Spans().AppendEmpty()
 	s.fill(span)
+	facts := []telemetry.Fact{genai.DrawFrom(s.call.Source, span, genai.Platform)}
+	facts = append(facts, s.fillStart(resource)...)
 	packed, err := r.codec.PackTraces(doc)
-	fact := genai.DrawFrom(s.call.Source, span, genai.Platform)
-	return telemetry.Chunk{Trace: s.context.trace, Source: s.call.Source, Doc: packed, Facts: []telemetry.Fact{fact}}, err
+	return telemetry.Chunk{Trace: s.context.trace, Source: s.call.Source, Doc: packed, Facts: facts}, err
 }
 
 // fill writes the attributes of the span. Source: AgentCore developer guide, runtime spans; the caller
