@@ -112,16 +112,17 @@ def check_headers_that_reach_the_agent():
         "WorkloadAccessToken": "forged", "X-Amz-Bedrock-AgentCore-Identity-WAT": "forged", "OAuth2CallbackUrl": "http://evil.example",
         PREFIX + "Request-Id": "forged", "X-Forwarded-For": "10.0.0.1", "Cookie": "a=b", "X-Not-Listed": "no", "Mcp-Session-Id": "forged",
     }
-    wanted = {
-        PREFIX + "Custom-Tenant": "acme", "X-Note": "listed", "Accept": "application/json", "baggage": "k=v", "tracestate": "a=b",
-        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-    }
+    wanted = {PREFIX + "Custom-Tenant": "acme", "X-Note": "listed", "Accept": "application/json", "tracestate": "a=b"}
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    traced = {"baggage": "k=v", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
     session = session_id()
-    answer = call(payload={"op": "echo"}, headers={**spoofed, **wanted, SESSION: session, PREFIX + "User-Id": "ann"})
+    answer = call(payload={"op": "echo"}, headers={**spoofed, **wanted, **traced, SESSION: session, PREFIX + "User-Id": "ann"})
     assert answer.status_code == 200, answer.text
     headers = seen(answer.json())
     for name, value in wanted.items():
         assert headers.get(name.lower()) == value, f"{name} is {headers.get(name.lower())!r}"
+    assert headers["traceparent"].startswith(f"00-{trace}-") and "b7ad6b7169203331" not in headers["traceparent"], "the call's own span is missing between caller and agent"
+    assert headers["baggage"].startswith("k=v,session.id="), headers["baggage"]
     for name, value in spoofed.items():
         assert headers.get(name.lower()) != value, f"the caller's {name} reached the agent"
     assert "authorization" not in headers and not [n for n in headers if n.startswith("x-amz-")], headers

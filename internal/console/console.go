@@ -59,7 +59,13 @@ func (h *Handler) Routes() http.Handler {
 		})
 	}
 	mux.Handle("GET /console", http.RedirectHandler("/console/", http.StatusMovedPermanently))
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if at := r.URL.EscapedPath(); strings.TrimSuffix(at, "/") != path.Clean(at) { // ServeMux would redirect to what it takes it for
+			h.Error(w, r, moorage.Errorf(moorage.NotFound, "the console has no such page"))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // me answers with an empty ARN when nobody is: that is no failure of a page that asks.
