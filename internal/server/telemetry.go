@@ -59,7 +59,8 @@ func (h *house) printed() *printed.Follower {
 // awake knows which sandboxes may print.
 type awake struct {
 	*house
-	seen map[string]sighting // by sandbox
+	seen   map[string]sighting // by sandbox
+	looked time.Time           // for sessions that ended, last
 }
 
 type sighting struct {
@@ -77,12 +78,42 @@ func (a *awake) sandboxes() (out []telemetry.Source) {
 			a.seen[s.SandboxID] = sighting{sourceOf(s), now}
 		}
 	}
+	for _, s := range a.ended(now) {
+		a.seen[s.SandboxID] = sighting{sourceOf(s), s.EndedAt.Add(lookBack)}
+	}
 	for id, s := range a.seen {
 		if now.Sub(s.at) > lastWords {
 			delete(a.seen, id)
 			continue
 		}
 		out = append(out, s.source)
+	}
+	return out
+}
+
+// Sessions that are over sooner than anybody looks are found on record: so often, and so many at once.
+const (
+	lookBack  = 2 * time.Second
+	maxLatest = 50
+)
+
+// ended are the sessions that ended a moment ago.
+func (a *awake) ended(now time.Time) (out []moorage.Session) {
+	if now.Sub(a.looked) < lookBack {
+		return nil
+	}
+	a.looked = now
+	err := a.store.View(context.Background(), func(tx *store.Tx) error {
+		latest, err := tx.EndedSessions("", maxLatest)
+		for _, s := range latest {
+			if now.Sub(s.EndedAt) < lastWords {
+				out = append(out, s)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		a.Log.Error("find what ended sessions printed", "err", err)
 	}
 	return out
 }

@@ -21,7 +21,7 @@ type event struct {
 	attributes attributes
 }
 
-func spanOf(t *testing.T, name string, a attributes, events ...event) ptrace.Span {
+func spanOf(t testing.TB, name string, a attributes, events ...event) ptrace.Span {
 	t.Helper()
 	s := ptrace.NewSpan()
 	s.SetName(name)

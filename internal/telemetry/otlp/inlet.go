@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -184,5 +185,5 @@ func (i *Inlet) refuse(w http.ResponseWriter, r *http.Request, f form, err error
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	f.write(w, status, failure{&rpc.Status{Code: int32(code), Message: message}})
+	f.write(w, status, failure{&rpc.Status{Code: int32(code), Message: strings.ToValidUTF8(message, "�")}})
 }

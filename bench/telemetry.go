@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// telemetry sends spans to the OTLP endpoint of a server of its own, alone and while somebody looks, and then
+// asks it what a console asks.
+func (b *bench) telemetry(ctx context.Context) (err error) {
+	s, err := startServer(ctx, b.server.bin)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := s.down(); err == nil {
+			err = e
+		}
+	}()
+	o := &observatory{server: s, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
+	requests := b.samples(1000)
+	for _, asked := range []bool{false, true} {
+		if err := b.ingest(ctx, o, requests, asked); err != nil {
+			return err
+		}
+	}
+	return b.queries(ctx, o, 2*requests*spansPerRequest)
+}
+
+// observatory is a server that is told and asked about spans.
+type observatory struct {
+	*server
+	http *http.Client
+}
+
+const (
+	tracesPerRequest = 50
+	spansPerTrace    = 10
+	spansPerRequest  = tracesPerRequest * spansPerTrace
+	senders          = 4
+)
+
+// ingest measures spans per second, each acknowledged when it is on disk.
+func (b *bench) ingest(ctx context.Context, o *observatory, requests int, asked bool) error {
+	before, used := o.disk(), o.cpu()
+	looking, stop := context.WithCancel(ctx)
+	defer stop()
+	var looks sync.WaitGroup
+	if asked {
+		looks.Go(func() { o.look(looking) })
+	}
+	began := time.Now()
+	var next atomic.Int64
+	var failure atomic.Pointer[error]
+	var sending sync.WaitGroup
+	for range senders {
+		sending.Go(func() {
+			for i := next.Add(1); int(i) <= requests && failure.Load() == nil; i = next.Add(1) {
+				if err := o.send(ctx, exportRequest(uint64(i))); err != nil {
+					failure.Store(&err)
+				}
+			}
+		})
+	}
+	sending.Wait()
+	took := time.Since(began)
+	stop()
+	looks.Wait()
+	if f := failure.Load(); f != nil {
+		return *f
+	}
+	spans := float64(requests * spansPerRequest)
+	r := row{What: "spans taken", Agent: "alone", Root: "OTLP/HTTP, on disk when acknowledged", Value: spans / took.Seconds(), Unit: "spans/s", Samples: int(spans)}
+	target := 40_000.0
+	if asked {
+		r.Agent, target = "with queries", 25_000
+	}
+	r.Goal, r.Met = goal(fmt.Sprintf("≥ %.0f", target), r.Value >= target)
+	r.Detail = fmt.Sprintf("%.1f µs of the server's processor and %.0f B on disk per span", (o.cpu()-used).Seconds()*1e6/spans, float64(o.disk()-before)/spans)
+	b.add(r)
+	return nil
+}
+
+// queries measures what a console asks, over all the spans.
+func (b *bench) queries(ctx context.Context, o *observatory, spans int) error {
+	var page struct{ Traces []struct{ TraceID string } }
+	if err := o.get(ctx, "traces?limit=200", &page); err != nil {
+		return err
+	}
+	n := 0
+	for _, q := range []struct {
+		what   string
+		path   func() string
+		target time.Duration
+	}{
+		{"50 sessions with p95, tokens and errors", func() string { return "telemetry/sessions" }, 100 * time.Millisecond},
+		{"50 traces", func() string { return "traces" }, 100 * time.Millisecond},
+		{"one trace, whole", func() string { n++; return "traces/" + page.Traces[n%len(page.Traces)].TraceID }, 5 * time.Millisecond},
+		{"percentiles over 24 hours", func() string { return "metrics?name=moorage.spans&by=kind&since=24h&step=10m" }, 50 * time.Millisecond},
+	} {
+		times := make([]time.Duration, b.samples(50))
+		for i := range times {
+			began := time.Now()
+			if err := o.get(ctx, q.path(), nil); err != nil {
+				return err
+			}
+			times[i] = time.Since(began)
+		}
+		slices.Sort(times)
+		middle := times[len(times)/2]
+		r := row{What: "query", Agent: q.what, Root: fmt.Sprintf("%d spans", spans), Value: float64(middle.Microseconds()) / 1000, Unit: "ms", Samples: len(times)}
+		r.Goal, r.Met = goal("< "+q.target.String(), middle < q.target)
+		r.Detail = fmt.Sprintf("slowest %.1f ms", float64(times[len(times)-1].Microseconds())/1000)
+		b.add(r)
+	}
+	return nil
+}
+
+// look asks what a console asks, ten times a second, until ctx ends.
+func (o *observatory) look(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, path := range []string{"telemetry/sessions", "traces", "metrics?name=moorage.spans&by=kind"} {
+			if o.get(ctx, path, nil) != nil {
+				return
+			}
+		}
+	}
+}
+
+// send delivers an export request.
+func (o *observatory) send(ctx context.Context, body []byte) error {
+	return o.do(ctx, "POST", "traces", string(body), nil)
+}
+
+// get asks the extension API; out may be nil.
+func (o *observatory) get(ctx context.Context, path string, out any) error {
+	return o.do(ctx, "GET", path, "", out)
+}
+
+func (o *observatory) do(ctx context.Context, method, path, body string, out any) error {
+	path, query, _ := strings.Cut(path, "?")
+	r, err := http.NewRequestWithContext(ctx, method, o.Endpoint+"/v1/"+path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	if asked, err := url.ParseQuery(query); err == nil {
+		r.URL.RawQuery = asked.Encode()
+	}
+	r.Header.Set("Content-Type", "application/x-protobuf")
+	key := aws.Credentials{AccessKeyID: o.AccessKeyID, SecretAccessKey: o.SecretAccessKey}
+	r.Header.Set("X-Amz-Content-Sha256", hash(body))
+	if err := v4.NewSigner().SignHTTP(ctx, key, r, hash(body), "bedrock-agentcore", o.Region, time.Now()); err != nil {
+		return err
+	}
+	answer, err := o.http.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	doc, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s %s answered %s: %s", method, path, answer.Status, doc)
+	}
+	if err == nil && out != nil {
+		err = json.Unmarshal(doc, out)
+	}
+	return err
+}
+
+// disk is how many bytes of telemetry there are.
+func (o *observatory) disk() (n int64) {
+	_ = filepath.WalkDir(filepath.Join(o.dir, "telemetry"), func(_ string, d fs.DirEntry, err error) error {
+		if err != nil { // a file that went meanwhile
+			return nil
+		}
+		if info, err := d.Info(); err == nil && !d.IsDir() {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
+}
+
+// cpu is how much processor time the server has used.
+func (o *observatory) cpu() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.process.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	const user, system, ticksPerSecond = 11, 12, 100
+	u, _ := strconv.ParseInt(fields[user], 10, 64)
+	s, _ := strconv.ParseInt(fields[system], 10, 64)
+	return time.Duration(u+s) * time.Second / ticksPerSecond
+}
+
+// The fields below are OTLP's, as opentelemetry/proto numbers them.
+
+func field(to []byte, number int, content []byte) []byte {
+	to = binary.AppendUvarint(to, uint64(number<<3|2))
+	return append(binary.AppendUvarint(to, uint64(len(content))), content...)
+}
+
+func fixed64(to []byte, number int, v uint64) []byte {
+	return binary.LittleEndian.AppendUint64(binary.AppendUvarint(to, uint64(number<<3|1)), v)
+}
+
+// attribute is a key with a text, or with a number where text is empty.
+func attribute(to []byte, key, text string, number int64) []byte {
+	value := field(nil, 1, []byte(text))
+	if text == "" {
+		value = binary.AppendUvarint([]byte{3 << 3}, uint64(number))
+	}
+	return field(to, 9, field(field(nil, 1, []byte(key)), 2, value))
+}
+
+// exportRequest is 50 traces of ten spans, among them two model calls and two tool calls, with 1.2 kB of
+// attributes a span on average; from 20,000 sessions, over 24 hours.
+func exportRequest(seed uint64) []byte {
+	r := rand.New(rand.NewPCG(seed, 7))
+	var spans []byte
+	for range tracesPerRequest {
+		spans = agentTrace(spans, r)
+	}
+	resource := field(nil, 1, field(field(nil, 1, []byte("service.name")), 2, field(nil, 1, []byte("newsroom"))))
+	return field(nil, 1, field(field(nil, 1, resource), 2, spans))
+}
+
+var steps = []string{"POST /invocations", "invoke_agent supervisor", "execute_event_loop_cycle", "chat", "chat us.amazon.nova-pro-v1:0",
+	"execute_tool research", "execute_event_loop_cycle", "chat", "chat us.amazon.nova-pro-v1:0", "execute_tool knowledge_base"}
+
+func agentTrace(to []byte, r *rand.Rand) []byte {
+	trace := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, r.Uint64()|1), r.Uint64())
+	first, session := r.Uint64()>>8|1, fmt.Sprintf("session-%08d-0123456789abcdef", r.IntN(20_000))
+	began := time.Now().Add(-time.Duration(r.Int64N(int64(24 * time.Hour))))
+	total := time.Duration(500+r.IntN(4000)) * time.Millisecond
+	for i, name := range steps {
+		span := field(field(nil, 1, trace), 2, binary.BigEndian.AppendUint64(nil, first+uint64(i)))
+		if i > 0 {
+			span = field(span, 4, binary.BigEndian.AppendUint64(nil, first+uint64((i-1)/2)))
+		}
+		start := began.Add(total * time.Duration(i) / 12)
+		span = fixed64(fixed64(field(span, 5, []byte(name)), 7, uint64(start.UnixNano())), 8, uint64(start.Add(total/time.Duration(i+1)).UnixNano()))
+		to = field(to, 2, stepAttributes(span, r, name, session))
+	}
+	return to
+}
+
+func stepAttributes(span []byte, r *rand.Rand, name, session string) []byte {
+	operation, _, _ := strings.Cut(name, " ")
+	for _, a := range [][2]string{
+		{"session.id", session}, {"gen_ai.operation.name", operation}, {"aws.local.service", "newsroom.DEFAULT"}, {"telemetry.extended", "true"},
+		{"aws.local.environment", "bedrock-agentcore:default"}, {"aws.request_id", fmt.Sprintf("%016x-%08x", r.Uint64(), r.Uint32())},
+		{"aws.span.kind", "CLIENT"}, {"aws.region", "us-east-1"}, {"PlatformType", "AWS::BedrockAgentCore"}, {"gen_ai.request.model", "us.amazon.nova-pro-v1:0"},
+	} {
+		span = attribute(span, a[0], a[1], 0)
+	}
+	switch operation {
+	case "chat":
+		span = attribute(attribute(span, "gen_ai.usage.input_tokens", "", r.Int64N(20_000)), "gen_ai.usage.output_tokens", "", r.Int64N(900))
+		span = attribute(attribute(span, "gen_ai.input.messages", prose(r, 1500), 0), "gen_ai.output.messages", prose(r, 700), 0)
+	case "execute_tool":
+		span = attribute(attribute(span, "gen_ai.tool.call.arguments", prose(r, 200), 0), "gen_ai.tool.call.result", prose(r, 800), 0)
+	}
+	return span
+}
+
+// vocabulary is what agents talk about.
+var vocabulary = strings.Fields(`the research agent found that a clinic announced a diagnostic platform with ninety four percent accuracy in early
+	disease detection across a trial of twelve thousand patients revealed records entity extraction knowledge base confidence score article
+	review feedback generation supervisor tool call result model prompt token latency session user request context memory`)
+
+func prose(r *rand.Rand, n int) string {
+	var b strings.Builder
+	for b.Len() < n {
+		b.WriteString(vocabulary[r.IntN(len(vocabulary))])
+		b.WriteByte(' ')
+	}
+	return b.String()
+}
