@@ -1,7 +1,11 @@
 package compat
 
 import (
+	"encoding/base64"
+	"io"
 	"io/fs"
+	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -86,3 +90,77 @@ func TestAGUI(t *testing.T) {
 func TestShell_python(t *testing.T) { runChecks(t, "shell.py") }
 
 func TestShell_onATerminal(t *testing.T) { runChecks(t, "terminal.py") }
+
+func TestProtocols_withTokens(t *testing.T) {
+	p := newOpenIDProvider(t)
+	good := p.token(t)
+	for name, d := range map[string]deployment{
+		"AGUI": aguiAgent,
+		"MCP":  {source: "probe", entry: "main.py", protocol: controltypes.ServerProtocolMcp, env: map[string]string{"PROBE_PORT": "8000"}},
+	} {
+		d.name, d.authorizer = "tokens_"+name, p.authorizer(nil)
+		a := shared(t).deployed(t, d)
+		t.Run(name, func(t *testing.T) {
+			if status, header, body := a.post(t, "Bearer "+good, newSession(t)); status != 200 || !strings.Contains(body, `"count": 1`) {
+				t.Errorf("a good token: %d %v %s", status, header, body)
+			}
+			status, header, body := a.post(t, "Bearer "+good[:len(good)-6]+"AAAAAA", newSession(t))
+			shape := map[string]string{"AGUI": `"code":"UNAUTHORIZED"`, "MCP": `"code":-32001`}[name]
+			if status != 401 || !strings.Contains(body, shape) || !strings.Contains(header.Get("WWW-Authenticate"), "resource_metadata=") {
+				t.Errorf("another's signature: %d %v %s", status, header, body)
+			}
+			a.shakeHandsAsABrowser(t, good)
+		})
+	}
+}
+
+// post calls an agent with a token and whatever headers any protocol asks for.
+func (a *agent) post(t *testing.T, authorization, session string) (status int, header http.Header, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "POST", a.at("/invocations"), strings.NewReader(`{"op":"state"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{
+		"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}, "Authorization": {authorization},
+		"X-Amzn-Bedrock-Agentcore-Runtime-Session-Id": {session},
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	said, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, answer.Header, string(said)
+}
+
+func (a *agent) at(path string) string {
+	return a.server.client.Endpoint + "/runtimes/" + url.QueryEscape(a.arn) + path
+}
+
+// shakeHandsAsABrowser opens a shell with the token in a subprotocol, and one with a token that is none.
+func (a *agent) shakeHandsAsABrowser(t *testing.T, token string) {
+	t.Helper()
+	const protocol = "base64UrlBearerAuthorization"
+	for offered, want := range map[string]int{token: http.StatusSwitchingProtocols, "none": http.StatusForbidden} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", a.at("/ws/shells?shellId=browser"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{
+			"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
+			"Sec-Websocket-Protocol": {protocol + "." + base64.RawURLEncoding.EncodeToString([]byte(offered)) + ", " + protocol},
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want || want == http.StatusSwitchingProtocols && answer.Header.Get("Sec-Websocket-Protocol") != protocol {
+			t.Errorf("a handshake with %.4s…: %s %v", offered, answer.Status, answer.Header)
+		}
+	}
+}
