@@ -63,6 +63,8 @@ def check_a_shell_in_the_agents_session():
             await shell.send("sleep 100\n")
             await shown(shell, "sleep 100\r\n")
             await shell.send("\x03")
+            await shown(shell, "^C")
+            await shown(shell, "bash-")  # the prompt
             await shell.send("echo stopped: $?\n")
             await shown(shell, "stopped: 130")
             await shell.send("exit 7\n")

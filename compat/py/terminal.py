@@ -67,6 +67,8 @@ def check_shell():
     t.keys("sleep 1000\n")
     t.shows("sleep 1000\r\n")
     t.keys("\x03")
+    t.shows("^C")
+    t.shows("bash-")  # the prompt
     t.keys("echo interrupted $? at $LINES $COLUMNS\n")
     t.shows("interrupted 130 at 40 120")
     t.keys("exit 5\n")

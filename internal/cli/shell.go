@@ -42,6 +42,7 @@ type shell struct {
 	address string // of its WebSocket, which always finds the same shell
 	session string
 	in, out *os.File
+	greeted bool // it was there already; belongs to show
 
 	mu   sync.Mutex
 	conn *websocket.Conn // the newest one
@@ -58,14 +59,14 @@ func (a *app) terminal(ctx context.Context, c *client, arn, session, qualifier, 
 	if qualifier != "" {
 		query.Set("qualifier", qualifier)
 	}
-	if line != "" {
+	place := c.Endpoint + "/runtimes/" + url.PathEscape(arn) + "/ws/shells?"
+	s := &shell{client: c, session: session, in: in, out: out, address: place + query.Encode()}
+	first := s.address
+	if line != "" { // only now: a shell that is gone must not run it again
 		query.Set("command", line)
+		first = place + query.Encode()
 	}
-	s := &shell{
-		client: c, session: session, in: in, out: out,
-		address: c.Endpoint + "/runtimes/" + url.PathEscape(arn) + "/ws/shells?" + query.Encode(),
-	}
-	if err := s.connect(ctx); err != nil {
+	if err := s.connect(ctx, first); err != nil {
 		return err
 	}
 	before, err := term.MakeRaw(int(in.Fd()))
@@ -87,8 +88,8 @@ func (u *ui) terminal() (in, out *os.File, err error) {
 }
 
 // connect opens the WebSocket and tells the shell how large this terminal is.
-func (s *shell) connect(ctx context.Context) error {
-	conn, answer, err := websocket.Dial(ctx, s.address, &websocket.DialOptions{
+func (s *shell) connect(ctx context.Context, address string) error {
+	conn, answer, err := websocket.Dial(ctx, address, &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: signing{s.client}},
 		HTTPHeader: http.Header{"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": {s.session}},
 	})
@@ -165,7 +166,7 @@ func (s *shell) reconnect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reconnectFor)
 	defer cancel()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		err := s.connect(ctx)
+		err := s.connect(ctx, s.address)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -228,7 +229,7 @@ func (s *shell) show(ctx context.Context) error {
 				return err
 			}
 		case channelStatus:
-			if done, err := shellEnd(frame[1:]); done {
+			if done, err := s.status(ctx, frame[1:]); done {
 				conn.Close(websocket.StatusNormalClosure, "")
 				return err
 			}
@@ -244,28 +245,45 @@ func (s *shell) closed(e websocket.CloseError) error {
 	return advise(fmt.Errorf("the shell ended: %s", firstOf(e.Reason, e.Code.String())), "see: moorage sessions list --all")
 }
 
-// shellEnd reads a status and says whether the shell ended by it, and with which exit status.
-func shellEnd(doc []byte) (done bool, err error) {
-	var status struct {
-		Metadata struct {
-			ShellID string `json:"shellId"`
-		} `json:"metadata"`
-		Status  string `json:"status"`
-		Message string `json:"message"`
-		Details struct {
-			Causes []struct{ Reason, Message string } `json:"causes"`
-		} `json:"details"`
-	}
+// shellStatus is how a shell began, or ended. Source: Kubernetes, metav1.Status.
+type shellStatus struct {
+	Metadata struct {
+		ShellID     string `json:"shellId"` // of one that began
+		Reconnected bool   `json:"reconnected"`
+	} `json:"metadata"`
+	Status  string `json:"status"`
+	Message string `json:"message"`
+	Details struct {
+		Causes []struct{ Reason, Message string } `json:"causes"`
+	} `json:"details"`
+}
+
+// status reads a status and says whether the shell ended by it, and with which exit status.
+func (s *shell) status(ctx context.Context, doc []byte) (done bool, err error) {
+	var status shellStatus
 	if err := json.Unmarshal(doc, &status); err != nil {
 		return true, fmt.Errorf("read the shell's status: %w", err)
 	}
-	if status.Metadata.ShellID != "" || status.Status == "Success" {
-		return status.Metadata.ShellID == "", nil
+	if status.Metadata.ShellID == "" {
+		return true, status.exit()
 	}
-	for _, cause := range status.Details.Causes {
+	if s.greeted && !status.Metadata.Reconnected {
+		s.send(ctx, channelClose, nil) // it is a new one, which nobody asked for
+		return true, advise(errors.New("the shell is gone: its session ended, or the server was started again"), "see: moorage sessions list --all")
+	}
+	s.greeted = true
+	return false, nil
+}
+
+// exit is the exit status of a shell that ended; nil is 0.
+func (s shellStatus) exit() error {
+	if s.Status == "Success" {
+		return nil
+	}
+	for _, cause := range s.Details.Causes {
 		if code, err := strconv.Atoi(cause.Message); err == nil && cause.Reason == "ExitCode" {
-			return true, exitStatus(code)
+			return exitStatus(code)
 		}
 	}
-	return true, errors.New(status.Message)
+	return errors.New(s.Message)
 }
