@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The tags that the settings pool, warm-up and clones stand for.
+// The tags that the settings pool, warmUp and clones stand for.
 const (
 	tagPool   = "moorage:pool"
 	tagWarmUp = "moorage:warm-up"

@@ -41,7 +41,7 @@ type project struct {
 	Authorizer  *authorizer       `yaml:"authorizer,omitempty"`
 	Tags        map[string]string `yaml:"tags,omitempty"`
 	Pool        string            `yaml:"pool,omitempty"`       // sandboxes always ready for new sessions, or off: the tag moorage:pool
-	WarmUp      string            `yaml:"warm-up,omitempty"`    // a path or JSON for the agent before its golden snapshot: the tag moorage:warm-up
+	WarmUp      string            `yaml:"warmUp,omitempty"`     // a path or JSON for the agent before its golden snapshot: the tag moorage:warm-up
 	Clones      string            `yaml:"clones,omitempty"`     // off: every session starts afresh: the tag moorage:clones
 	LongSleep   string            `yaml:"long-sleep,omitempty"` // how long sessions may sleep, such as 30d: the tag moorage:long-sleep
 	Ignore      []string          `yaml:"ignore,omitempty"`     // names and paths that are not uploaded
