@@ -8,6 +8,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/store"
+	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
 )
 
 // keyring holds the access keys in memory: a call waits for no disk to learn who makes it.
@@ -45,7 +46,7 @@ func (h *house) verifier() *identity.Verifier {
 	return &identity.Verifier{
 		Keys:            h.keys.find,
 		Temporary:       h.temporary,
-		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": maxQuery},
+		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": maxQuery, "xray": otlp.MaxBody, "logs": otlp.MaxBody},
 		Regions:         []string{h.Region},
 		UnsignedPayload: h.TLSCert != "", // S3 clients leave the body to TLS where there is some
 		TempDir:         h.path("tmp"),
