@@ -93,6 +93,20 @@ type Chunk struct {
 	Facts  []Fact // one for each
 }
 
+// Calls are service spans that ended together, of calls that began a trace each.
+type Calls struct {
+	Sources []Source // each once
+	Doc     []byte   // an OTLP TracesData message with a ResourceSpans for each of Sources, in order; compressed
+	Begun   []Begun  // one for each span
+}
+
+// Begun is a trace that a call began. Trace is an id that nobody had before.
+type Begun struct {
+	Trace  TraceID
+	Source Source
+	Fact   Fact
+}
+
 // Lines are log records that came together from one source.
 type Lines struct {
 	Source      Source
@@ -106,6 +120,7 @@ type Lines struct {
 // Batch is what is kept in one piece: all of it, or nothing.
 type Batch struct {
 	Chunks   []Chunk
+	Calls    []Calls
 	Lines    []Lines
 	Points   []Point
 	Received time.Time

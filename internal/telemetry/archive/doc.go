@@ -6,6 +6,7 @@
 // another is begun, so that forgetting is the removal of files, and so is room for more.
 //
 //	chunks    the spans of one trace that came together, packed
+//	calls     the service spans of many calls that ended together, packed
 //	blocks    log records that came together, packed
 //	traces    what a trace adds up to
 //	sessions  what a session adds up to
@@ -14,4 +15,8 @@
 // them depends on the spans that came before it, since a model call is counted once however many spans
 // report it; so the outline of each trace that is being written is kept in memory, and drawn again from
 // its chunks when it is not there.
+//
+// Most calls are of agents that report little, and come in numbers. So what a call costs that began its
+// trace is one row among the traces, which says in which of the calls its span is: such a span is no part
+// of an outline, since it is above everything and changes nothing of what is counted below it.
 package archive

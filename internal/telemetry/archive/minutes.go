@@ -74,11 +74,12 @@ type minutes struct {
 	buckets map[bucketKey]*bucket
 	series  map[telemetry.Series]int64
 	names   map[string]map[string]bool // of spans, by runtime
+	labels  map[string]string          // of the operations of calls
 	touched []*bucket                  // in this commit
 }
 
 func newMinutes() *minutes {
-	return &minutes{map[bucketKey]*bucket{}, map[telemetry.Series]int64{}, map[string]map[string]bool{}, nil}
+	return &minutes{map[bucketKey]*bucket{}, map[telemetry.Series]int64{}, map[string]map[string]bool{}, map[string]string{}, nil}
 }
 
 // Bounds of what is held in memory, and of how many names of spans a runtime has: more are one.
@@ -100,6 +101,16 @@ func (m *minutes) name(runtime, name string) string {
 	}
 	known[name] = true
 	return name
+}
+
+// operation returns the labels of an operation's calls.
+func (m *minutes) operation(name string) string {
+	labels, ok := m.labels[name]
+	if !ok {
+		labels = labelsOf("operation", name)
+		m.labels[name] = labels
+	}
+	return labels
 }
 
 // observe adds an observation to its minute.
@@ -207,7 +218,7 @@ func (t *transaction) measureSpan(ctx context.Context, from telemetry.Source, f 
 	case f.Noise, f.Kind == telemetry.Internal:
 		return nil
 	case f.Kind == telemetry.Service:
-		s.Name, s.Labels = CallsMetric, labelsOf("operation", f.Name)
+		s.Name, s.Labels = CallsMetric, t.minutes.operation(f.Name)
 		if f.Fault != telemetry.NoFault {
 			failed := telemetry.Series{Runtime: from.Runtime, Endpoint: from.Endpoint, Name: FaultsMetric, Labels: labelsOf("fault", string(f.Fault), "operation", f.Name)}
 			if err := t.observe(ctx, failed, f.Start, 1, 1, false); err != nil {

@@ -21,7 +21,7 @@ import (
 var schema string
 
 // format is the version of schema.sql. A partition of another format is left alone and not read.
-const format = 3
+const format = 4
 
 // partition is one file. Reading is open to everybody, writing to the writer alone.
 type partition struct {

@@ -91,6 +91,9 @@ func sizeOf(b telemetry.Batch) (n int) {
 	for _, c := range b.Chunks {
 		n += len(c.Doc) + fact*len(c.Facts)
 	}
+	for _, c := range b.Calls {
+		n += len(c.Doc) + fact*len(c.Begun)
+	}
 	for _, l := range b.Lines {
 		n += len(l.Doc) + fact
 	}

@@ -11,6 +11,13 @@ CREATE TABLE chunks (
 );
 CREATE INDEX chunks_trace ON chunks (trace);
 
+-- Service spans of many traces; which ones is said by traces.calls.
+CREATE TABLE calls (
+	id      INTEGER PRIMARY KEY,
+	sources TEXT NOT NULL, -- JSON array of telemetry.Source, one for each ResourceSpans of doc
+	doc     BLOB NOT NULL
+);
+
 CREATE TABLE blocks (
 	id     INTEGER PRIMARY KEY,
 	source INTEGER NOT NULL REFERENCES sources,
@@ -53,6 +60,7 @@ CREATE TABLE traces (
 	written    INTEGER NOT NULL,
 	reasoning  INTEGER NOT NULL,
 	cost       INTEGER NOT NULL, -- billionths of a dollar
+	calls      INTEGER REFERENCES calls, -- where the span is with which a call began the trace; null if none did
 	PRIMARY KEY (trace, session)
 ) WITHOUT ROWID;
 CREATE INDEX traces_start ON traces (start);

@@ -67,7 +67,12 @@ func (a *Archive) publish(entries []*entry) {
 	}
 	for _, e := range entries {
 		for _, c := range e.batch.Chunks {
-			a.tails.send(traceItem(c))
+			a.tails.send(traceItem(c.Trace, c.Source, c.Facts...))
+		}
+		for _, c := range e.batch.Calls {
+			for _, b := range c.Begun {
+				a.tails.send(traceItem(b.Trace, b.Source, b.Fact))
+			}
 		}
 		for _, l := range e.batch.Lines {
 			a.publishLines(l)
@@ -75,12 +80,11 @@ func (a *Archive) publish(entries []*entry) {
 	}
 }
 
-func traceItem(c telemetry.Chunk) telemetry.TailItem {
+func traceItem(trace telemetry.TraceID, from telemetry.Source, spans ...telemetry.Fact) telemetry.TailItem {
 	item := telemetry.TailItem{
-		Type: "trace", TraceID: c.Trace.String(), SessionID: c.Source.Session, Runtime: c.Source.Runtime, Endpoint: c.Source.Endpoint,
-		Spans: len(c.Facts),
+		Type: "trace", TraceID: trace.String(), SessionID: from.Session, Runtime: from.Runtime, Endpoint: from.Endpoint, Spans: len(spans),
 	}
-	for _, f := range c.Facts {
+	for _, f := range spans {
 		if f.Error != "" {
 			item.Errors++
 		}

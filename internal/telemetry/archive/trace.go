@@ -23,16 +23,19 @@ func (a *Archive) Trace(ctx context.Context, id telemetry.TraceID) (telemetry.Tr
 	if err != nil {
 		return telemetry.Trace{}, err
 	}
-	if len(chunks) == 0 {
-		return telemetry.Trace{}, moorage.Errorf(moorage.NotFound, "no trace has the id %s", id)
-	}
 	r := newReader(id)
+	if err := a.readCalls(ctx, r); err != nil {
+		return telemetry.Trace{}, err
+	}
 	for _, c := range chunks {
 		t, err := a.codec.Traces(c.doc)
 		if err != nil {
 			return telemetry.Trace{}, err
 		}
 		r.take(c.source, t)
+	}
+	if len(r.facts) == 0 {
+		return telemetry.Trace{}, moorage.Errorf(moorage.NotFound, "no trace has the id %s", id)
 	}
 	if err := a.readLogs(ctx, r); err != nil {
 		return telemetry.Trace{}, err

@@ -108,6 +108,11 @@ func (w *writer) write(ctx context.Context, entries []*entry) error {
 				return err
 			}
 		}
+		for _, c := range e.batch.Calls {
+			if err := t.calls(ctx, c); err != nil {
+				return err
+			}
+		}
 		for _, l := range e.batch.Lines {
 			if err := t.lines(ctx, l); err != nil {
 				return err
@@ -253,6 +258,7 @@ func (t *transaction) finish(ctx context.Context) error {
 // statements are prepared on the one connection to the partition that is written.
 type statements struct {
 	source, chunk, block, blockTrace, mark, trace, session, series, minute, findMinute *sql.Stmt
+	calls, begun, manyBegun                                                            *sql.Stmt
 	all                                                                                []*sql.Stmt
 }
 
@@ -266,6 +272,9 @@ func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
 		&s.series:     `INSERT INTO series (runtime, endpoint, name, unit, labels) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET unit = unit RETURNING id`,
 		&s.minute:     `INSERT OR REPLACE INTO minutes (minute, series, count, errors, sum, lowest, high, sketch) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		&s.findMinute: `SELECT count, errors, sum, lowest, high, sketch FROM minutes WHERE minute = ? AND series = ?`,
+		&s.calls:      `INSERT INTO calls (sources, doc) VALUES (?, ?)`,
+		&s.begun:      upsertBegun(1),
+		&s.manyBegun:  upsertBegun(manyRows),
 		&s.trace:      upsertTrace,
 		&s.session:    upsertSession,
 	} {
@@ -284,7 +293,9 @@ func (s statements) close() {
 }
 
 // A trace is called after its earliest root, or until one comes after whatever came first.
-const upsertTrace = `INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+const upsertTrace = `INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)` + mergeTrace
+
+const mergeTrace = `
 ON CONFLICT (trace, session) DO UPDATE SET
 	name = CASE WHEN excluded.root_start < ifnull(root_start, 9223372036854775807) THEN excluded.name ELSE name END,
 	start = min(start, excluded.start), finish = max(finish, excluded.finish),
@@ -294,7 +305,8 @@ ON CONFLICT (trace, session) DO UPDATE SET
 	error = CASE WHEN error = '' THEN excluded.error ELSE error END,
 	models = models + excluded.models, tools = tools + excluded.tools,
 	input = input + excluded.input, output = output + excluded.output, cached = cached + excluded.cached,
-	written = written + excluded.written, reasoning = reasoning + excluded.reasoning, cost = cost + excluded.cost`
+	written = written + excluded.written, reasoning = reasoning + excluded.reasoning, cost = cost + excluded.cost,
+	calls = ifnull(calls, excluded.calls)`
 
 const upsertSession = `INSERT INTO sessions VALUES (?, ?, ?, ?)
 ON CONFLICT (session) DO UPDATE SET last = max(last, excluded.last)`

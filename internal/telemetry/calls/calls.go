@@ -104,46 +104,66 @@ func (s *Span) End(err error) {
 func (r *Recorder) Run(ctx context.Context) {
 	tick := time.NewTicker(Delay)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for last := false; !last; {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
+		last = ctx.Err() != nil // asked before, so that nothing that finishes meanwhile stays behind
 		if err := r.flush(context.WithoutCancel(ctx)); err != nil {
 			r.log.Error("keep the spans of calls", "err", err)
 		}
 	}
 }
 
-// maxFlush is how many spans make one batch.
-const maxFlush = 2048
+// maxFlush is how many spans make one batch: who reads one of them unpacks as many.
+const maxFlush = 512
 
 func (r *Recorder) flush(ctx context.Context) error {
 	for len(r.finished) > 0 {
-		batch := telemetry.Batch{Received: time.Now()}
-		for range min(len(r.finished), maxFlush) {
-			c, err := r.chunk(<-r.finished)
-			if err != nil {
-				return err
-			}
-			batch.Chunks = append(batch.Chunks, c)
+		n := min(len(r.finished), maxFlush)
+		batch, err := r.batch(n)
+		if err == nil {
+			err = r.keep(ctx, batch)
 		}
-		if err := r.keep(ctx, batch); err != nil {
-			r.dropped.Add(int64(len(batch.Chunks)))
+		if err != nil {
+			r.dropped.Add(int64(n))
 			return err
 		}
 	}
 	return nil
 }
 
+// batch takes n finished spans.
+func (r *Recorder) batch(n int) (telemetry.Batch, error) {
+	b := telemetry.Batch{Received: time.Now()}
+	begun := newSheaf()
+	for range n {
+		s := <-r.finished
+		if s.context.begun && s.started == nil {
+			begun.add(s)
+			continue
+		}
+		c, err := r.chunk(s)
+		if err != nil {
+			return b, err
+		}
+		b.Chunks = append(b.Chunks, c)
+	}
+	if len(begun.Begun) == 0 {
+		return b, nil
+	}
+	var err error
+	begun.Doc, err = r.codec.PackTraces(begun.spans)
+	b.Calls = []telemetry.Calls{begun.Calls}
+	return b, err
+}
+
 // chunk writes a span as a document of its own.
 func (r *Recorder) chunk(s *Span) (telemetry.Chunk, error) {
 	doc := ptrace.NewTraces()
-	resource := doc.ResourceSpans().AppendEmpty()
-	resource.Resource().Attributes().PutStr("service.name", "moorage")
-	scope := resource.ScopeSpans().AppendEmpty()
-	scope.Scope().SetName(genai.Platform)
-	span := scope.Spans().AppendEmpty()
+	resource, spans := platform(doc)
+	span := spans.AppendEmpty()
 	s.fill(span)
 	facts := []telemetry.Fact{genai.DrawFrom(s.call.Source, span, genai.Platform)}
 	facts = append(facts, s.fillStart(resource)...)
@@ -163,14 +183,15 @@ func (s *Span) fill(span ptrace.Span) {
 	span.SetEndTimestamp(pcommon.NewTimestampFromTime(s.began.Add(s.took)))
 	from, arn := s.call.Source, moorage.RuntimeARN(s.recorder.region, s.recorder.account, s.call.Source.Runtime).String()
 	a := span.Attributes()
-	for key, text := range map[string]string{
-		"aws.operation.name": s.call.Operation, "aws.resource.arn": arn, "aws.request_id": s.call.RequestID, "aws.agent.id": from.Runtime,
-		"aws.endpoint.name": from.Endpoint, "aws.account.id": s.recorder.account, "aws.region": s.recorder.region,
-		"aws.resource.type": "AWS::BedrockAgentCore::Runtime", "aws.xray.origin": "AWS::BedrockAgentCore::Runtime",
-		"session.id": from.Caller, "enduser.id": s.call.Owner, "moorage.version": from.Version,
+	a.EnsureCapacity(14)
+	for _, each := range [...]struct{ key, text string }{
+		{"aws.operation.name", s.call.Operation}, {"aws.resource.arn", arn}, {"aws.request_id", s.call.RequestID}, {"aws.agent.id", from.Runtime},
+		{"aws.endpoint.name", from.Endpoint}, {"aws.account.id", s.recorder.account}, {"aws.region", s.recorder.region},
+		{"aws.resource.type", "AWS::BedrockAgentCore::Runtime"}, {"aws.xray.origin", "AWS::BedrockAgentCore::Runtime"},
+		{"session.id", from.Caller}, {"enduser.id", s.call.Owner}, {"moorage.version", from.Version},
 	} {
-		if text != "" {
-			a.PutStr(key, text)
+		if each.text != "" {
+			a.PutStr(each.key, each.text)
 		}
 	}
 	a.PutInt("latency_ms", s.took.Milliseconds())

@@ -24,6 +24,7 @@ const (
 type traceContext struct {
 	trace  telemetry.TraceID
 	parent telemetry.SpanID
+	begun  bool // by this call
 }
 
 // contextOf reads the caller's trace, or begins one. As X-Ray's do, its id begins with the time.
@@ -34,6 +35,7 @@ func contextOf(h http.Header, now time.Time) (c traceContext) {
 	if c, ok := parseXRay(h.Get(headerXRay)); ok {
 		return c
 	}
+	c.begun = true
 	binary.BigEndian.PutUint64(c.trace[8:], rand.Uint64())
 	binary.BigEndian.PutUint64(c.trace[:8], uint64(now.Unix())<<32|uint64(rand.Uint32()))
 	return c
