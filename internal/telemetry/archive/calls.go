@@ -34,7 +34,7 @@ func (t *transaction) calls(ctx context.Context, c telemetry.Calls) error {
 	return t.begin(ctx, row, c.Begun)
 }
 
-// manyRows is how many rows of traces one statement writes: that costs a third of writing them singly.
+// manyRows is how many rows of traces one statement writes: each run of one has a price of its own.
 const manyRows = 32
 
 // begin writes the rows of traces whose service spans are in one of the calls.

@@ -7,8 +7,8 @@ import (
 	"github.com/moorage-dev/moorage/internal/telemetry/genai"
 )
 
-// sheaf is the spans of calls that began their traces and waited for no start, in one document: packed together they take a
-// tenth of the time and of the room that they take one by one.
+// sheaf is the spans of calls that began their traces and waited for no start, in one document: they
+// are alike, and pack better together than one by one.
 type sheaf struct {
 	telemetry.Calls
 	spans ptrace.Traces
