@@ -1,12 +1,17 @@
 package compat
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 // sessionTrace is everything of a session: GET /v1/sessions/{id}/trace.
@@ -142,5 +147,38 @@ func unmodifiedAgentIsSeen(t *testing.T, d deployment) {
 	})
 	if st.Session.Errors != 1 {
 		t.Errorf("%d traces failed", st.Session.Errors)
+	}
+}
+
+// The AWS distro signs what it exports for X-Ray and for CloudWatch Logs.
+func TestTelemetry_signedForTheServicesOfTheAWSDistro(t *testing.T) {
+	s := shared(t)
+	credentials, err := s.client.Retrieve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, c := range map[string]struct {
+		service string
+		status  int
+	}{
+		"/v1/traces": {"xray", http.StatusOK}, "/v1/logs": {"logs", http.StatusOK}, "/v1/metrics": {"monitoring", http.StatusForbidden},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", s.client.Endpoint+path, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		sum := sha256.Sum256([]byte("{}"))
+		if err := v4.NewSigner().SignHTTP(t.Context(), credentials, r, hex.EncodeToString(sum[:]), c.service, s.client.Region, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != c.status {
+			t.Errorf("%s signed for %s: %s", path, c.service, answer.Status)
+		}
 	}
 }
