@@ -34,8 +34,8 @@ test-slow: setup build ## long and heavy tests
 bench: setup build ## the benchmark table
 	scripts/bench.sh
 
-soak: setup build ## 1,000 calls over 50 sessions while the server is killed five times
-	cd compat && go test -count=1 -timeout 30m -run TestSoak -v ./... -args -soak
+soak: setup build ## 1,000 calls while the server is killed five times, then half an hour of random lives
+	cd compat && go test -count=1 -timeout 60m -run TestSoak -v . -args -soak -lives 30m
 
 console: ## builds the web console from web/ into the binary's sources
 	cd web && npm ci --silent && npm run --silent build

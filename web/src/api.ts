@@ -124,6 +124,7 @@ export interface Session {
   wokeMs?: number
   endedAt?: string
   endReason?: string
+  parentId?: string // of a fork
 }
 
 export interface LogLine {

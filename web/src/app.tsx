@@ -3,6 +3,8 @@ import { type ReactNode, lazy, Suspense, useEffect, useState } from 'react'
 import { call, get, type Info, loggedOut, useData } from './api'
 import { icons } from './icons'
 import { short } from './format'
+import { ranges } from './ranges'
+import { Find } from './find'
 import { href, useQuery, useURL } from './url'
 import { Empty, Link } from './ui'
 import { Login } from './views/login'
@@ -14,6 +16,7 @@ import { SessionView } from './views/session'
 const Play = lazy(() => import('./views/play'))
 const Traces = lazy(() => import('./views/traces'))
 const TraceView = lazy(() => import('./views/trace'))
+const Charts = lazy(() => import('./views/charts'))
 const Logs = lazy(() => import('./views/logs'))
 
 export function App() {
@@ -42,6 +45,7 @@ const places = [
   ['Sessions', '/sessions', icons.sessions],
   ['Traces', '/traces', icons.traces],
   ['Logs', '/logs', icons.logs],
+  ['Metrics', '/metrics', icons.metrics],
   ['Play', '/play', icons.play],
 ] as const
 
@@ -62,6 +66,7 @@ function Frame({ who }: { who: string }) {
           <span>Moorage</span>
         </Link>
         <Crumbs parts={parts} />
+        <Find />
         <Range />
         <Theme />
         <button className="plain" title={`Log out ${who}`} onClick={() => call('POST', '/console/logout').finally(() => location.reload())}>
@@ -94,6 +99,8 @@ function view([section, id]: string[], info?: Info): ReactNode {
       return id ? <TraceView id={id} /> : <Traces />
     case 'logs':
       return <Logs />
+    case 'metrics':
+      return <Charts />
     case 'play':
       return <Play info={info} />
   }
@@ -122,8 +129,6 @@ function Crumbs({ parts }: { parts: string[] }) {
     </nav>
   )
 }
-
-export const ranges: Record<string, number> = { '15m': 9e5, '1h': 36e5, '6h': 216e5, '24h': 864e5, '7d': 6048e5 }
 
 function Range() {
   const [range, setRange] = useQuery('range', '1h')

@@ -1,7 +1,10 @@
+import { lazy, Suspense } from 'react'
 import { type Runtime, type Session, useData } from '../api'
 import { Copy, Empty, Link, Problem, Status, Time } from '../ui'
 import { href } from '../url'
 import { SessionTable } from './sessions'
+
+const Charts = lazy(() => import('./charts'))
 
 export function RuntimeView({ id }: { id: string }) {
   const { data: runtime, error, reload } = useData<Runtime>('/v1/runtimes/' + encodeURIComponent(id), 3000)
@@ -27,6 +30,9 @@ export function RuntimeView({ id }: { id: string }) {
           {runtime.lastWords && <pre>{runtime.lastWords.join('\n')}</pre>}
         </div>
       )}
+      <Suspense fallback={null}>
+        <Charts runtime={id} />
+      </Suspense>
       <div className="split">
         <section className="panel">
           <header>

@@ -1,17 +1,20 @@
-import { useState } from 'react'
+import { useCallback, useState } from 'react'
 import { call, type Refusal, type Session, useData } from '../api'
 import { bytes, duration, short } from '../format'
+import { type Item, useLive } from '../live'
 import { LogPanel } from '../logs'
 import { Conversation } from '../trace/conversation'
 import type { SessionTrace } from '../trace/types'
 import { Copy, Figure, Link, Problem, Status, Time } from '../ui'
-import { href } from '../url'
+import { href, navigate } from '../url'
 import { runtimeOf } from './sessions'
 
 export function SessionView({ id }: { id: string }) {
   const path = '/v1/sessions/' + encodeURIComponent(id)
   const { data: session, error, reload } = useData<Session>(path, 2000)
-  const { data: trace } = useData<SessionTrace>(path + '/trace', 2000)
+  const { data: trace, reload: again } = useData<SessionTrace>(path + '/trace', 30_000)
+  const mine = useCallback((i: Item) => i.sessionId === id || i.sessionId === session?.id, [id, session?.id])
+  useLive(mine, again)
   if (error?.status === 404 && trace?.traces.length) return <Elsewhere id={id} trace={trace} />
   if (error && !session) return <Problem error={error} retry={reload} />
   if (!session) return null
@@ -49,7 +52,8 @@ function Actions({ session, path, done }: { session: Session; path: string; done
   const run = async (verb: string) => {
     setBusy(verb)
     setError(undefined)
-    await call('POST', `${path}/${verb}`).catch(setError)
+    const answer = await call('POST', `${path}/${verb}`).catch(setError)
+    if (verb === 'fork' && answer) navigate(href('/sessions/' + ((await answer.json()) as { branches: Session[] }).branches[0]!.id))
     setBusy('')
     done()
   }
@@ -66,6 +70,9 @@ function Actions({ session, path, done }: { session: Session; path: string; done
           Sleep
         </button>
       )}
+      <button disabled={busy !== ''} onClick={() => run('fork')} title="A further session that remembers what this one does">
+        Fork
+      </button>
       <button disabled={busy !== ''} onClick={() => confirm('Stop this session? Its memory and files are lost.') && run('stop')}>
         Stop
       </button>
@@ -119,6 +126,16 @@ function Facts({ session: s }: { session: Session }) {
             <dt>CPU</dt>
             <dd>
               <Figure of={duration(s.cpuMs)} />
+            </dd>
+          </>
+        )}
+        {s.parentId && (
+          <>
+            <dt>Forked from</dt>
+            <dd className="mono">
+              <Link to={href('/sessions/' + s.parentId)} className="link">
+                {s.parentId}
+              </Link>
             </dd>
           </>
         )}

@@ -1,6 +1,7 @@
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { useData } from '../api'
 import { clock, count, duration, money } from '../format'
+import { type Item, useLive } from '../live'
 import { SpanPanel } from '../trace/span'
 import { Tree } from '../trace/tree'
 import type { Trace } from '../trace/types'
@@ -12,7 +13,9 @@ const Graph = lazy(() => import('../trace/graph'))
 const modes = ['Timeline', 'Trajectory', 'Log'] as const
 
 export default function TraceView({ id }: { id: string }) {
-  const { data: trace, error, reload } = useData<Trace>('/v1/traces/' + encodeURIComponent(id), 2000)
+  const { data: trace, error, reload } = useData<Trace>('/v1/traces/' + encodeURIComponent(id), 30_000)
+  const mine = useCallback((i: Item) => i.traceId === id, [id])
+  useLive(mine, reload)
   if (error && !trace) return <Problem error={error} retry={reload} />
   if (!trace) return null
   return <Loaded trace={trace} />

@@ -1,15 +1,19 @@
-import { ranges } from '../app'
+import { ranges } from '../ranges'
 import { useData } from '../api'
+import { useLive } from '../live'
 import { count, duration, money, short } from '../format'
 import type { TraceSummary } from '../trace/types'
 import { Empty, Figure, Link, Problem, Skeleton, Time } from '../ui'
 import { href, useQuery } from '../url'
 
+const everything = () => true
+
 export default function Traces() {
   const [range] = useQuery('range', '1h')
   const [runtime] = useQuery('runtime')
   const [failed, setFailed] = useQuery('failed')
-  const { data, error, reload } = useData<{ traces: TraceSummary[] }>(`/v1/traces?since=${(ranges[range] ?? 36e5) / 6e4}m${runtime ? `&runtime=${encodeURIComponent(runtime)}` : ''}${failed ? '&failed=true' : ''}`, 2000)
+  const { data, error, reload } = useData<{ traces: TraceSummary[] }>(`/v1/traces?since=${(ranges[range] ?? 36e5) / 6e4}m${runtime ? `&runtime=${encodeURIComponent(runtime)}` : ''}${failed ? '&failed=true' : ''}`, 15_000)
+  useLive(everything, reload)
   return (
     <div className="stack">
       <div className="bar">
