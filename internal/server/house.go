@@ -54,15 +54,11 @@ type house struct {
 }
 
 // build opens every room, lowest rank first, and takes up where an earlier server left off.
-func build(ctx context.Context, o Options) (h *house, err error) {
-	h = &house{Options: o}
-	defer func() {
-		if err != nil {
-			h.close()
-		}
-	}()
+func build(ctx context.Context, o Options) (*house, error) {
+	h := &house{Options: o}
 	for _, open := range []func(context.Context) error{h.openStore, h.openTelemetry, h.openEngine, h.openDoor, h.openImages, h.openSessions, h.openControl, h.resume} {
 		if err := open(ctx); err != nil {
+			h.close()
 			return nil, err
 		}
 	}
