@@ -9,8 +9,8 @@ import (
 	"gvisor.dev/gvisor/pkg/unet"
 )
 
-// An engine refuses to start when one of a few numbers is taken by a descriptor that it inherited, and
-// whatever is open in the shim without the mark may be: others start while a call is made.
+// Whatever is open in the shim without its mark, engines that start in that moment inherit, and an engine
+// refuses to begin when it needs the number of one.
 func TestMend_enginesInheritNoSockets(t *testing.T) {
 	address := filepath.Join(t.TempDir(), "control")
 	server, err := unet.BindAndListen(address, false)

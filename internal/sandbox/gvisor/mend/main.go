@@ -48,9 +48,22 @@ var mends = []mend{
 	},
 	{
 		file: "pkg/eventfd/eventfd.go",
-		why:  "as above",
+		why:  "as above; the filters of engines and their gofers, which start nothing, know the call without the flag only",
 		from: "unix.RawSyscall(unix.SYS_EVENTFD2, 0, 0, 0)",
-		to:   "unix.RawSyscall(unix.SYS_EVENTFD2, 0, unix.EFD_CLOEXEC, 0)",
+		to:   "unix.RawSyscall(unix.SYS_EVENTFD2, 0, mark(), 0)",
+	},
+	{
+		file: "pkg/eventfd/eventfd.go",
+		why:  "the flag of the mend before",
+		from: "// Create returns an initialized eventfd.\n",
+		to: "func mark() uintptr {\n\tif strings.HasPrefix(os.Args[0], \"runsc-\") {\n\t\treturn 0\n\t}\n\treturn unix.EFD_CLOEXEC\n}\n\n" +
+			"// Create returns an initialized eventfd.\n",
+	},
+	{
+		file: "pkg/eventfd/eventfd.go",
+		why:  "what the flag needs",
+		from: "	\"io\"\n",
+		to:   "	\"io\"\n	\"os\"\n	\"strings\"\n",
 	},
 	{
 		file: forward + "portforward.go",
