@@ -117,10 +117,10 @@ func TestShell_aTerminalInTheSession(t *testing.T) {
 	c.sees("at a terminal\r\n")
 	c.send(0x05, "")
 	c.sees("<heartbeat>")
-	c.send(0x00, "while :; do :; done\r")
-	c.sees("do :; done\r\n")
+	c.send(0x00, "PS1='ready''> '; echo run''ning; while :; do :; done\r")
+	c.sees("running\r\n")
 	c.send(0x00, "\x03")
-	c.sees("^C\r\nbash-") // what is typed before it may come before it
+	c.sees("ready> ") // what is typed in the same moment may come before the interruption
 	c.send(0x00, "echo still he''re; exit 3\r")
 	c.sees("still here")
 	c.until("told how it ended", func() bool { return len(c.status) == 2 })
