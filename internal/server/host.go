@@ -44,6 +44,15 @@ func (c *hostOnceConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
+// CloseWrite says that the answer is at its end, while the rest of the request may still come: net/http
+// refuses long heads so, and the refusal would be lost otherwise.
+func (c *hostOnceConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 // readHead reads some more of the head, with p as its buffer. What cannot be a handshake passes at once.
 func (c *hostOnceConn) readHead(p []byte) error {
 	n, err := c.Conn.Read(p)
