@@ -38,6 +38,5 @@ export function useLive(concerns: ((item: Item) => boolean) | null, then: () => 
         source = undefined
       }
     }
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [concerns === null, then])
 }

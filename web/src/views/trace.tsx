@@ -85,7 +85,6 @@ function Loaded({ trace }: { trace: Trace }) {
 /** useStable keeps the tree while an answer brings nothing new: rows then do not render again. */
 function useStable(trace: Trace): Tree {
   const key = trace.traceId + trace.spans.length + trace.end
-  // eslint-disable-next-line react-hooks/exhaustive-deps
   return useMemo(() => new Tree(trace.spans), [key])
 }
 
