@@ -60,8 +60,8 @@ def check_a_shell_in_the_agents_session():
             await shell.send("cat /tmp/note; echo; stty size || echo $LINES $COLUMNS\n")
             await shown(shell, "from the agent")
             await shown(shell, "37 101")
-            await shell.send("sleep 100\n")
-            await shown(shell, "sleep 100\r\n")
+            await shell.send("sh -c 'echo be\"\"gun; exec sleep 100'\n")
+            await shown(shell, "begun")  # a shell that has not started its program takes the interrupt for itself
             await shell.send("\x03")
             await shown(shell, "^C")
             await shown(shell, "bash-")  # the prompt

@@ -127,9 +127,9 @@ func run(out string) error {
 	if err != nil {
 		return err
 	}
-	source, err := output("go", "list", "-m", "-f", "{{.Dir}}", engine)
+	source, err := download()
 	if err != nil {
-		return fmt.Errorf("find %s: %w", engine, err)
+		return fmt.Errorf("fetch %s: %w", engine, err)
 	}
 	// The copy is named after what it was made from: another version, or another list of mends, is
 	// another copy, and one that is there is whole.
@@ -140,6 +140,14 @@ func run(out string) error {
 		}
 	}
 	return writeWorkspace(filepath.Join(out, "go.work"), mended)
+}
+
+// download has the pinned module in the module cache, and returns where that is.
+func download() (dir string, err error) {
+	if _, err := output("go", "mod", "download", engine); err != nil {
+		return "", err
+	}
+	return output("go", "list", "-m", "-f", "{{.Dir}}", engine)
 }
 
 func output(name string, args ...string) (string, error) {
