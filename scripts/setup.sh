@@ -18,6 +18,7 @@ need() { # need COMMAND PACKAGE
 need go golang
 need python3 python3
 need mkfs.erofs erofs-utils
+need skopeo skopeo # the tests push with it
 
 # The clients that the tests use: pinned, so that a new release cannot break an old commit.
 venv=.cache/venv

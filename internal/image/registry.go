@@ -20,6 +20,7 @@ type registry struct {
 	app   *handlers.App
 	dir   string
 	stall time.Duration // of a push that sends nothing
+	log   *slog.Logger
 
 	mu       sync.RWMutex // held for reading by every request
 	writeMu  sync.Mutex
@@ -36,7 +37,9 @@ func openRegistry(dir string, stall time.Duration, log *slog.Logger) *registry {
 		"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
 	}}
 	config.HTTP.RelativeURLs = true // right behind any name and proxy
-	return &registry{app: handlers.NewApp(context.Background(), config), dir: dir, stall: stall, lastPush: time.Now()}
+	// Layers that others distribute are named by address; who pulls them is guarded (see [Store.Image]).
+	config.Validation.Manifests.URLs.Allow = []string{"^https?://"}
+	return &registry{app: handlers.NewApp(context.Background(), config), dir: dir, stall: stall, log: log, lastPush: time.Now()}
 }
 
 // routeLogs sends the library's errors to log. It logs to logrus's global logger only, which
@@ -67,7 +70,11 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		req = req.WithContext(req.Context())
 		req.Body = &punctual{req.Body, http.NewResponseController(w), r.stall}
 	}
-	r.app.ServeHTTP(w, req)
+	if name, subject, ok := referrersOf(req); ok {
+		r.serveReferrers(w, req, name, subject)
+		return
+	}
+	r.app.ServeHTTP(acknowledgeSubject(w, req), req)
 }
 
 // punctual is the body of a push, which ends in an error when nothing arrives for too long: a push that

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -430,6 +432,59 @@ func TestSweep_keepsWhatIsNeeded(t *testing.T) {
 	if _, err := s.Image(t.Context(), host+"/x/y:old", Credentials{}, nil); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestSweep_keepsWhatIsSaidOfAKeptImage(t *testing.T) {
+	s, host := serveStore(t, Limits{Grace: time.Nanosecond})
+	kept, gone := imageOf(t, nil, tarOf(t, file("agent", "kept"))), imageOf(t, nil, tarOf(t, file("agent", "gone")))
+	signatures := map[bool]string{}
+	for keep, img := range map[bool]v1.Image{true: kept, false: gone} {
+		digest := push(t, host+"/x/y:1", img)
+		signatures[keep] = pushSignature(t, host+"/x/y", img)
+		if !keep {
+			continue
+		}
+		push(t, host+"/x/y:kept", img)
+		index, err := remote.Referrers(mustDigest(t, host+"/x/y@"+digest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, err := index.IndexManifest(); err != nil || len(list.Manifests) != 1 || list.Manifests[0].Digest.String() != signatures[true] {
+			t.Errorf("referrers are %+v, want %s; %v", list, signatures[true], err)
+		}
+	}
+	push(t, host+"/x/y:1", kept)
+	got, err := s.Sweep(t.Context(), func(string) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(got.Manifests, signatures[false]) || slices.Contains(got.Manifests, signatures[true]) {
+		t.Errorf("removed %v; want %s to go and %s to stay", got.Manifests, signatures[false], signatures[true])
+	}
+}
+
+// pushSignature pushes an artifact that has an image as its subject, and returns its digest.
+func pushSignature(t testing.TB, repository string, img v1.Image) string {
+	t.Helper()
+	subject, err := partial.Descriptor(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := mutate.Subject(mutate.MediaType(empty.Image, types.OCIManifestSchema1), *subject).(v1.Image)
+	d, err := signature.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return push(t, repository+"@"+d.String(), signature)
+}
+
+func mustDigest(t testing.TB, ref string) name.Digest {
+	t.Helper()
+	d, err := name.NewDigest(ref, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 func TestSweep_emptyAndBusy(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/distribution/distribution/v3"
 	"github.com/distribution/distribution/v3/registry/storage"
-	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -139,11 +138,7 @@ func (r *registry) sweep(ctx context.Context, grace time.Duration, keep func(str
 	if out.Busy = !r.quiet(grace); out.Busy {
 		return nil
 	}
-	driver, err := filesystem.FromParameters(map[string]any{"rootdirectory": r.dir})
-	if err != nil {
-		return err
-	}
-	namespace, err := storage.NewRegistry(ctx, driver, storage.EnableDelete)
+	driver, namespace, err := r.reach(ctx)
 	if err != nil {
 		return err
 	}
@@ -211,6 +206,7 @@ type contents struct {
 	service   distribution.ManifestService
 	lookup    distribution.TagService
 	manifests []digest.Digest
+	referrers map[digest.Digest][]v1.Descriptor // by their subject
 	tags      []string
 	marked    map[digest.Digest]bool
 }
@@ -238,6 +234,9 @@ func contentsOf(ctx context.Context, ns distribution.Namespace, name string) (*c
 	c.tags, err = c.lookup.All(ctx)
 	if unknown := (distribution.ErrRepositoryUnknown{}); errors.As(err, &unknown) {
 		err = nil // blobs were pushed, and never a manifest
+	}
+	if err == nil {
+		c.referrers, err = referrersAmong(ctx, c.service, c.manifests)
 	}
 	return c, err
 }
@@ -273,6 +272,11 @@ func (c *contents) mark(ctx context.Context, d digest.Digest) error {
 			continue // a blob, or the manifest of another platform that was never pushed
 		}
 		if err := c.mark(ctx, ref.Digest); err != nil {
+			return err
+		}
+	}
+	for _, referrer := range c.referrers[d] { // what is said of a manifest, signatures say, stays with it
+		if err := c.mark(ctx, referrer.Digest); err != nil {
 			return err
 		}
 	}
