@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the demo and the tests need and this machine lacks: erofs-utils, a Python
-# environment with boto3, and the JavaScript SDK. Running it again does nothing.
+# environment with boto3, the JavaScript SDK, and a browser. Running it again does nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,11 +29,16 @@ if [ ! -e "$venv/.done-$stamp" ]; then
 	"$venv/bin/pip" install -q -r compat/requirements.txt
 	touch "$venv/.done-$stamp"
 fi
+packages() { # packages DIR WHAT: what npm installs into compat/DIR
+	local stamp
+	stamp=$(sha256sum "compat/$1/package-lock.json" | cut -c1-16)
+	[ ! -e "compat/$1/node_modules/.done-$stamp" ] || return 0
+	say "installing $2"
+	(cd "compat/$1" && npm ci --silent)
+	touch "compat/$1/node_modules/.done-$stamp"
+}
 if [ "${MOORAGE_SETUP:-all}" = all ] && command -v npm >/dev/null; then
-	stamp=$(sha256sum compat/js/package-lock.json | cut -c1-16)
-	if [ ! -e "compat/js/node_modules/.done-$stamp" ]; then
-		say "installing the AWS SDK for JavaScript"
-		(cd compat/js && npm ci --silent)
-		touch "compat/js/node_modules/.done-$stamp"
-	fi
+	packages js "the AWS SDK for JavaScript"
+	packages browser "the browser's driver"
+	need chromium chromium
 fi

@@ -1,0 +1,105 @@
+package compat
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// newsroom is a team of four agents that reports what it does as frameworks do, ten times faster.
+var newsroom = deployment{name: "newsroom", source: "newsroom", entry: "main.py", env: map[string]string{"PACE": "0.1"}}
+
+// The console in a real browser. Its screens are left in .cache/screens, for a person to look at.
+func TestConsole(t *testing.T) { runBrowser(t, "console.test.mjs") }
+
+// runBrowser runs the tests of a file under browser/, after agents did what its views show.
+func runBrowser(t *testing.T, file string) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("node is not installed")
+	}
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("chromium is not installed")
+	}
+	if _, err := os.Stat("browser/node_modules/playwright-core"); err != nil {
+		t.Skip("the browser's driver is not installed: run make setup")
+	}
+	s := shared(t)
+	screens, err := filepath.Abs("../.cache/screens")
+	if err != nil {
+		t.Fatal(err)
+	}
+	context := s.worked(t)
+	context["bin"], context["dir"], context["endpoint"] = s.bin, s.dir, s.client.Endpoint
+	context["chromium"], context["screens"] = chromium, screens
+	doc, err := json.Marshal(context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), node, "--test", "--test-reporter=tap", "browser/"+file)
+	cmd.Env = append(os.Environ(), "COMPAT="+string(doc))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+// worked lets the newsroom do everything that the console has a view for, and says where that is.
+func (s *server) worked(t *testing.T) map[string]string {
+	t.Helper()
+	a := s.deployed(t, newsroom)
+	out := map[string]string{"runtime": a.id, "arn": a.arn, "failed": s.stillborn(t)}
+	id := newSession(t)
+	for _, prompt := range []string{"NeuraHealth raised $50M to read retinas. Write it up.", "And now for the weekend edition."} {
+		s.play(t, a, id, map[string]any{"prompt": prompt}, true)
+	}
+	st := s.traceOf(t, id, 30*time.Second, func(st sessionTrace) bool {
+		return len(st.Traces) == 2 && st.Traces[0].span("InvokeAgentRuntime").SpanID != "" && st.Traces[1].span("InvokeAgentRuntime").SpanID != ""
+	})
+	out["session"], out["trace"], out["second"] = id, st.Traces[0].TraceID, st.Traces[1].TraceID
+	out["span"] = st.Traces[0].span("chat nova-pro").SpanID
+	s.play(t, a, newSession(t), map[string]any{"prompt": "busy", "throttled": true}, false)
+	out["died"] = s.alone(t, a, map[string]any{"prompt": "the archive", "die": true}, false).TraceID
+	hostile := s.alone(t, a, map[string]any{"prompt": "hostile", "hostile": true}, true)
+	out["hostile"], out["hostileSpan"] = hostile.TraceID, hostile.span("chat nova-pro").SpanID
+	return out
+}
+
+// play calls the newsroom, and expects it to answer or not.
+func (s *server) play(t *testing.T, a *agent, id string, payload map[string]any, answers bool) {
+	t.Helper()
+	var answer map[string]any
+	if err := a.call(t.Context(), id, payload, &answer); (err == nil) != answers {
+		t.Fatalf("%v: %v %v", payload, answer, err)
+	}
+}
+
+// alone is play in a session of its own; it returns the call's trace.
+func (s *server) alone(t *testing.T, a *agent, payload map[string]any, answers bool) wholeTrace {
+	t.Helper()
+	id := newSession(t)
+	s.play(t, a, id, payload, answers)
+	return s.traceOf(t, id, 30*time.Second, func(st sessionTrace) bool {
+		return len(st.Traces) == 1 && st.Traces[0].span("InvokeAgentRuntime").SpanID != ""
+	}).Traces[0]
+}
+
+// stillborn returns a runtime whose agent never started.
+func (s *server) stillborn(t *testing.T) string {
+	t.Helper()
+	d := deployment{name: "stillborn", source: "newsroom", files: map[string]string{"main.py": "import json\njson.load(open('/nowhere/settings.json'))\n"}, entry: "main.py"}
+	a, err := s.create(t.Context(), d)
+	if err == nil {
+		err = a.awaitReady(t.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), "settings.json") {
+		t.Fatalf("an agent that cannot start: %v", err)
+	}
+	return a.id
+}
