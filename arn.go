@@ -35,7 +35,18 @@ func EndpointARN(region, account, runtimeID, endpoint string) ARN {
 
 // WorkloadIdentityARN names the identity under which a runtime acts.
 func WorkloadIdentityARN(region, account, name string) ARN {
-	return ARN{"aws", service, region, account, "workload-identity-directory/default/workload-identity/" + name}
+	return ARN{"aws", service, region, account, workloadPrefix + name}
+}
+
+const workloadPrefix = "workload-identity-directory/default/workload-identity/"
+
+// WorkloadName returns the name of the workload identity that the ARN names, or "".
+func (a ARN) WorkloadName() string {
+	name, ok := strings.CutPrefix(a.Resource, workloadPrefix)
+	if a.Service != service || !ok || strings.Contains(name, "/") {
+		return ""
+	}
+	return name
 }
 
 // RuntimeID returns the runtime id, and the endpoint's name when the ARN names an endpoint. Every call asks

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/store"
@@ -46,8 +47,10 @@ type Service struct {
 	Warm     *warm.Starter
 	Pools    *warm.Pools // nil for none
 	Sessions *session.Manager
-	Region   string
-	Account  string
+	// Workloads holds the identities that runtimes get; nil where nobody asks for them.
+	Workloads *workload.Service
+	Region    string
+	Account   string
 	// Isolation is what sessions get here; runtimes that accept no less than more are not run.
 	Isolation sandbox.Isolation
 	Log       *slog.Logger
@@ -146,7 +149,11 @@ func (s *Service) change(ctx context.Context, id string, fn func(*store.Tx) erro
 		return err
 	}
 	// The change is made, whatever happens to the request that asked for it.
-	return s.refresh(context.WithoutCancel(ctx), id)
+	ctx = context.WithoutCancel(ctx)
+	if err := s.refresh(ctx, id); err != nil || s.Workloads == nil {
+		return err
+	}
+	return s.Workloads.Refresh(ctx, id)
 }
 
 // read runs fn on rows that the mirror agrees with.

@@ -69,6 +69,9 @@ func (s *Service) create(tx *store.Tx, id string, req CreateRequest) (Created, e
 		func() error { return tx.PutRuntime(rt) },
 		func() error { return tx.PutVersion(v) },
 		func() error { return tx.PutEndpoint(e) },
+		func() error {
+			return tx.PutWorkloadIdentity(moorage.WorkloadIdentity{Name: id, ARN: rt.Identity, RuntimeID: id, CreatedAt: now, UpdatedAt: now})
+		},
 		func() error { return tx.PutTags(rt.ARN, req.Tags) },
 	} {
 		if err := write(); err != nil {
@@ -256,6 +259,10 @@ func (s *Service) deleteVersion(tx *store.Tx, rt moorage.Runtime, number int) er
 func (s *Service) resource(tx *store.Tx, arn string) error {
 	a, err := moorage.ParseARN(arn)
 	if err != nil {
+		return err
+	}
+	if name := a.WorkloadName(); name != "" {
+		_, err := tx.WorkloadIdentity(name)
 		return err
 	}
 	id, endpoint, err := a.RuntimeID()

@@ -2,9 +2,29 @@ package identity
 
 import (
 	"context"
+	"time"
 
 	"github.com/moorage-dev/moorage"
 )
+
+// Inbound is the bearer token that a call came with, verified. It is secret.
+type Inbound struct {
+	Token   string
+	Expires time.Time
+}
+
+type inboundKey struct{}
+
+// WithInbound returns a context whose call came with the token in.
+func WithInbound(ctx context.Context, in Inbound) context.Context {
+	return context.WithValue(ctx, inboundKey{}, in)
+}
+
+// InboundOf returns the token that the call of ctx came with; the zero Inbound for none.
+func InboundOf(ctx context.Context) Inbound {
+	in, _ := ctx.Value(inboundKey{}).(Inbound)
+	return in
+}
 
 type callerKey struct{}
 

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+
+	"github.com/moorage-dev/moorage/internal/identity/workload"
 )
 
 // Headers of the platform, as an agent receives them, in the form that net/http keeps names in. Source: AgentCore developer guide, HTTP contract.
@@ -13,6 +15,9 @@ const (
 	HeaderSession   = "X-Amzn-Bedrock-Agentcore-Runtime-Session-Id"
 	HeaderRequest   = "X-Amzn-Bedrock-Agentcore-Runtime-Request-Id"
 	HeaderUser      = "X-Amzn-Bedrock-Agentcore-Runtime-User-Id"
+	headerWorkload  = "Workloadaccesstoken"
+	headerWAT       = "X-Amz-Bedrock-Agentcore-Identity-Wat" // the newer name of the same
+	headerCallback  = "Oauth2callbackurl"
 	headerMCPSessID = "Mcp-Session-Id"
 )
 
@@ -38,7 +43,7 @@ func (c *connection) request(ctx context.Context, call Call, body *payload) (*ht
 	if body.from != nil && call.Length != 0 {
 		r.Body, r.GetBody, r.ContentLength = body, body.again, call.Length
 	}
-	if r.Header, err = c.headers(call.Header); err != nil {
+	if r.Header, err = c.headers(call); err != nil {
 		return nil, err
 	}
 	r.Header.Set(HeaderRequest, call.RequestID)
@@ -55,7 +60,8 @@ func (c *connection) request(ctx context.Context, call Call, body *payload) (*ht
 const maxHeader = 4096
 
 // headers picks from what the caller sent what the agent may see, and adds the platform's own.
-func (c *connection) headers(in http.Header) (http.Header, error) {
+func (c *connection) headers(call Call) (http.Header, error) {
+	in := call.Header
 	out := http.Header{"User-Agent": nil} // none, rather than Go's
 	pass := func(names []string) {
 		for _, name := range names {
@@ -74,7 +80,25 @@ func (c *connection) headers(in http.Header) (http.Header, error) {
 	pass(c.lease.Version.Config.Headers)
 	out.Set(HeaderSession, c.sessionID)
 	c.span.Propagate(out)
-	return out, nil
+	return out, c.identify(out, call.User)
+}
+
+// identify hands the agent a token for what it does on behalf of user, and where users return to that have
+// consented to it.
+func (c *connection) identify(out http.Header, user workload.User) error {
+	if c.workloads == nil || user.IsZero() {
+		return nil
+	}
+	name := c.lease.Version.RuntimeID
+	token, err := c.workloads.Deliver(name, c.lease.Session.ID, user)
+	if err != nil {
+		return err
+	}
+	out[headerWorkload], out[headerWAT] = []string{token}, []string{token}
+	if url := c.workloads.ReturnURL(name); url != "" {
+		out[headerCallback] = []string{url}
+	}
+	return nil
 }
 
 func answerHeader(in http.Header) http.Header {

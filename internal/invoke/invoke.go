@@ -22,6 +22,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/quota"
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/telemetry"
@@ -52,6 +53,8 @@ type Service struct {
 	Log       *slog.Logger
 	Shells    Shells          // that are open
 	Calls     *calls.Recorder // nil records no spans
+	// Workloads makes the tokens that agents are handed; nil for none.
+	Workloads *workload.Service
 
 	// CallerCalls and RuntimeCalls hold each caller, and each runtime, to so many calls; commands and
 	// sockets that open are calls. The zero values bound nothing.
@@ -76,6 +79,8 @@ type Call struct {
 	Header    http.Header // as the caller sent it; only what the agent may see is forwarded
 	Body      io.Reader
 	Length    int64 // of Body, -1 when unknown
+	// User is on whose behalf the agent works; the zero User gives it no workload access token.
+	User workload.User
 
 	// Subprotocol, of a WebSocket, is what the caller is answered with, whatever the agent picks.
 	Subprotocol string
@@ -151,6 +156,7 @@ type connection struct {
 	sessionID string
 	lease     *session.Lease
 	began     time.Time
+	workloads *workload.Service
 	edit      func(*connection, *http.Request) // of what the agent gets; may be nil
 	span      *calls.Span
 }
@@ -197,7 +203,7 @@ func (s *Service) acquire(ctx context.Context, key session.Key, target moorage.T
 		s.Sessions.Stop(context.WithoutCancel(ctx), key) // NotFound: the deletion saw it after all
 		return nil, err
 	}
-	return &connection{sessionID: key.CallerID, lease: lease, began: time.Now()}, nil
+	return &connection{sessionID: key.CallerID, lease: lease, began: time.Now(), workloads: s.Workloads}, nil
 }
 
 // resolve checks an address, mints a session id where there is none, and finds the target.

@@ -94,7 +94,8 @@ func (h *house) withToken(next http.Handler, a moorage.JWTAuthorizer, token stri
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxPayload)
-	next.ServeHTTP(w, r.WithContext(identity.WithCaller(r.Context(), t.Caller())))
+	ctx := identity.WithInbound(identity.WithCaller(r.Context(), t.Caller()), identity.Inbound{Token: token, Expires: t.Expires})
+	next.ServeHTTP(w, r.WithContext(ctx))
 }
 
 const missingToken = `{"jsonrpc":"2.0","error":{"code":-32001,"message":"Missing Authentication Token"}}`

@@ -12,6 +12,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/identity/bearer"
+	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/image"
 	"github.com/moorage-dev/moorage/internal/invoke"
 	"github.com/moorage-dev/moorage/internal/object"
@@ -51,12 +52,13 @@ type house struct {
 	tokenKey  []byte // of sandboxes' metadata
 	browser   *identity.Browser
 	tokens    *bearer.Verifier
+	workloads *workload.Service
 }
 
 // build opens every room, lowest rank first, and takes up where an earlier server left off.
 func build(ctx context.Context, o Options) (*house, error) {
 	h := &house{Options: o}
-	for _, open := range []func(context.Context) error{h.openStore, h.openTelemetry, h.openEngine, h.openDoor, h.openImages, h.openSessions, h.openControl, h.resume} {
+	for _, open := range []func(context.Context) error{h.openStore, h.openWorkloads, h.openTelemetry, h.openEngine, h.openDoor, h.openImages, h.openSessions, h.openControl, h.resume} {
 		if err := open(ctx); err != nil {
 			h.close()
 			return nil, err
@@ -140,10 +142,10 @@ func (h *house) openControl(ctx context.Context) error {
 		Images: h.images, Objects: h.objects, Driver: h.shim, Isolation: h.isolation, Dir: h.path("builds"), Log: h.Log,
 	}
 	h.control = &control.Service{
-		Store: h.store, Builder: builder, Warm: h.warm, Pools: h.pools, Sessions: h.sessions, Region: h.Region, Account: h.account,
+		Store: h.store, Builder: builder, Warm: h.warm, Pools: h.pools, Sessions: h.sessions, Workloads: h.workloads, Region: h.Region, Account: h.account,
 		Isolation: h.isolation, Log: h.Log,
 	}
-	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log, Calls: h.calls}
+	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log, Calls: h.calls, Workloads: h.workloads}
 	h.invoke.CallerCalls.Rate, h.invoke.RuntimeCalls.Rate = h.Quotas.CallerCalls, h.Quotas.RuntimeCalls
 	return h.control.Load(ctx)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/console"
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/invoke"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/v1"
@@ -58,7 +59,7 @@ func (h *house) handler() http.Handler {
 
 // agentCore serves both planes: they share the signing name and do not share paths.
 func (h *house) agentCore() http.Handler {
-	planes := services(h.control, h.invoke, h.Log)
+	planes := services(h.control, h.invoke, h.workloads, h.Log)
 	plane, data := planes[0], planes[1]
 	plane.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
 	data.Use(h.admitted)
@@ -74,12 +75,14 @@ func (h *house) sts() http.Handler {
 }
 
 // services are the AWS services of the generated models, with what we offer of each.
-func services(c *control.Service, i *invoke.Service, log *slog.Logger) []*wire.Service {
+func services(c *control.Service, i *invoke.Service, w *workload.Service, log *slog.Logger) []*wire.Service {
 	options := wire.Options{Logger: log}
 	plane := wire.NewService(agentcorecontrol.Model, options)
 	agentcorecontrol.Serve(plane, c)
+	agentcorecontrol.ServeWorkloads(plane, w)
 	data := wire.NewService(agentcore.Model, options)
 	agentcore.Serve(data, i)
+	agentcore.ServeWorkloads(data, w)
 	return []*wire.Service{plane, data}
 }
 

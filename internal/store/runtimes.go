@@ -41,7 +41,7 @@ func (tx *Tx) PutRuntime(rt moorage.Runtime) error {
 		rt.ID, rt.Name, rt.ARN, rt.Latest, rt.Status, rt.FailureReason, rt.Identity, nanos(rt.CreatedAt), nanos(rt.UpdatedAt))
 }
 
-// DeleteRuntime removes the runtime with its versions, endpoints, tags, policies and session records.
+// DeleteRuntime removes the runtime with its versions, endpoints, tags, policies, workload identity and session records.
 func (tx *Tx) DeleteRuntime(rt moorage.Runtime) error {
 	for _, table := range []string{"tags", "resource_policies"} {
 		if err := tx.exec("DELETE FROM "+table+" WHERE arn = ? OR substr(arn, 1, length(?) + 1) = ? || '/'", rt.ARN, rt.ARN, rt.ARN); err != nil {
@@ -49,6 +49,12 @@ func (tx *Tx) DeleteRuntime(rt moorage.Runtime) error {
 		}
 	}
 	if err := tx.exec("DELETE FROM sessions WHERE runtime_id = ?", rt.ID); err != nil {
+		return err
+	}
+	if err := tx.exec("DELETE FROM tags WHERE arn = ?", rt.Identity); err != nil {
+		return err
+	}
+	if err := tx.exec("DELETE FROM workload_identities WHERE runtime_id = ?", rt.ID); err != nil {
 		return err
 	}
 	return tx.exec("DELETE FROM runtimes WHERE id = ?", rt.ID)

@@ -12,6 +12,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/invoke"
 )
 
@@ -20,6 +21,16 @@ type handlers struct{ invoke *invoke.Service }
 // owner returns to whom the session of a call belongs: the caller, and the user that it speaks for.
 func owner(ctx context.Context, user string) string {
 	return identity.CallerOf(ctx).OwnerFor(user)
+}
+
+// user returns on whose behalf the agent of a call works: the subject of the token that it came with, or the
+// user that a caller who signed speaks for.
+func user(ctx context.Context, id string) workload.User {
+	if c := identity.CallerOf(ctx); c.Source == moorage.JWT {
+		in := identity.InboundOf(ctx)
+		return workload.User{Issuer: c.Issuer, Subject: c.Subject, Token: in.Token, Expires: in.Expires}
+	}
+	return workload.User{ID: id}
 }
 
 // Serve adds the operations that Moorage offers to svc.
@@ -47,6 +58,7 @@ func (h handlers) call(ctx context.Context, in *InvokeAgentRuntimeInput) (*Invok
 			SessionID: value(in.RuntimeSessionId), Owner: owner(ctx, value(in.RuntimeUserId)),
 		},
 		RequestID: call.RequestID, Header: call.RequestHeader(), Body: in.Payload, Length: call.ContentLength(),
+		User: user(ctx, value(in.RuntimeUserId)),
 	})
 	if err != nil {
 		return nil, err

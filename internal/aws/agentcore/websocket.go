@@ -45,6 +45,7 @@ func socketCall(r *http.Request) invoke.Call {
 			SessionID: header.Get(invoke.HeaderSession), Owner: owner(r.Context(), header.Get(invoke.HeaderUser)),
 		},
 		RequestID: call.RequestID, Header: header, Subprotocol: subprotocolOf(r.Context()),
+		User: user(r.Context(), header.Get(invoke.HeaderUser)),
 	}
 }
 

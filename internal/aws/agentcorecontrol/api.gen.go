@@ -17,29 +17,58 @@ import (
 
 // The operations that can be served.
 var (
-	CreateAgentRuntime         = wire.Operation[CreateAgentRuntimeInput, CreateAgentRuntimeOutput]{Model: Model, Name: "CreateAgentRuntime"}
-	CreateAgentRuntimeEndpoint = wire.Operation[CreateAgentRuntimeEndpointInput, CreateAgentRuntimeEndpointOutput]{Model: Model, Name: "CreateAgentRuntimeEndpoint"}
-	CreateWorkloadIdentity     = wire.Operation[CreateWorkloadIdentityInput, CreateWorkloadIdentityOutput]{Model: Model, Name: "CreateWorkloadIdentity"}
-	DeleteAgentRuntime         = wire.Operation[DeleteAgentRuntimeInput, DeleteAgentRuntimeOutput]{Model: Model, Name: "DeleteAgentRuntime"}
-	DeleteAgentRuntimeEndpoint = wire.Operation[DeleteAgentRuntimeEndpointInput, DeleteAgentRuntimeEndpointOutput]{Model: Model, Name: "DeleteAgentRuntimeEndpoint"}
-	DeleteResourcePolicy       = wire.Operation[DeleteResourcePolicyInput, DeleteResourcePolicyOutput]{Model: Model, Name: "DeleteResourcePolicy"}
-	DeleteWorkloadIdentity     = wire.Operation[DeleteWorkloadIdentityInput, DeleteWorkloadIdentityOutput]{Model: Model, Name: "DeleteWorkloadIdentity"}
-	GetAgentRuntime            = wire.Operation[GetAgentRuntimeInput, GetAgentRuntimeOutput]{Model: Model, Name: "GetAgentRuntime"}
-	GetAgentRuntimeEndpoint    = wire.Operation[GetAgentRuntimeEndpointInput, GetAgentRuntimeEndpointOutput]{Model: Model, Name: "GetAgentRuntimeEndpoint"}
-	GetResourcePolicy          = wire.Operation[GetResourcePolicyInput, GetResourcePolicyOutput]{Model: Model, Name: "GetResourcePolicy"}
-	GetWorkloadIdentity        = wire.Operation[GetWorkloadIdentityInput, GetWorkloadIdentityOutput]{Model: Model, Name: "GetWorkloadIdentity"}
-	ListAgentRuntimeEndpoints  = wire.Operation[ListAgentRuntimeEndpointsInput, ListAgentRuntimeEndpointsOutput]{Model: Model, Name: "ListAgentRuntimeEndpoints"}
-	ListAgentRuntimeVersions   = wire.Operation[ListAgentRuntimeVersionsInput, ListAgentRuntimeVersionsOutput]{Model: Model, Name: "ListAgentRuntimeVersions"}
-	ListAgentRuntimes          = wire.Operation[ListAgentRuntimesInput, ListAgentRuntimesOutput]{Model: Model, Name: "ListAgentRuntimes"}
-	ListTagsForResource        = wire.Operation[ListTagsForResourceInput, ListTagsForResourceOutput]{Model: Model, Name: "ListTagsForResource"}
-	ListWorkloadIdentities     = wire.Operation[ListWorkloadIdentitiesInput, ListWorkloadIdentitiesOutput]{Model: Model, Name: "ListWorkloadIdentities"}
-	PutResourcePolicy          = wire.Operation[PutResourcePolicyInput, PutResourcePolicyOutput]{Model: Model, Name: "PutResourcePolicy"}
-	TagResource                = wire.Operation[TagResourceInput, TagResourceOutput]{Model: Model, Name: "TagResource"}
-	UntagResource              = wire.Operation[UntagResourceInput, UntagResourceOutput]{Model: Model, Name: "UntagResource"}
-	UpdateAgentRuntime         = wire.Operation[UpdateAgentRuntimeInput, UpdateAgentRuntimeOutput]{Model: Model, Name: "UpdateAgentRuntime"}
-	UpdateAgentRuntimeEndpoint = wire.Operation[UpdateAgentRuntimeEndpointInput, UpdateAgentRuntimeEndpointOutput]{Model: Model, Name: "UpdateAgentRuntimeEndpoint"}
-	UpdateWorkloadIdentity     = wire.Operation[UpdateWorkloadIdentityInput, UpdateWorkloadIdentityOutput]{Model: Model, Name: "UpdateWorkloadIdentity"}
+	CreateAgentRuntime             = wire.Operation[CreateAgentRuntimeInput, CreateAgentRuntimeOutput]{Model: Model, Name: "CreateAgentRuntime"}
+	CreateAgentRuntimeEndpoint     = wire.Operation[CreateAgentRuntimeEndpointInput, CreateAgentRuntimeEndpointOutput]{Model: Model, Name: "CreateAgentRuntimeEndpoint"}
+	CreateApiKeyCredentialProvider = wire.Operation[CreateApiKeyCredentialProviderInput, CreateApiKeyCredentialProviderOutput]{Model: Model, Name: "CreateApiKeyCredentialProvider"}
+	CreateOauth2CredentialProvider = wire.Operation[CreateOauth2CredentialProviderInput, CreateOauth2CredentialProviderOutput]{Model: Model, Name: "CreateOauth2CredentialProvider"}
+	CreateWorkloadIdentity         = wire.Operation[CreateWorkloadIdentityInput, CreateWorkloadIdentityOutput]{Model: Model, Name: "CreateWorkloadIdentity"}
+	DeleteAgentRuntime             = wire.Operation[DeleteAgentRuntimeInput, DeleteAgentRuntimeOutput]{Model: Model, Name: "DeleteAgentRuntime"}
+	DeleteAgentRuntimeEndpoint     = wire.Operation[DeleteAgentRuntimeEndpointInput, DeleteAgentRuntimeEndpointOutput]{Model: Model, Name: "DeleteAgentRuntimeEndpoint"}
+	DeleteApiKeyCredentialProvider = wire.Operation[DeleteApiKeyCredentialProviderInput, DeleteApiKeyCredentialProviderOutput]{Model: Model, Name: "DeleteApiKeyCredentialProvider"}
+	DeleteOauth2CredentialProvider = wire.Operation[DeleteOauth2CredentialProviderInput, DeleteOauth2CredentialProviderOutput]{Model: Model, Name: "DeleteOauth2CredentialProvider"}
+	DeleteResourcePolicy           = wire.Operation[DeleteResourcePolicyInput, DeleteResourcePolicyOutput]{Model: Model, Name: "DeleteResourcePolicy"}
+	DeleteWorkloadIdentity         = wire.Operation[DeleteWorkloadIdentityInput, DeleteWorkloadIdentityOutput]{Model: Model, Name: "DeleteWorkloadIdentity"}
+	GetAgentRuntime                = wire.Operation[GetAgentRuntimeInput, GetAgentRuntimeOutput]{Model: Model, Name: "GetAgentRuntime"}
+	GetAgentRuntimeEndpoint        = wire.Operation[GetAgentRuntimeEndpointInput, GetAgentRuntimeEndpointOutput]{Model: Model, Name: "GetAgentRuntimeEndpoint"}
+	GetApiKeyCredentialProvider    = wire.Operation[GetApiKeyCredentialProviderInput, GetApiKeyCredentialProviderOutput]{Model: Model, Name: "GetApiKeyCredentialProvider"}
+	GetOauth2CredentialProvider    = wire.Operation[GetOauth2CredentialProviderInput, GetOauth2CredentialProviderOutput]{Model: Model, Name: "GetOauth2CredentialProvider"}
+	GetResourcePolicy              = wire.Operation[GetResourcePolicyInput, GetResourcePolicyOutput]{Model: Model, Name: "GetResourcePolicy"}
+	GetTokenVault                  = wire.Operation[GetTokenVaultInput, GetTokenVaultOutput]{Model: Model, Name: "GetTokenVault"}
+	GetWorkloadIdentity            = wire.Operation[GetWorkloadIdentityInput, GetWorkloadIdentityOutput]{Model: Model, Name: "GetWorkloadIdentity"}
+	ListAgentRuntimeEndpoints      = wire.Operation[ListAgentRuntimeEndpointsInput, ListAgentRuntimeEndpointsOutput]{Model: Model, Name: "ListAgentRuntimeEndpoints"}
+	ListAgentRuntimeVersions       = wire.Operation[ListAgentRuntimeVersionsInput, ListAgentRuntimeVersionsOutput]{Model: Model, Name: "ListAgentRuntimeVersions"}
+	ListAgentRuntimes              = wire.Operation[ListAgentRuntimesInput, ListAgentRuntimesOutput]{Model: Model, Name: "ListAgentRuntimes"}
+	ListApiKeyCredentialProviders  = wire.Operation[ListApiKeyCredentialProvidersInput, ListApiKeyCredentialProvidersOutput]{Model: Model, Name: "ListApiKeyCredentialProviders"}
+	ListOauth2CredentialProviders  = wire.Operation[ListOauth2CredentialProvidersInput, ListOauth2CredentialProvidersOutput]{Model: Model, Name: "ListOauth2CredentialProviders"}
+	ListTagsForResource            = wire.Operation[ListTagsForResourceInput, ListTagsForResourceOutput]{Model: Model, Name: "ListTagsForResource"}
+	ListWorkloadIdentities         = wire.Operation[ListWorkloadIdentitiesInput, ListWorkloadIdentitiesOutput]{Model: Model, Name: "ListWorkloadIdentities"}
+	PutResourcePolicy              = wire.Operation[PutResourcePolicyInput, PutResourcePolicyOutput]{Model: Model, Name: "PutResourcePolicy"}
+	SetTokenVaultCMK               = wire.Operation[SetTokenVaultCMKInput, SetTokenVaultCMKOutput]{Model: Model, Name: "SetTokenVaultCMK"}
+	TagResource                    = wire.Operation[TagResourceInput, TagResourceOutput]{Model: Model, Name: "TagResource"}
+	UntagResource                  = wire.Operation[UntagResourceInput, UntagResourceOutput]{Model: Model, Name: "UntagResource"}
+	UpdateAgentRuntime             = wire.Operation[UpdateAgentRuntimeInput, UpdateAgentRuntimeOutput]{Model: Model, Name: "UpdateAgentRuntime"}
+	UpdateAgentRuntimeEndpoint     = wire.Operation[UpdateAgentRuntimeEndpointInput, UpdateAgentRuntimeEndpointOutput]{Model: Model, Name: "UpdateAgentRuntimeEndpoint"}
+	UpdateApiKeyCredentialProvider = wire.Operation[UpdateApiKeyCredentialProviderInput, UpdateApiKeyCredentialProviderOutput]{Model: Model, Name: "UpdateApiKeyCredentialProvider"}
+	UpdateOauth2CredentialProvider = wire.Operation[UpdateOauth2CredentialProviderInput, UpdateOauth2CredentialProviderOutput]{Model: Model, Name: "UpdateOauth2CredentialProvider"}
+	UpdateWorkloadIdentity         = wire.Operation[UpdateWorkloadIdentityInput, UpdateWorkloadIdentityOutput]{Model: Model, Name: "UpdateWorkloadIdentity"}
 )
+
+type ActorTokenContentType string
+
+const (
+	ActorTokenContentTypeNone             ActorTokenContentType = "NONE"
+	ActorTokenContentTypeM2m              ActorTokenContentType = "M2M"
+	ActorTokenContentTypeAwsIamIdTokenJwt ActorTokenContentType = "AWS_IAM_ID_TOKEN_JWT"
+)
+
+// Values returns all that AWS knows.
+func (ActorTokenContentType) Values() []ActorTokenContentType {
+	return []ActorTokenContentType{
+		ActorTokenContentTypeNone,
+		ActorTokenContentTypeM2m,
+		ActorTokenContentTypeAwsIamIdTokenJwt,
+	}
+}
 
 type AgentManagedRuntimeType string
 
@@ -162,6 +191,32 @@ type AllowedWorkloadConfiguration struct {
 	WorkloadIdentities  []string             `json:"workloadIdentities,omitempty"`
 }
 
+type ApiKeyCredentialProviderItem struct {
+	Name                  string    `json:"name"`
+	CredentialProviderArn string    `json:"credentialProviderArn"`
+	CreatedTime           time.Time `json:"createdTime"`
+	LastUpdatedTime       time.Time `json:"lastUpdatedTime"`
+}
+
+type AtlassianOauth2ProviderConfigInput struct {
+	ClientId           string           `json:"clientId"`
+	ClientSecret       *string          `json:"clientSecret,omitempty"`
+	ClientSecretConfig *SecretReference `json:"clientSecretConfig,omitempty"`
+	ClientSecretSource SecretSourceType `json:"clientSecretSource,omitempty"`
+}
+
+func (v AtlassianOauth2ProviderConfigInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeAtlassianOauth2ProviderConfigInput, v)
+}
+func (v AtlassianOauth2ProviderConfigInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeAtlassianOauth2ProviderConfigInput, v)
+}
+
+type AtlassianOauth2ProviderConfigOutput struct {
+	OauthDiscovery Oauth2Discovery `json:"oauthDiscovery"`
+	ClientId       *string         `json:"clientId,omitempty"`
+}
+
 type AuthorizerConfiguration struct {
 	CustomJWTAuthorizer *CustomJWTAuthorizerConfiguration `json:"customJWTAuthorizer,omitempty"`
 }
@@ -209,6 +264,25 @@ func (ClaimMatchOperatorType) Values() []ClaimMatchOperatorType {
 type ClaimMatchValueType struct {
 	MatchValueString     *string  `json:"matchValueString,omitempty"`
 	MatchValueStringList []string `json:"matchValueStringList,omitempty"`
+}
+
+type ClientAuthenticationMethodType string
+
+const (
+	ClientAuthenticationMethodTypeClientSecretBasic ClientAuthenticationMethodType = "CLIENT_SECRET_BASIC"
+	ClientAuthenticationMethodTypeClientSecretPost  ClientAuthenticationMethodType = "CLIENT_SECRET_POST"
+	ClientAuthenticationMethodTypeAwsIamIdTokenJwt  ClientAuthenticationMethodType = "AWS_IAM_ID_TOKEN_JWT"
+	ClientAuthenticationMethodTypePrivateKeyJwt     ClientAuthenticationMethodType = "PRIVATE_KEY_JWT"
+)
+
+// Values returns all that AWS knows.
+func (ClientAuthenticationMethodType) Values() []ClientAuthenticationMethodType {
+	return []ClientAuthenticationMethodType{
+		ClientAuthenticationMethodTypeClientSecretBasic,
+		ClientAuthenticationMethodTypeClientSecretPost,
+		ClientAuthenticationMethodTypeAwsIamIdTokenJwt,
+		ClientAuthenticationMethodTypePrivateKeyJwt,
+	}
 }
 
 type Code struct {
@@ -295,6 +369,61 @@ type CreateAgentRuntimeOutput struct {
 	Status                  AgentRuntimeStatus       `json:"status"`
 }
 
+type CreateApiKeyCredentialProviderInput struct {
+	Name               string            `json:"name"`
+	ApiKey             *string           `json:"apiKey,omitempty"`
+	ApiKeySecretConfig *SecretReference  `json:"apiKeySecretConfig,omitempty"`
+	ApiKeySecretSource SecretSourceType  `json:"apiKeySecretSource,omitempty"`
+	Tags               map[string]string `json:"tags,omitempty"`
+}
+
+func (v CreateApiKeyCredentialProviderInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeCreateApiKeyCredentialProviderRequest, v)
+}
+func (v CreateApiKeyCredentialProviderInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeCreateApiKeyCredentialProviderRequest, v)
+}
+
+type CreateApiKeyCredentialProviderOutput struct {
+	ApiKeySecretArn       Secret           `json:"apiKeySecretArn"`
+	ApiKeySecretJsonKey   *string          `json:"apiKeySecretJsonKey,omitempty"`
+	ApiKeySecretSource    SecretSourceType `json:"apiKeySecretSource,omitempty"`
+	Name                  string           `json:"name"`
+	CredentialProviderArn string           `json:"credentialProviderArn"`
+}
+
+type CreateOauth2CredentialProviderInput struct {
+	Name                      string                       `json:"name"`
+	CredentialProviderVendor  CredentialProviderVendorType `json:"credentialProviderVendor"`
+	Oauth2ProviderConfigInput Oauth2ProviderConfigInput    `json:"oauth2ProviderConfigInput"`
+	Tags                      map[string]string            `json:"tags,omitempty"`
+}
+
+func (v CreateOauth2CredentialProviderInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeCreateOauth2CredentialProviderRequest, v)
+}
+func (v CreateOauth2CredentialProviderInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeCreateOauth2CredentialProviderRequest, v)
+}
+
+type CreateOauth2CredentialProviderOutput struct {
+	ClientSecretArn            Secret                      `json:"clientSecretArn"`
+	ClientSecretJsonKey        *string                     `json:"clientSecretJsonKey,omitempty"`
+	ClientSecretSource         SecretSourceType            `json:"clientSecretSource,omitempty"`
+	Name                       string                      `json:"name"`
+	CredentialProviderArn      string                      `json:"credentialProviderArn"`
+	CallbackUrl                *string                     `json:"callbackUrl,omitempty"`
+	Oauth2ProviderConfigOutput *Oauth2ProviderConfigOutput `json:"oauth2ProviderConfigOutput,omitempty"`
+	Status                     Status                      `json:"status,omitempty"`
+}
+
+func (v CreateOauth2CredentialProviderOutput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeCreateOauth2CredentialProviderResponse, v)
+}
+func (v CreateOauth2CredentialProviderOutput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeCreateOauth2CredentialProviderResponse, v)
+}
+
 type CreateWorkloadIdentityInput struct {
 	Name                            string            `json:"name"`
 	AllowedResourceOauth2ReturnUrls []string          `json:"allowedResourceOauth2ReturnUrls,omitempty"`
@@ -305,6 +434,67 @@ type CreateWorkloadIdentityOutput struct {
 	Name                            string   `json:"name"`
 	WorkloadIdentityArn             string   `json:"workloadIdentityArn"`
 	AllowedResourceOauth2ReturnUrls []string `json:"allowedResourceOauth2ReturnUrls,omitempty"`
+}
+
+type CredentialProviderVendorType string
+
+const (
+	CredentialProviderVendorTypeGoogleOauth2     CredentialProviderVendorType = "GoogleOauth2"
+	CredentialProviderVendorTypeGithubOauth2     CredentialProviderVendorType = "GithubOauth2"
+	CredentialProviderVendorTypeSlackOauth2      CredentialProviderVendorType = "SlackOauth2"
+	CredentialProviderVendorTypeSalesforceOauth2 CredentialProviderVendorType = "SalesforceOauth2"
+	CredentialProviderVendorTypeMicrosoftOauth2  CredentialProviderVendorType = "MicrosoftOauth2"
+	CredentialProviderVendorTypeCustomOauth2     CredentialProviderVendorType = "CustomOauth2"
+	CredentialProviderVendorTypeAtlassianOauth2  CredentialProviderVendorType = "AtlassianOauth2"
+	CredentialProviderVendorTypeLinkedinOauth2   CredentialProviderVendorType = "LinkedinOauth2"
+	CredentialProviderVendorTypeXOauth2          CredentialProviderVendorType = "XOauth2"
+	CredentialProviderVendorTypeOktaOauth2       CredentialProviderVendorType = "OktaOauth2"
+	CredentialProviderVendorTypeOneLoginOauth2   CredentialProviderVendorType = "OneLoginOauth2"
+	CredentialProviderVendorTypePingOneOauth2    CredentialProviderVendorType = "PingOneOauth2"
+	CredentialProviderVendorTypeFacebookOauth2   CredentialProviderVendorType = "FacebookOauth2"
+	CredentialProviderVendorTypeYandexOauth2     CredentialProviderVendorType = "YandexOauth2"
+	CredentialProviderVendorTypeRedditOauth2     CredentialProviderVendorType = "RedditOauth2"
+	CredentialProviderVendorTypeZoomOauth2       CredentialProviderVendorType = "ZoomOauth2"
+	CredentialProviderVendorTypeTwitchOauth2     CredentialProviderVendorType = "TwitchOauth2"
+	CredentialProviderVendorTypeSpotifyOauth2    CredentialProviderVendorType = "SpotifyOauth2"
+	CredentialProviderVendorTypeDropboxOauth2    CredentialProviderVendorType = "DropboxOauth2"
+	CredentialProviderVendorTypeNotionOauth2     CredentialProviderVendorType = "NotionOauth2"
+	CredentialProviderVendorTypeHubspotOauth2    CredentialProviderVendorType = "HubspotOauth2"
+	CredentialProviderVendorTypeCyberArkOauth2   CredentialProviderVendorType = "CyberArkOauth2"
+	CredentialProviderVendorTypeFusionAuthOauth2 CredentialProviderVendorType = "FusionAuthOauth2"
+	CredentialProviderVendorTypeAuth0Oauth2      CredentialProviderVendorType = "Auth0Oauth2"
+	CredentialProviderVendorTypeCognitoOauth2    CredentialProviderVendorType = "CognitoOauth2"
+)
+
+// Values returns all that AWS knows.
+func (CredentialProviderVendorType) Values() []CredentialProviderVendorType {
+	return []CredentialProviderVendorType{
+		CredentialProviderVendorTypeGoogleOauth2,
+		CredentialProviderVendorTypeGithubOauth2,
+		CredentialProviderVendorTypeSlackOauth2,
+		CredentialProviderVendorTypeSalesforceOauth2,
+		CredentialProviderVendorTypeMicrosoftOauth2,
+		CredentialProviderVendorTypeCustomOauth2,
+		CredentialProviderVendorTypeAtlassianOauth2,
+		CredentialProviderVendorTypeLinkedinOauth2,
+		CredentialProviderVendorTypeXOauth2,
+		CredentialProviderVendorTypeOktaOauth2,
+		CredentialProviderVendorTypeOneLoginOauth2,
+		CredentialProviderVendorTypePingOneOauth2,
+		CredentialProviderVendorTypeFacebookOauth2,
+		CredentialProviderVendorTypeYandexOauth2,
+		CredentialProviderVendorTypeRedditOauth2,
+		CredentialProviderVendorTypeZoomOauth2,
+		CredentialProviderVendorTypeTwitchOauth2,
+		CredentialProviderVendorTypeSpotifyOauth2,
+		CredentialProviderVendorTypeDropboxOauth2,
+		CredentialProviderVendorTypeNotionOauth2,
+		CredentialProviderVendorTypeHubspotOauth2,
+		CredentialProviderVendorTypeCyberArkOauth2,
+		CredentialProviderVendorTypeFusionAuthOauth2,
+		CredentialProviderVendorTypeAuth0Oauth2,
+		CredentialProviderVendorTypeCognitoOauth2,
+	}
 }
 
 type CustomClaimValidationType struct {
@@ -324,6 +514,45 @@ type CustomJWTAuthorizerConfiguration struct {
 	PrivateEndpointOverrides     []PrivateEndpointOverride     `json:"privateEndpointOverrides,omitempty"`
 	CertificateConfigurations    []CertificateConfiguration    `json:"certificateConfigurations,omitempty"`
 	AllowedWorkloadConfiguration *AllowedWorkloadConfiguration `json:"allowedWorkloadConfiguration,omitempty"`
+}
+
+type CustomOauth2ProviderConfigInput struct {
+	OauthDiscovery                Oauth2Discovery                    `json:"oauthDiscovery"`
+	ClientId                      *string                            `json:"clientId,omitempty"`
+	ClientSecret                  *string                            `json:"clientSecret,omitempty"`
+	ClientSecretConfig            *SecretReference                   `json:"clientSecretConfig,omitempty"`
+	ClientSecretSource            SecretSourceType                   `json:"clientSecretSource,omitempty"`
+	OnBehalfOfTokenExchangeConfig *OnBehalfOfTokenExchangeConfigType `json:"onBehalfOfTokenExchangeConfig,omitempty"`
+	ClientAuthenticationMethod    ClientAuthenticationMethodType     `json:"clientAuthenticationMethod,omitempty"`
+	PrivateKeyJwtConfig           *PrivateKeyJwtConfig               `json:"privateKeyJwtConfig,omitempty"`
+	PrivateEndpoint               *PrivateEndpoint                   `json:"privateEndpoint,omitempty"`
+	PrivateEndpointOverrides      []PrivateEndpointOverride          `json:"privateEndpointOverrides,omitempty"`
+	CertificateConfigurations     []CertificateConfiguration         `json:"certificateConfigurations,omitempty"`
+}
+
+func (v CustomOauth2ProviderConfigInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeCustomOauth2ProviderConfigInput, v)
+}
+func (v CustomOauth2ProviderConfigInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeCustomOauth2ProviderConfigInput, v)
+}
+
+type CustomOauth2ProviderConfigOutput struct {
+	OauthDiscovery                Oauth2Discovery                    `json:"oauthDiscovery"`
+	ClientId                      *string                            `json:"clientId,omitempty"`
+	OnBehalfOfTokenExchangeConfig *OnBehalfOfTokenExchangeConfigType `json:"onBehalfOfTokenExchangeConfig,omitempty"`
+	ClientAuthenticationMethod    ClientAuthenticationMethodType     `json:"clientAuthenticationMethod,omitempty"`
+	PrivateEndpoint               *PrivateEndpoint                   `json:"privateEndpoint,omitempty"`
+	PrivateEndpointOverrides      []PrivateEndpointOverride          `json:"privateEndpointOverrides,omitempty"`
+	CertificateConfigurations     []CertificateConfiguration         `json:"certificateConfigurations,omitempty"`
+	PrivateKeyJwtConfig           *PrivateKeyJwtConfig               `json:"privateKeyJwtConfig,omitempty"`
+}
+
+func (v CustomOauth2ProviderConfigOutput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeCustomOauth2ProviderConfigOutput, v)
+}
+func (v CustomOauth2ProviderConfigOutput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeCustomOauth2ProviderConfigOutput, v)
 }
 
 type DeleteAgentRuntimeEndpointInput struct {
@@ -362,6 +591,20 @@ type DeleteAgentRuntimeOutput struct {
 	Status              AgentRuntimeStatus `json:"status"`
 	AgentRuntimeId      *string            `json:"agentRuntimeId,omitempty"`
 	AgentRuntimeVersion *string            `json:"agentRuntimeVersion,omitempty"`
+}
+
+type DeleteApiKeyCredentialProviderInput struct {
+	Name string `json:"name"`
+}
+
+type DeleteApiKeyCredentialProviderOutput struct {
+}
+
+type DeleteOauth2CredentialProviderInput struct {
+	Name string `json:"name"`
+}
+
+type DeleteOauth2CredentialProviderOutput struct {
 }
 
 type DeleteResourcePolicyInput struct {
@@ -478,12 +721,62 @@ func (v GetAgentRuntimeOutput) LogValue() slog.Value {
 	return wire.LogValue(Model, shapeGetAgentRuntimeResponse, v)
 }
 
+type GetApiKeyCredentialProviderInput struct {
+	Name string `json:"name"`
+}
+
+type GetApiKeyCredentialProviderOutput struct {
+	ApiKeySecretArn       Secret           `json:"apiKeySecretArn"`
+	ApiKeySecretJsonKey   *string          `json:"apiKeySecretJsonKey,omitempty"`
+	ApiKeySecretSource    SecretSourceType `json:"apiKeySecretSource,omitempty"`
+	Name                  string           `json:"name"`
+	CredentialProviderArn string           `json:"credentialProviderArn"`
+	CreatedTime           time.Time        `json:"createdTime"`
+	LastUpdatedTime       time.Time        `json:"lastUpdatedTime"`
+}
+
+type GetOauth2CredentialProviderInput struct {
+	Name string `json:"name"`
+}
+
+type GetOauth2CredentialProviderOutput struct {
+	ClientSecretArn            Secret                       `json:"clientSecretArn"`
+	ClientSecretJsonKey        *string                      `json:"clientSecretJsonKey,omitempty"`
+	ClientSecretSource         SecretSourceType             `json:"clientSecretSource,omitempty"`
+	Name                       string                       `json:"name"`
+	CredentialProviderArn      string                       `json:"credentialProviderArn"`
+	CredentialProviderVendor   CredentialProviderVendorType `json:"credentialProviderVendor"`
+	CallbackUrl                *string                      `json:"callbackUrl,omitempty"`
+	Oauth2ProviderConfigOutput Oauth2ProviderConfigOutput   `json:"oauth2ProviderConfigOutput"`
+	CreatedTime                time.Time                    `json:"createdTime"`
+	LastUpdatedTime            time.Time                    `json:"lastUpdatedTime"`
+	Status                     Status                       `json:"status,omitempty"`
+	FailureReason              *string                      `json:"failureReason,omitempty"`
+}
+
+func (v GetOauth2CredentialProviderOutput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeGetOauth2CredentialProviderResponse, v)
+}
+func (v GetOauth2CredentialProviderOutput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeGetOauth2CredentialProviderResponse, v)
+}
+
 type GetResourcePolicyInput struct {
 	ResourceArn string `json:"-"`
 }
 
 type GetResourcePolicyOutput struct {
 	Policy *string `json:"policy,omitempty"`
+}
+
+type GetTokenVaultInput struct {
+	TokenVaultId *string `json:"tokenVaultId,omitempty"`
+}
+
+type GetTokenVaultOutput struct {
+	TokenVaultId     string           `json:"tokenVaultId"`
+	KmsConfiguration KmsConfiguration `json:"kmsConfiguration"`
+	LastModifiedDate time.Time        `json:"lastModifiedDate"`
 }
 
 type GetWorkloadIdentityInput struct {
@@ -496,6 +789,44 @@ type GetWorkloadIdentityOutput struct {
 	AllowedResourceOauth2ReturnUrls []string  `json:"allowedResourceOauth2ReturnUrls,omitempty"`
 	CreatedTime                     time.Time `json:"createdTime"`
 	LastUpdatedTime                 time.Time `json:"lastUpdatedTime"`
+}
+
+type GithubOauth2ProviderConfigInput struct {
+	ClientId           string           `json:"clientId"`
+	ClientSecret       *string          `json:"clientSecret,omitempty"`
+	ClientSecretConfig *SecretReference `json:"clientSecretConfig,omitempty"`
+	ClientSecretSource SecretSourceType `json:"clientSecretSource,omitempty"`
+}
+
+func (v GithubOauth2ProviderConfigInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeGithubOauth2ProviderConfigInput, v)
+}
+func (v GithubOauth2ProviderConfigInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeGithubOauth2ProviderConfigInput, v)
+}
+
+type GithubOauth2ProviderConfigOutput struct {
+	OauthDiscovery Oauth2Discovery `json:"oauthDiscovery"`
+	ClientId       *string         `json:"clientId,omitempty"`
+}
+
+type GoogleOauth2ProviderConfigInput struct {
+	ClientId           string           `json:"clientId"`
+	ClientSecret       *string          `json:"clientSecret,omitempty"`
+	ClientSecretConfig *SecretReference `json:"clientSecretConfig,omitempty"`
+	ClientSecretSource SecretSourceType `json:"clientSecretSource,omitempty"`
+}
+
+func (v GoogleOauth2ProviderConfigInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeGoogleOauth2ProviderConfigInput, v)
+}
+func (v GoogleOauth2ProviderConfigInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeGoogleOauth2ProviderConfigInput, v)
+}
+
+type GoogleOauth2ProviderConfigOutput struct {
+	OauthDiscovery Oauth2Discovery `json:"oauthDiscovery"`
+	ClientId       *string         `json:"clientId,omitempty"`
 }
 
 type HostingEnvironment struct {
@@ -522,6 +853,52 @@ func (InboundTokenClaimValueType) Values() []InboundTokenClaimValueType {
 	}
 }
 
+type IncludedOauth2ProviderConfigInput struct {
+	ClientId              string           `json:"clientId"`
+	ClientSecret          *string          `json:"clientSecret,omitempty"`
+	ClientSecretConfig    *SecretReference `json:"clientSecretConfig,omitempty"`
+	ClientSecretSource    SecretSourceType `json:"clientSecretSource,omitempty"`
+	Issuer                *string          `json:"issuer,omitempty"`
+	AuthorizationEndpoint *string          `json:"authorizationEndpoint,omitempty"`
+	TokenEndpoint         *string          `json:"tokenEndpoint,omitempty"`
+}
+
+func (v IncludedOauth2ProviderConfigInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeIncludedOauth2ProviderConfigInput, v)
+}
+func (v IncludedOauth2ProviderConfigInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeIncludedOauth2ProviderConfigInput, v)
+}
+
+type IncludedOauth2ProviderConfigOutput struct {
+	OauthDiscovery Oauth2Discovery `json:"oauthDiscovery"`
+	ClientId       *string         `json:"clientId,omitempty"`
+}
+
+type KeyType string
+
+const (
+	KeyTypeCustomerManagedKey KeyType = "CustomerManagedKey"
+	KeyTypeServiceManagedKey  KeyType = "ServiceManagedKey"
+)
+
+// Values returns all that AWS knows.
+func (KeyType) Values() []KeyType {
+	return []KeyType{
+		KeyTypeCustomerManagedKey,
+		KeyTypeServiceManagedKey,
+	}
+}
+
+type KmsConfiguration struct {
+	KeyType   KeyType `json:"keyType"`
+	KmsKeyArn *string `json:"kmsKeyArn,omitempty"`
+}
+
+type KmsKeySourceType struct {
+	KmsKeyArn string `json:"kmsKeyArn"`
+}
+
 type LifecycleConfiguration struct {
 	IdleRuntimeSessionTimeout *int32 `json:"idleRuntimeSessionTimeout,omitempty"`
 	MaxLifetime               *int32 `json:"maxLifetime,omitempty"`
@@ -533,6 +910,25 @@ type LifecycleHook struct {
 
 type LifecycleHookAction struct {
 	HttpPost *HttpPostLifecycleHookAction `json:"httpPost,omitempty"`
+}
+
+type LinkedinOauth2ProviderConfigInput struct {
+	ClientId           string           `json:"clientId"`
+	ClientSecret       *string          `json:"clientSecret,omitempty"`
+	ClientSecretConfig *SecretReference `json:"clientSecretConfig,omitempty"`
+	ClientSecretSource SecretSourceType `json:"clientSecretSource,omitempty"`
+}
+
+func (v LinkedinOauth2ProviderConfigInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeLinkedinOauth2ProviderConfigInput, v)
+}
+func (v LinkedinOauth2ProviderConfigInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeLinkedinOauth2ProviderConfigInput, v)
+}
+
+type LinkedinOauth2ProviderConfigOutput struct {
+	OauthDiscovery Oauth2Discovery `json:"oauthDiscovery"`
+	ClientId       *string         `json:"clientId,omitempty"`
 }
 
 type ListAgentRuntimeEndpointsInput struct {
@@ -588,6 +984,26 @@ func (v ListAgentRuntimesOutput) LogValue() slog.Value {
 	return wire.LogValue(Model, shapeListAgentRuntimesResponse, v)
 }
 
+type ListApiKeyCredentialProvidersInput struct {
+	NextToken  *string `json:"nextToken,omitempty"`
+	MaxResults *int32  `json:"maxResults,omitempty"`
+}
+
+type ListApiKeyCredentialProvidersOutput struct {
+	CredentialProviders []ApiKeyCredentialProviderItem `json:"credentialProviders"`
+	NextToken           *string                        `json:"nextToken,omitempty"`
+}
+
+type ListOauth2CredentialProvidersInput struct {
+	NextToken  *string `json:"nextToken,omitempty"`
+	MaxResults *int32  `json:"maxResults,omitempty"`
+}
+
+type ListOauth2CredentialProvidersOutput struct {
+	CredentialProviders []Oauth2CredentialProviderItem `json:"credentialProviders"`
+	NextToken           *string                        `json:"nextToken,omitempty"`
+}
+
 type ListTagsForResourceInput struct {
 	ResourceArn string `json:"-"`
 }
@@ -615,6 +1031,26 @@ type ManagedVpcResource struct {
 	RoutingDomain         *string               `json:"routingDomain,omitempty"`
 }
 
+type MicrosoftOauth2ProviderConfigInput struct {
+	ClientId           string           `json:"clientId"`
+	ClientSecret       *string          `json:"clientSecret,omitempty"`
+	ClientSecretConfig *SecretReference `json:"clientSecretConfig,omitempty"`
+	ClientSecretSource SecretSourceType `json:"clientSecretSource,omitempty"`
+	TenantId           *string          `json:"tenantId,omitempty"`
+}
+
+func (v MicrosoftOauth2ProviderConfigInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeMicrosoftOauth2ProviderConfigInput, v)
+}
+func (v MicrosoftOauth2ProviderConfigInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeMicrosoftOauth2ProviderConfigInput, v)
+}
+
+type MicrosoftOauth2ProviderConfigOutput struct {
+	OauthDiscovery Oauth2Discovery `json:"oauthDiscovery"`
+	ClientId       *string         `json:"clientId,omitempty"`
+}
+
 type NetworkConfiguration struct {
 	NetworkMode       NetworkMode `json:"networkMode"`
 	NetworkModeConfig *VpcConfig  `json:"networkModeConfig,omitempty"`
@@ -635,6 +1071,103 @@ func (NetworkMode) Values() []NetworkMode {
 	}
 }
 
+type Oauth2AuthorizationServerMetadata struct {
+	Issuer                   string   `json:"issuer"`
+	AuthorizationEndpoint    string   `json:"authorizationEndpoint"`
+	TokenEndpoint            string   `json:"tokenEndpoint"`
+	ResponseTypes            []string `json:"responseTypes,omitempty"`
+	TokenEndpointAuthMethods []string `json:"tokenEndpointAuthMethods,omitempty"`
+}
+
+type Oauth2CredentialProviderItem struct {
+	Name                     string                       `json:"name"`
+	CredentialProviderVendor CredentialProviderVendorType `json:"credentialProviderVendor"`
+	CredentialProviderArn    string                       `json:"credentialProviderArn"`
+	CreatedTime              time.Time                    `json:"createdTime"`
+	LastUpdatedTime          time.Time                    `json:"lastUpdatedTime"`
+}
+
+type Oauth2Discovery struct {
+	DiscoveryUrl                *string                            `json:"discoveryUrl,omitempty"`
+	AuthorizationServerMetadata *Oauth2AuthorizationServerMetadata `json:"authorizationServerMetadata,omitempty"`
+}
+
+type Oauth2ProviderConfigInput struct {
+	CustomOauth2ProviderConfig     *CustomOauth2ProviderConfigInput     `json:"customOauth2ProviderConfig,omitempty"`
+	GoogleOauth2ProviderConfig     *GoogleOauth2ProviderConfigInput     `json:"googleOauth2ProviderConfig,omitempty"`
+	GithubOauth2ProviderConfig     *GithubOauth2ProviderConfigInput     `json:"githubOauth2ProviderConfig,omitempty"`
+	SlackOauth2ProviderConfig      *SlackOauth2ProviderConfigInput      `json:"slackOauth2ProviderConfig,omitempty"`
+	SalesforceOauth2ProviderConfig *SalesforceOauth2ProviderConfigInput `json:"salesforceOauth2ProviderConfig,omitempty"`
+	MicrosoftOauth2ProviderConfig  *MicrosoftOauth2ProviderConfigInput  `json:"microsoftOauth2ProviderConfig,omitempty"`
+	AtlassianOauth2ProviderConfig  *AtlassianOauth2ProviderConfigInput  `json:"atlassianOauth2ProviderConfig,omitempty"`
+	LinkedinOauth2ProviderConfig   *LinkedinOauth2ProviderConfigInput   `json:"linkedinOauth2ProviderConfig,omitempty"`
+	IncludedOauth2ProviderConfig   *IncludedOauth2ProviderConfigInput   `json:"includedOauth2ProviderConfig,omitempty"`
+}
+
+func (v Oauth2ProviderConfigInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeOauth2ProviderConfigInput, v)
+}
+func (v Oauth2ProviderConfigInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeOauth2ProviderConfigInput, v)
+}
+
+type Oauth2ProviderConfigOutput struct {
+	CustomOauth2ProviderConfig     *CustomOauth2ProviderConfigOutput     `json:"customOauth2ProviderConfig,omitempty"`
+	GoogleOauth2ProviderConfig     *GoogleOauth2ProviderConfigOutput     `json:"googleOauth2ProviderConfig,omitempty"`
+	GithubOauth2ProviderConfig     *GithubOauth2ProviderConfigOutput     `json:"githubOauth2ProviderConfig,omitempty"`
+	SlackOauth2ProviderConfig      *SlackOauth2ProviderConfigOutput      `json:"slackOauth2ProviderConfig,omitempty"`
+	SalesforceOauth2ProviderConfig *SalesforceOauth2ProviderConfigOutput `json:"salesforceOauth2ProviderConfig,omitempty"`
+	MicrosoftOauth2ProviderConfig  *MicrosoftOauth2ProviderConfigOutput  `json:"microsoftOauth2ProviderConfig,omitempty"`
+	AtlassianOauth2ProviderConfig  *AtlassianOauth2ProviderConfigOutput  `json:"atlassianOauth2ProviderConfig,omitempty"`
+	LinkedinOauth2ProviderConfig   *LinkedinOauth2ProviderConfigOutput   `json:"linkedinOauth2ProviderConfig,omitempty"`
+	IncludedOauth2ProviderConfig   *IncludedOauth2ProviderConfigOutput   `json:"includedOauth2ProviderConfig,omitempty"`
+}
+
+func (v Oauth2ProviderConfigOutput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeOauth2ProviderConfigOutput, v)
+}
+func (v Oauth2ProviderConfigOutput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeOauth2ProviderConfigOutput, v)
+}
+
+type OnBehalfOfAuthenticationConfig struct {
+	ClientAuthenticationMethod OnBehalfOfClientAuthenticationMethod `json:"clientAuthenticationMethod"`
+}
+
+type OnBehalfOfClientAuthenticationMethod string
+
+const (
+	OnBehalfOfClientAuthenticationMethodNoClient OnBehalfOfClientAuthenticationMethod = "NO_CLIENT"
+)
+
+// Values returns all that AWS knows.
+func (OnBehalfOfClientAuthenticationMethod) Values() []OnBehalfOfClientAuthenticationMethod {
+	return []OnBehalfOfClientAuthenticationMethod{
+		OnBehalfOfClientAuthenticationMethodNoClient,
+	}
+}
+
+type OnBehalfOfTokenExchangeConfigType struct {
+	GrantType                      OnBehalfOfTokenExchangeGrantTypeType `json:"grantType"`
+	TokenExchangeGrantTypeConfig   *TokenExchangeGrantTypeConfigType    `json:"tokenExchangeGrantTypeConfig,omitempty"`
+	OnBehalfOfAuthenticationConfig *OnBehalfOfAuthenticationConfig      `json:"onBehalfOfAuthenticationConfig,omitempty"`
+}
+
+type OnBehalfOfTokenExchangeGrantTypeType string
+
+const (
+	OnBehalfOfTokenExchangeGrantTypeTypeTokenExchange         OnBehalfOfTokenExchangeGrantTypeType = "TOKEN_EXCHANGE"
+	OnBehalfOfTokenExchangeGrantTypeTypeJwtAuthorizationGrant OnBehalfOfTokenExchangeGrantTypeType = "JWT_AUTHORIZATION_GRANT"
+)
+
+// Values returns all that AWS knows.
+func (OnBehalfOfTokenExchangeGrantTypeType) Values() []OnBehalfOfTokenExchangeGrantTypeType {
+	return []OnBehalfOfTokenExchangeGrantTypeType{
+		OnBehalfOfTokenExchangeGrantTypeTypeTokenExchange,
+		OnBehalfOfTokenExchangeGrantTypeTypeJwtAuthorizationGrant,
+	}
+}
+
 type PortRange struct {
 	From int32 `json:"from"`
 	To   int32 `json:"to"`
@@ -648,6 +1181,24 @@ type PrivateEndpoint struct {
 type PrivateEndpointOverride struct {
 	Domain          string          `json:"domain"`
 	PrivateEndpoint PrivateEndpoint `json:"privateEndpoint"`
+}
+
+type PrivateKeyJwtConfig struct {
+	PrivateKeySource        *PrivateKeySource `json:"privateKeySource,omitempty"`
+	SigningAlgorithm        SigningAlgorithm  `json:"signingAlgorithm,omitempty"`
+	AdditionalHeaderClaims  map[string]string `json:"additionalHeaderClaims,omitempty"`
+	AdditionalPayloadClaims map[string]string `json:"additionalPayloadClaims,omitempty"`
+}
+
+func (v PrivateKeyJwtConfig) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapePrivateKeyJwtConfig, v)
+}
+func (v PrivateKeyJwtConfig) LogValue() slog.Value {
+	return wire.LogValue(Model, shapePrivateKeyJwtConfig, v)
+}
+
+type PrivateKeySource struct {
+	KmsKeySource *KmsKeySourceType `json:"kmsKeySource,omitempty"`
 }
 
 type ProtocolConfiguration struct {
@@ -697,6 +1248,49 @@ type S3Location struct {
 	VersionId *string `json:"versionId,omitempty"`
 }
 
+type SalesforceOauth2ProviderConfigInput struct {
+	ClientId           string           `json:"clientId"`
+	ClientSecret       *string          `json:"clientSecret,omitempty"`
+	ClientSecretConfig *SecretReference `json:"clientSecretConfig,omitempty"`
+	ClientSecretSource SecretSourceType `json:"clientSecretSource,omitempty"`
+}
+
+func (v SalesforceOauth2ProviderConfigInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeSalesforceOauth2ProviderConfigInput, v)
+}
+func (v SalesforceOauth2ProviderConfigInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeSalesforceOauth2ProviderConfigInput, v)
+}
+
+type SalesforceOauth2ProviderConfigOutput struct {
+	OauthDiscovery Oauth2Discovery `json:"oauthDiscovery"`
+	ClientId       *string         `json:"clientId,omitempty"`
+}
+
+type Secret struct {
+	SecretArn string `json:"secretArn"`
+}
+
+type SecretReference struct {
+	SecretId string `json:"secretId"`
+	JsonKey  string `json:"jsonKey"`
+}
+
+type SecretSourceType string
+
+const (
+	SecretSourceTypeManaged  SecretSourceType = "MANAGED"
+	SecretSourceTypeExternal SecretSourceType = "EXTERNAL"
+)
+
+// Values returns all that AWS knows.
+func (SecretSourceType) Values() []SecretSourceType {
+	return []SecretSourceType{
+		SecretSourceTypeManaged,
+		SecretSourceTypeExternal,
+	}
+}
+
 type SecretsManagerCertificateConfiguration struct {
 	SecretArn string `json:"secretArn"`
 }
@@ -728,12 +1322,89 @@ type SessionStorageConfiguration struct {
 	MountPath string `json:"mountPath"`
 }
 
+type SetTokenVaultCMKInput struct {
+	TokenVaultId     *string          `json:"tokenVaultId,omitempty"`
+	KmsConfiguration KmsConfiguration `json:"kmsConfiguration"`
+}
+
+type SetTokenVaultCMKOutput struct {
+	TokenVaultId     string           `json:"tokenVaultId"`
+	KmsConfiguration KmsConfiguration `json:"kmsConfiguration"`
+	LastModifiedDate time.Time        `json:"lastModifiedDate"`
+}
+
+type SigningAlgorithm string
+
+const (
+	SigningAlgorithmRs256 SigningAlgorithm = "RS256"
+	SigningAlgorithmPs256 SigningAlgorithm = "PS256"
+	SigningAlgorithmEs256 SigningAlgorithm = "ES256"
+)
+
+// Values returns all that AWS knows.
+func (SigningAlgorithm) Values() []SigningAlgorithm {
+	return []SigningAlgorithm{
+		SigningAlgorithmRs256,
+		SigningAlgorithmPs256,
+		SigningAlgorithmEs256,
+	}
+}
+
+type SlackOauth2ProviderConfigInput struct {
+	ClientId           string           `json:"clientId"`
+	ClientSecret       *string          `json:"clientSecret,omitempty"`
+	ClientSecretConfig *SecretReference `json:"clientSecretConfig,omitempty"`
+	ClientSecretSource SecretSourceType `json:"clientSecretSource,omitempty"`
+}
+
+func (v SlackOauth2ProviderConfigInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeSlackOauth2ProviderConfigInput, v)
+}
+func (v SlackOauth2ProviderConfigInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeSlackOauth2ProviderConfigInput, v)
+}
+
+type SlackOauth2ProviderConfigOutput struct {
+	OauthDiscovery Oauth2Discovery `json:"oauthDiscovery"`
+	ClientId       *string         `json:"clientId,omitempty"`
+}
+
+type Status string
+
+const (
+	StatusCreating     Status = "CREATING"
+	StatusCreateFailed Status = "CREATE_FAILED"
+	StatusUpdating     Status = "UPDATING"
+	StatusUpdateFailed Status = "UPDATE_FAILED"
+	StatusReady        Status = "READY"
+	StatusDeleting     Status = "DELETING"
+	StatusDeleteFailed Status = "DELETE_FAILED"
+)
+
+// Values returns all that AWS knows.
+func (Status) Values() []Status {
+	return []Status{
+		StatusCreating,
+		StatusCreateFailed,
+		StatusUpdating,
+		StatusUpdateFailed,
+		StatusReady,
+		StatusDeleting,
+		StatusDeleteFailed,
+	}
+}
+
 type TagResourceInput struct {
 	ResourceArn string            `json:"-"`
 	Tags        map[string]string `json:"tags"`
 }
 
 type TagResourceOutput struct {
+}
+
+type TokenExchangeGrantTypeConfigType struct {
+	ActorTokenContent ActorTokenContentType `json:"actorTokenContent"`
+	ActorTokenScopes  []string              `json:"actorTokenScopes,omitempty"`
 }
 
 type UntagResourceInput struct {
@@ -807,6 +1478,64 @@ type UpdateAgentRuntimeOutput struct {
 	Status                  AgentRuntimeStatus       `json:"status"`
 }
 
+type UpdateApiKeyCredentialProviderInput struct {
+	Name               string           `json:"name"`
+	ApiKey             *string          `json:"apiKey,omitempty"`
+	ApiKeySecretConfig *SecretReference `json:"apiKeySecretConfig,omitempty"`
+	ApiKeySecretSource SecretSourceType `json:"apiKeySecretSource,omitempty"`
+}
+
+func (v UpdateApiKeyCredentialProviderInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeUpdateApiKeyCredentialProviderRequest, v)
+}
+func (v UpdateApiKeyCredentialProviderInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeUpdateApiKeyCredentialProviderRequest, v)
+}
+
+type UpdateApiKeyCredentialProviderOutput struct {
+	ApiKeySecretArn       Secret           `json:"apiKeySecretArn"`
+	ApiKeySecretJsonKey   *string          `json:"apiKeySecretJsonKey,omitempty"`
+	ApiKeySecretSource    SecretSourceType `json:"apiKeySecretSource,omitempty"`
+	Name                  string           `json:"name"`
+	CredentialProviderArn string           `json:"credentialProviderArn"`
+	CreatedTime           time.Time        `json:"createdTime"`
+	LastUpdatedTime       time.Time        `json:"lastUpdatedTime"`
+}
+
+type UpdateOauth2CredentialProviderInput struct {
+	Name                      string                       `json:"name"`
+	CredentialProviderVendor  CredentialProviderVendorType `json:"credentialProviderVendor"`
+	Oauth2ProviderConfigInput Oauth2ProviderConfigInput    `json:"oauth2ProviderConfigInput"`
+}
+
+func (v UpdateOauth2CredentialProviderInput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeUpdateOauth2CredentialProviderRequest, v)
+}
+func (v UpdateOauth2CredentialProviderInput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeUpdateOauth2CredentialProviderRequest, v)
+}
+
+type UpdateOauth2CredentialProviderOutput struct {
+	ClientSecretArn            Secret                       `json:"clientSecretArn"`
+	ClientSecretJsonKey        *string                      `json:"clientSecretJsonKey,omitempty"`
+	ClientSecretSource         SecretSourceType             `json:"clientSecretSource,omitempty"`
+	Name                       string                       `json:"name"`
+	CredentialProviderVendor   CredentialProviderVendorType `json:"credentialProviderVendor"`
+	CredentialProviderArn      string                       `json:"credentialProviderArn"`
+	CallbackUrl                *string                      `json:"callbackUrl,omitempty"`
+	Oauth2ProviderConfigOutput Oauth2ProviderConfigOutput   `json:"oauth2ProviderConfigOutput"`
+	CreatedTime                time.Time                    `json:"createdTime"`
+	LastUpdatedTime            time.Time                    `json:"lastUpdatedTime"`
+	Status                     Status                       `json:"status,omitempty"`
+}
+
+func (v UpdateOauth2CredentialProviderOutput) Format(f fmt.State, _ rune) {
+	wire.Format(f, Model, shapeUpdateOauth2CredentialProviderResponse, v)
+}
+func (v UpdateOauth2CredentialProviderOutput) LogValue() slog.Value {
+	return wire.LogValue(Model, shapeUpdateOauth2CredentialProviderResponse, v)
+}
+
 type UpdateWorkloadIdentityInput struct {
 	Name                            string   `json:"name"`
 	AllowedResourceOauth2ReturnUrls []string `json:"allowedResourceOauth2ReturnUrls,omitempty"`
@@ -846,7 +1575,7 @@ var Model = &wire.Model{
 		{Name: "BatchPutGatewayRateLimits", Method: "PUT", URI: "/gateways/{gatewayIdentifier}/rate-limits/batch", Status: 200},
 		{Name: "CreateAgentRuntime", Method: "PUT", URI: "/runtimes/", Status: 202, Input: shapeCreateAgentRuntimeRequest, Output: shapeCreateAgentRuntimeResponse, Faults: []string{"ServiceQuotaExceededException", "AccessDeniedException", "ConflictException", "ValidationException", "ThrottlingException", "InternalServerException"}},
 		{Name: "CreateAgentRuntimeEndpoint", Method: "PUT", URI: "/runtimes/{agentRuntimeId}/runtime-endpoints/", Status: 202, Input: shapeCreateAgentRuntimeEndpointRequest, Output: shapeCreateAgentRuntimeEndpointResponse, Faults: []string{"ServiceQuotaExceededException", "AccessDeniedException", "ConflictException", "ValidationException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
-		{Name: "CreateApiKeyCredentialProvider", Method: "POST", URI: "/identities/CreateApiKeyCredentialProvider", Status: 201},
+		{Name: "CreateApiKeyCredentialProvider", Method: "POST", URI: "/identities/CreateApiKeyCredentialProvider", Status: 201, Input: shapeCreateApiKeyCredentialProviderRequest, Output: shapeCreateApiKeyCredentialProviderResponse, Faults: []string{"ServiceQuotaExceededException", "UnauthorizedException", "ResourceLimitExceededException", "ValidationException", "ConflictException", "AccessDeniedException", "DecryptionFailure", "ResourceNotFoundException", "ThrottlingException", "InternalServerException", "EncryptionFailure"}},
 		{Name: "CreateBrowser", Method: "PUT", URI: "/browsers", Status: 202},
 		{Name: "CreateBrowserProfile", Method: "PUT", URI: "/browser-profiles", Status: 200},
 		{Name: "CreateCapacityProvider", Method: "PUT", URI: "/capacity-providers", Status: 202},
@@ -863,7 +1592,7 @@ var Model = &wire.Model{
 		{Name: "CreateHarness", Method: "POST", URI: "/harnesses", Status: 201},
 		{Name: "CreateHarnessEndpoint", Method: "POST", URI: "/harnesses/{harnessId}/endpoints", Status: 201},
 		{Name: "CreateMemory", Method: "POST", URI: "/memories/create", Status: 202},
-		{Name: "CreateOauth2CredentialProvider", Method: "POST", URI: "/identities/CreateOauth2CredentialProvider", Status: 201},
+		{Name: "CreateOauth2CredentialProvider", Method: "POST", URI: "/identities/CreateOauth2CredentialProvider", Status: 201, Input: shapeCreateOauth2CredentialProviderRequest, Output: shapeCreateOauth2CredentialProviderResponse, Faults: []string{"ServiceQuotaExceededException", "UnauthorizedException", "ResourceLimitExceededException", "ValidationException", "ConflictException", "AccessDeniedException", "DecryptionFailure", "ResourceNotFoundException", "ThrottlingException", "InternalServerException", "EncryptionFailure"}},
 		{Name: "CreateOnlineEvaluationConfig", Method: "POST", URI: "/online-evaluation-configs/create", Status: 202},
 		{Name: "CreatePaymentConnector", Method: "POST", URI: "/payments/managers/{paymentManagerId}/connectors", Status: 202},
 		{Name: "CreatePaymentCredentialProvider", Method: "POST", URI: "/identities/CreatePaymentCredentialProvider", Status: 201},
@@ -875,7 +1604,7 @@ var Model = &wire.Model{
 		{Name: "CreateWorkloadIdentity", Method: "POST", URI: "/identities/CreateWorkloadIdentity", Status: 201, Input: shapeCreateWorkloadIdentityRequest, Output: shapeCreateWorkloadIdentityResponse, Faults: []string{"UnauthorizedException", "ValidationException", "AccessDeniedException", "ConflictException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "DeleteAgentRuntime", Method: "DELETE", URI: "/runtimes/{agentRuntimeId}/", Status: 202, Input: shapeDeleteAgentRuntimeRequest, Output: shapeDeleteAgentRuntimeResponse, Faults: []string{"AccessDeniedException", "ConflictException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "DeleteAgentRuntimeEndpoint", Method: "DELETE", URI: "/runtimes/{agentRuntimeId}/runtime-endpoints/{endpointName}/", Status: 202, Input: shapeDeleteAgentRuntimeEndpointRequest, Output: shapeDeleteAgentRuntimeEndpointResponse, Faults: []string{"AccessDeniedException", "ConflictException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
-		{Name: "DeleteApiKeyCredentialProvider", Method: "POST", URI: "/identities/DeleteApiKeyCredentialProvider", Status: 204},
+		{Name: "DeleteApiKeyCredentialProvider", Method: "POST", URI: "/identities/DeleteApiKeyCredentialProvider", Status: 204, Input: shapeDeleteApiKeyCredentialProviderRequest, Output: shapeDeleteApiKeyCredentialProviderResponse, Faults: []string{"UnauthorizedException", "ValidationException", "AccessDeniedException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "DeleteBrowser", Method: "DELETE", URI: "/browsers/{browserId}", Status: 202},
 		{Name: "DeleteBrowserProfile", Method: "DELETE", URI: "/browser-profiles/{profileId}", Status: 200},
 		{Name: "DeleteCapacityProvider", Method: "DELETE", URI: "/capacity-providers/{capacityProviderId}", Status: 202},
@@ -892,7 +1621,7 @@ var Model = &wire.Model{
 		{Name: "DeleteHarness", Method: "DELETE", URI: "/harnesses/{harnessId}", Status: 200},
 		{Name: "DeleteHarnessEndpoint", Method: "DELETE", URI: "/harnesses/{harnessId}/endpoints/{endpointName}", Status: 200},
 		{Name: "DeleteMemory", Method: "DELETE", URI: "/memories/{memoryId}/delete", Status: 202},
-		{Name: "DeleteOauth2CredentialProvider", Method: "POST", URI: "/identities/DeleteOauth2CredentialProvider", Status: 204},
+		{Name: "DeleteOauth2CredentialProvider", Method: "POST", URI: "/identities/DeleteOauth2CredentialProvider", Status: 204, Input: shapeDeleteOauth2CredentialProviderRequest, Output: shapeDeleteOauth2CredentialProviderResponse, Faults: []string{"UnauthorizedException", "ValidationException", "AccessDeniedException", "ConflictException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "DeleteOnlineEvaluationConfig", Method: "DELETE", URI: "/online-evaluation-configs/{onlineEvaluationConfigId}", Status: 202},
 		{Name: "DeletePaymentConnector", Method: "DELETE", URI: "/payments/managers/{paymentManagerId}/connectors/{paymentConnectorId}", Status: 202},
 		{Name: "DeletePaymentCredentialProvider", Method: "POST", URI: "/identities/DeletePaymentCredentialProvider", Status: 204},
@@ -906,7 +1635,7 @@ var Model = &wire.Model{
 		{Name: "GetAgentInsightStore", Method: "GET", URI: "/agent-insight-stores/{agentInsightStoreId}", Status: 200},
 		{Name: "GetAgentRuntime", Method: "GET", URI: "/runtimes/{agentRuntimeId}/", Status: 200, Input: shapeGetAgentRuntimeRequest, Output: shapeGetAgentRuntimeResponse, Faults: []string{"AccessDeniedException", "ValidationException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "GetAgentRuntimeEndpoint", Method: "GET", URI: "/runtimes/{agentRuntimeId}/runtime-endpoints/{endpointName}/", Status: 200, Input: shapeGetAgentRuntimeEndpointRequest, Output: shapeGetAgentRuntimeEndpointResponse, Faults: []string{"AccessDeniedException", "ValidationException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
-		{Name: "GetApiKeyCredentialProvider", Method: "POST", URI: "/identities/GetApiKeyCredentialProvider", Status: 200},
+		{Name: "GetApiKeyCredentialProvider", Method: "POST", URI: "/identities/GetApiKeyCredentialProvider", Status: 200, Input: shapeGetApiKeyCredentialProviderRequest, Output: shapeGetApiKeyCredentialProviderResponse, Faults: []string{"UnauthorizedException", "ValidationException", "AccessDeniedException", "DecryptionFailure", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "GetBrowser", Method: "GET", URI: "/browsers/{browserId}", Status: 200},
 		{Name: "GetBrowserProfile", Method: "GET", URI: "/browser-profiles/{profileId}", Status: 200},
 		{Name: "GetCapacityProvider", Method: "GET", URI: "/capacity-providers/{capacityProviderId}", Status: 200},
@@ -923,7 +1652,7 @@ var Model = &wire.Model{
 		{Name: "GetHarness", Method: "GET", URI: "/harnesses/{harnessId}", Status: 200},
 		{Name: "GetHarnessEndpoint", Method: "GET", URI: "/harnesses/{harnessId}/endpoints/{endpointName}", Status: 200},
 		{Name: "GetMemory", Method: "GET", URI: "/memories/{memoryId}/details", Status: 200},
-		{Name: "GetOauth2CredentialProvider", Method: "POST", URI: "/identities/GetOauth2CredentialProvider", Status: 200},
+		{Name: "GetOauth2CredentialProvider", Method: "POST", URI: "/identities/GetOauth2CredentialProvider", Status: 200, Input: shapeGetOauth2CredentialProviderRequest, Output: shapeGetOauth2CredentialProviderResponse, Faults: []string{"UnauthorizedException", "ValidationException", "AccessDeniedException", "DecryptionFailure", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "GetOnlineEvaluationConfig", Method: "GET", URI: "/online-evaluation-configs/{onlineEvaluationConfigId}", Status: 200},
 		{Name: "GetPaymentConnector", Method: "GET", URI: "/payments/managers/{paymentManagerId}/connectors/{paymentConnectorId}", Status: 200},
 		{Name: "GetPaymentCredentialProvider", Method: "POST", URI: "/identities/GetPaymentCredentialProvider", Status: 200},
@@ -937,14 +1666,14 @@ var Model = &wire.Model{
 		{Name: "GetRegistry", Method: "GET", URI: "/registries/{registryId}", Status: 200},
 		{Name: "GetRegistryRecord", Method: "GET", URI: "/registries/{registryId}/records/{recordId}", Status: 200},
 		{Name: "GetResourcePolicy", Method: "GET", URI: "/resourcepolicy/{resourceArn}", Status: 200, Input: shapeGetResourcePolicyRequest, Output: shapeGetResourcePolicyResponse, Faults: []string{"AccessDeniedException", "ValidationException", "ThrottlingException", "ResourceNotFoundException", "InternalServerException"}},
-		{Name: "GetTokenVault", Method: "POST", URI: "/identities/get-token-vault", Status: 200},
+		{Name: "GetTokenVault", Method: "POST", URI: "/identities/get-token-vault", Status: 200, Input: shapeGetTokenVaultRequest, Output: shapeGetTokenVaultResponse, Faults: []string{"UnauthorizedException", "ValidationException", "AccessDeniedException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "GetWorkloadIdentity", Method: "POST", URI: "/identities/GetWorkloadIdentity", Status: 200, Input: shapeGetWorkloadIdentityRequest, Output: shapeGetWorkloadIdentityResponse, Faults: []string{"UnauthorizedException", "ValidationException", "AccessDeniedException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "ListAgentInsightStores", Method: "POST", URI: "/agent-insight-stores", Status: 200},
 		{Name: "ListAgentRuntimeEndpoints", Method: "POST", URI: "/runtimes/{agentRuntimeId}/runtime-endpoints/", Status: 200, Input: shapeListAgentRuntimeEndpointsRequest, Output: shapeListAgentRuntimeEndpointsResponse, Faults: []string{"AccessDeniedException", "ValidationException", "ThrottlingException", "InternalServerException"}},
 		{Name: "ListAgentRuntimeVersions", Method: "POST", URI: "/runtimes/{agentRuntimeId}/versions/", Status: 200, Input: shapeListAgentRuntimeVersionsRequest, Output: shapeListAgentRuntimeVersionsResponse, Faults: []string{"AccessDeniedException", "ValidationException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "ListAgentRuntimeVersionsByCapacityProvider", Method: "POST", URI: "/capacity-providers/{capacityProviderId}/runtime-versions", Status: 200},
 		{Name: "ListAgentRuntimes", Method: "POST", URI: "/runtimes/", Status: 200, Input: shapeListAgentRuntimesRequest, Output: shapeListAgentRuntimesResponse, Faults: []string{"AccessDeniedException", "ValidationException", "ThrottlingException", "InternalServerException"}},
-		{Name: "ListApiKeyCredentialProviders", Method: "POST", URI: "/identities/ListApiKeyCredentialProviders", Status: 200},
+		{Name: "ListApiKeyCredentialProviders", Method: "POST", URI: "/identities/ListApiKeyCredentialProviders", Status: 200, Input: shapeListApiKeyCredentialProvidersRequest, Output: shapeListApiKeyCredentialProvidersResponse, Faults: []string{"UnauthorizedException", "ValidationException", "AccessDeniedException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "ListBrowserProfiles", Method: "POST", URI: "/browser-profiles", Status: 200},
 		{Name: "ListBrowsers", Method: "POST", URI: "/browsers", Status: 200},
 		{Name: "ListCapacityProviders", Method: "POST", URI: "/capacity-providers", Status: 200},
@@ -964,7 +1693,7 @@ var Model = &wire.Model{
 		{Name: "ListHarnessVersions", Method: "GET", URI: "/harnesses/{harnessId}/versions", Status: 200},
 		{Name: "ListHarnesses", Method: "GET", URI: "/harnesses", Status: 200},
 		{Name: "ListMemories", Method: "POST", URI: "/memories/", Status: 200},
-		{Name: "ListOauth2CredentialProviders", Method: "POST", URI: "/identities/ListOauth2CredentialProviders", Status: 200},
+		{Name: "ListOauth2CredentialProviders", Method: "POST", URI: "/identities/ListOauth2CredentialProviders", Status: 200, Input: shapeListOauth2CredentialProvidersRequest, Output: shapeListOauth2CredentialProvidersResponse, Faults: []string{"UnauthorizedException", "ValidationException", "AccessDeniedException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "ListOnlineEvaluationConfigs", Method: "POST", URI: "/online-evaluation-configs", Status: 200},
 		{Name: "ListPaymentConnectors", Method: "POST", URI: "/payments/managers/{paymentManagerId}/connectors-list", Status: 200},
 		{Name: "ListPaymentCredentialProviders", Method: "POST", URI: "/identities/ListPaymentCredentialProviders", Status: 200},
@@ -983,7 +1712,7 @@ var Model = &wire.Model{
 		{Name: "PutResourcePolicy", Method: "PUT", URI: "/resourcepolicy/{resourceArn}", Status: 201, Input: shapePutResourcePolicyRequest, Output: shapePutResourcePolicyResponse, Faults: []string{"AccessDeniedException", "ValidationException", "ThrottlingException", "ResourceNotFoundException", "InternalServerException"}},
 		{Name: "ResetTokenVaultKeyMaterial", Method: "POST", URI: "/identities/reset-token-vault-key-material", Status: 200},
 		{Name: "RotatePaymentConnectorCredentials", Method: "POST", URI: "/payments/managers/{paymentManagerId}/connectors/{paymentConnectorId}/rotate-credentials", Status: 202},
-		{Name: "SetTokenVaultCMK", Method: "POST", URI: "/identities/set-token-vault-cmk", Status: 200},
+		{Name: "SetTokenVaultCMK", Method: "POST", URI: "/identities/set-token-vault-cmk", Status: 200, Input: shapeSetTokenVaultCMKRequest, Output: shapeSetTokenVaultCMKResponse, Faults: []string{"UnauthorizedException", "ConcurrentModificationException", "ValidationException", "AccessDeniedException", "ConflictException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "StartPolicyGeneration", Method: "POST", URI: "/policy-engines/{policyEngineId}/policy-generations", Status: 202},
 		{Name: "SubmitRegistryRecordForApproval", Method: "POST", URI: "/registries/{registryId}/records/{recordId}/submit-for-approval", Status: 202},
 		{Name: "SynchronizeGatewayTargets", Method: "PUT", URI: "/gateways/{gatewayIdentifier}/synchronizeTargets", Status: 202},
@@ -992,7 +1721,7 @@ var Model = &wire.Model{
 		{Name: "UpdateAgentInsightStore", Method: "PUT", URI: "/agent-insight-stores/{agentInsightStoreId}", Status: 202},
 		{Name: "UpdateAgentRuntime", Method: "PUT", URI: "/runtimes/{agentRuntimeId}/", Status: 202, Input: shapeUpdateAgentRuntimeRequest, Output: shapeUpdateAgentRuntimeResponse, Faults: []string{"ServiceQuotaExceededException", "AccessDeniedException", "ConflictException", "ValidationException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
 		{Name: "UpdateAgentRuntimeEndpoint", Method: "PUT", URI: "/runtimes/{agentRuntimeId}/runtime-endpoints/{endpointName}/", Status: 202, Input: shapeUpdateAgentRuntimeEndpointRequest, Output: shapeUpdateAgentRuntimeEndpointResponse, Faults: []string{"ServiceQuotaExceededException", "AccessDeniedException", "ConflictException", "ValidationException", "ResourceNotFoundException", "ThrottlingException", "InternalServerException"}},
-		{Name: "UpdateApiKeyCredentialProvider", Method: "POST", URI: "/identities/UpdateApiKeyCredentialProvider", Status: 200},
+		{Name: "UpdateApiKeyCredentialProvider", Method: "POST", URI: "/identities/UpdateApiKeyCredentialProvider", Status: 200, Input: shapeUpdateApiKeyCredentialProviderRequest, Output: shapeUpdateApiKeyCredentialProviderResponse, Faults: []string{"ServiceQuotaExceededException", "UnauthorizedException", "ValidationException", "AccessDeniedException", "ConflictException", "DecryptionFailure", "ResourceNotFoundException", "ThrottlingException", "InternalServerException", "EncryptionFailure"}},
 		{Name: "UpdateCapacityProvider", Method: "PUT", URI: "/capacity-providers/{capacityProviderId}", Status: 202},
 		{Name: "UpdateConfigurationBundle", Method: "PUT", URI: "/configuration-bundles/{bundleId}", Status: 200},
 		{Name: "UpdateConsentPortal", Method: "POST", URI: "/identities/UpdateConsentPortal", Status: 202},
@@ -1006,7 +1735,7 @@ var Model = &wire.Model{
 		{Name: "UpdateHarness", Method: "PATCH", URI: "/harnesses/{harnessId}", Status: 200},
 		{Name: "UpdateHarnessEndpoint", Method: "PATCH", URI: "/harnesses/{harnessId}/endpoints/{endpointName}", Status: 200},
 		{Name: "UpdateMemory", Method: "PUT", URI: "/memories/{memoryId}/update", Status: 202},
-		{Name: "UpdateOauth2CredentialProvider", Method: "POST", URI: "/identities/UpdateOauth2CredentialProvider", Status: 200},
+		{Name: "UpdateOauth2CredentialProvider", Method: "POST", URI: "/identities/UpdateOauth2CredentialProvider", Status: 200, Input: shapeUpdateOauth2CredentialProviderRequest, Output: shapeUpdateOauth2CredentialProviderResponse, Faults: []string{"ServiceQuotaExceededException", "UnauthorizedException", "ValidationException", "AccessDeniedException", "ConflictException", "DecryptionFailure", "ResourceNotFoundException", "ThrottlingException", "InternalServerException", "EncryptionFailure"}},
 		{Name: "UpdateOnlineEvaluationConfig", Method: "PUT", URI: "/online-evaluation-configs/{onlineEvaluationConfigId}", Status: 202},
 		{Name: "UpdatePaymentConnector", Method: "PATCH", URI: "/payments/managers/{paymentManagerId}/connectors/{paymentConnectorId}", Status: 202},
 		{Name: "UpdatePaymentCredentialProvider", Method: "POST", URI: "/identities/UpdatePaymentCredentialProvider", Status: 200},
@@ -1037,6 +1766,10 @@ var Model = &wire.Model{
 		"ValidationException":             400,
 	},
 	Shapes: []wire.Shape{
+		shapeActorTokenContentType:      {Name: "ActorTokenContentType", Type: wire.Enum, Values: []string{"NONE", "M2M", "AWS_IAM_ID_TOKEN_JWT"}},
+		shapeAdditionalClaimName:        {Name: "AdditionalClaimName", Type: wire.String, Limit: wire.Between(1, 255), Pattern: wire.Match(`[A-Za-z0-9_.:#-]+`)},
+		shapeAdditionalClaimValue:       {Name: "AdditionalClaimValue", Type: wire.String, Limit: wire.Between(1, 2048), Sensitive: true},
+		shapeAdditionalClaims:           {Name: "AdditionalClaims", Type: wire.Map, Limit: wire.Between(1, 10), Key: shapeAdditionalClaimName, Elem: shapeAdditionalClaimValue},
 		shapeAdvertisedScopeMappingType: {Name: "AdvertisedScopeMappingType", Type: wire.Map, Limit: wire.Between(1, 50), Key: shapeAllowedScopeType, Elem: shapeAllowedScopeType},
 		shapeAgentEndpointDescription:   {Name: "AgentEndpointDescription", Type: wire.String, Limit: wire.Between(1, 256)},
 		shapeAgentManagedRuntimeType:    {Name: "AgentManagedRuntimeType", Type: wire.Enum, Values: []string{"PYTHON_3_10", "PYTHON_3_11", "PYTHON_3_12", "PYTHON_3_13", "PYTHON_3_14", "NODE_22"}},
@@ -1090,6 +1823,25 @@ var Model = &wire.Model{
 			{Name: "hostingEnvironments", Shape: shapeHostingEnvironmentListType},
 			{Name: "workloadIdentities", Shape: shapeWorkloadIdentityNameListType},
 		}},
+		shapeApiKeyCredentialProviderArnType: {Name: "ApiKeyCredentialProviderArnType", Type: wire.String, Pattern: wire.Match(`arn:(aws|aws-us-gov):acps:[A-Za-z0-9-]{1,64}:[0-9]{12}:token-vault/[a-zA-Z0-9-.]+/apikeycredentialprovider/[a-zA-Z0-9-.]+`)},
+		shapeApiKeyCredentialProviderItem: {Name: "ApiKeyCredentialProviderItem", Type: wire.Structure, Members: []wire.Member{
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "credentialProviderArn", Shape: shapeApiKeyCredentialProviderArnType, Required: true},
+			{Name: "createdTime", Shape: shapeTimestamp, Required: true},
+			{Name: "lastUpdatedTime", Shape: shapeTimestamp, Required: true},
+		}},
+		shapeApiKeyCredentialProviders: {Name: "ApiKeyCredentialProviders", Type: wire.List, Elem: shapeApiKeyCredentialProviderItem},
+		shapeAtlassianOauth2ProviderConfigInput: {Name: "AtlassianOauth2ProviderConfigInput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientId", Shape: shapeClientIdType, Required: true},
+			{Name: "clientSecret", Shape: shapeDefaultClientSecretType},
+			{Name: "clientSecretConfig", Shape: shapeSecretReference},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+		}},
+		shapeAtlassianOauth2ProviderConfigOutput: {Name: "AtlassianOauth2ProviderConfigOutput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "oauthDiscovery", Shape: shapeOauth2Discovery, Required: true},
+			{Name: "clientId", Shape: shapeClientIdType},
+		}},
+		shapeAuthorizationEndpointType: {Name: "AuthorizationEndpointType", Type: wire.String},
 		shapeAuthorizerConfiguration: {Name: "AuthorizerConfiguration", Type: wire.Structure, Union: true, Members: []wire.Member{
 			{Name: "customJWTAuthorizer", Shape: shapeCustomJWTAuthorizerConfiguration},
 		}},
@@ -1124,7 +1876,9 @@ var Model = &wire.Model{
 			{Name: "matchValueString", Shape: shapeMatchValueString},
 			{Name: "matchValueStringList", Shape: shapeMatchValueStringList},
 		}},
-		shapeClientToken: {Name: "ClientToken", Type: wire.String, Limit: wire.Between(33, 256), Pattern: wire.Match(`[a-zA-Z0-9](-*[a-zA-Z0-9]){0,256}`)},
+		shapeClientAuthenticationMethodType: {Name: "ClientAuthenticationMethodType", Type: wire.Enum, Values: []string{"CLIENT_SECRET_BASIC", "CLIENT_SECRET_POST", "AWS_IAM_ID_TOKEN_JWT", "PRIVATE_KEY_JWT"}},
+		shapeClientIdType:                   {Name: "ClientIdType", Type: wire.String, Limit: wire.Between(1, 256)},
+		shapeClientToken:                    {Name: "ClientToken", Type: wire.String, Limit: wire.Between(33, 256), Pattern: wire.Match(`[a-zA-Z0-9](-*[a-zA-Z0-9]){0,256}`)},
 		shapeCode: {Name: "Code", Type: wire.Structure, Union: true, Members: []wire.Member{
 			{Name: "s3", Shape: shapeS3Location},
 		}},
@@ -1182,6 +1936,36 @@ var Model = &wire.Model{
 			{Name: "createdAt", Shape: shapeDateTimestamp, Required: true},
 			{Name: "status", Shape: shapeAgentRuntimeStatus, Required: true},
 		}},
+		shapeCreateApiKeyCredentialProviderRequest: {Name: "CreateApiKeyCredentialProviderRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "apiKey", Shape: shapeDefaultApiKeyType},
+			{Name: "apiKeySecretConfig", Shape: shapeSecretReference},
+			{Name: "apiKeySecretSource", Shape: shapeSecretSourceType},
+			{Name: "tags", Shape: shapeTagsMap},
+		}},
+		shapeCreateApiKeyCredentialProviderResponse: {Name: "CreateApiKeyCredentialProviderResponse", Type: wire.Structure, Members: []wire.Member{
+			{Name: "apiKeySecretArn", Shape: shapeSecret, Required: true},
+			{Name: "apiKeySecretJsonKey", Shape: shapeSecretJsonKeyType},
+			{Name: "apiKeySecretSource", Shape: shapeSecretSourceType},
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "credentialProviderArn", Shape: shapeApiKeyCredentialProviderArnType, Required: true},
+		}},
+		shapeCreateOauth2CredentialProviderRequest: {Name: "CreateOauth2CredentialProviderRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "credentialProviderVendor", Shape: shapeCredentialProviderVendorType, Required: true},
+			{Name: "oauth2ProviderConfigInput", Shape: shapeOauth2ProviderConfigInput, Required: true},
+			{Name: "tags", Shape: shapeTagsMap},
+		}},
+		shapeCreateOauth2CredentialProviderResponse: {Name: "CreateOauth2CredentialProviderResponse", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientSecretArn", Shape: shapeSecret, Required: true},
+			{Name: "clientSecretJsonKey", Shape: shapeSecretJsonKeyType},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "credentialProviderArn", Shape: shapeCredentialProviderArnType, Required: true},
+			{Name: "callbackUrl", Shape: shapeString},
+			{Name: "oauth2ProviderConfigOutput", Shape: shapeOauth2ProviderConfigOutput},
+			{Name: "status", Shape: shapeStatus},
+		}},
 		shapeCreateWorkloadIdentityRequest: {Name: "CreateWorkloadIdentityRequest", Type: wire.Structure, Members: []wire.Member{
 			{Name: "name", Shape: shapeWorkloadIdentityNameType, Required: true},
 			{Name: "allowedResourceOauth2ReturnUrls", Shape: shapeResourceOauth2ReturnUrlListType},
@@ -1192,6 +1976,9 @@ var Model = &wire.Model{
 			{Name: "workloadIdentityArn", Shape: shapeWorkloadIdentityArnType, Required: true},
 			{Name: "allowedResourceOauth2ReturnUrls", Shape: shapeResourceOauth2ReturnUrlListType},
 		}},
+		shapeCredentialProviderArnType:    {Name: "CredentialProviderArnType", Type: wire.String, Pattern: wire.Match(`arn:(aws|aws-us-gov):acps:[A-Za-z0-9-]{1,64}:[0-9]{12}:token-vault/[a-zA-Z0-9-.]+/oauth2credentialprovider/[a-zA-Z0-9-.]+`)},
+		shapeCredentialProviderName:       {Name: "CredentialProviderName", Type: wire.String, Limit: wire.Between(1, 128), Pattern: wire.Match(`[a-zA-Z0-9\-_]+`)},
+		shapeCredentialProviderVendorType: {Name: "CredentialProviderVendorType", Type: wire.Enum, Values: []string{"GoogleOauth2", "GithubOauth2", "SlackOauth2", "SalesforceOauth2", "MicrosoftOauth2", "CustomOauth2", "AtlassianOauth2", "LinkedinOauth2", "XOauth2", "OktaOauth2", "OneLoginOauth2", "PingOneOauth2", "FacebookOauth2", "YandexOauth2", "RedditOauth2", "ZoomOauth2", "TwitchOauth2", "SpotifyOauth2", "DropboxOauth2", "NotionOauth2", "HubspotOauth2", "CyberArkOauth2", "FusionAuthOauth2", "Auth0Oauth2", "CognitoOauth2"}},
 		shapeCustomClaimValidationType: {Name: "CustomClaimValidationType", Type: wire.Structure, Members: []wire.Member{
 			{Name: "inboundTokenClaimName", Shape: shapeInboundTokenClaimNameType, Required: true},
 			{Name: "inboundTokenClaimValueType", Shape: shapeInboundTokenClaimValueType, Required: true},
@@ -1210,7 +1997,33 @@ var Model = &wire.Model{
 			{Name: "certificateConfigurations", Shape: shapeCertificateConfigurationList},
 			{Name: "allowedWorkloadConfiguration", Shape: shapeAllowedWorkloadConfiguration},
 		}},
-		shapeDateTimestamp: {Name: "DateTimestamp", Type: wire.Timestamp, Time: wire.ISO8601},
+		shapeCustomOauth2ProviderConfigInput: {Name: "CustomOauth2ProviderConfigInput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "oauthDiscovery", Shape: shapeOauth2Discovery, Required: true},
+			{Name: "clientId", Shape: shapeDefaultClientIdType},
+			{Name: "clientSecret", Shape: shapeDefaultClientSecretType},
+			{Name: "clientSecretConfig", Shape: shapeSecretReference},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+			{Name: "onBehalfOfTokenExchangeConfig", Shape: shapeOnBehalfOfTokenExchangeConfigType},
+			{Name: "clientAuthenticationMethod", Shape: shapeClientAuthenticationMethodType},
+			{Name: "privateKeyJwtConfig", Shape: shapePrivateKeyJwtConfig},
+			{Name: "privateEndpoint", Shape: shapePrivateEndpoint},
+			{Name: "privateEndpointOverrides", Shape: shapePrivateEndpointOverrides},
+			{Name: "certificateConfigurations", Shape: shapeCertificateConfigurationList},
+		}},
+		shapeCustomOauth2ProviderConfigOutput: {Name: "CustomOauth2ProviderConfigOutput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "oauthDiscovery", Shape: shapeOauth2Discovery, Required: true},
+			{Name: "clientId", Shape: shapeClientIdType},
+			{Name: "onBehalfOfTokenExchangeConfig", Shape: shapeOnBehalfOfTokenExchangeConfigType},
+			{Name: "clientAuthenticationMethod", Shape: shapeClientAuthenticationMethodType},
+			{Name: "privateEndpoint", Shape: shapePrivateEndpoint},
+			{Name: "privateEndpointOverrides", Shape: shapePrivateEndpointOverrides},
+			{Name: "certificateConfigurations", Shape: shapeCertificateConfigurationList},
+			{Name: "privateKeyJwtConfig", Shape: shapePrivateKeyJwtConfig},
+		}},
+		shapeDateTimestamp:           {Name: "DateTimestamp", Type: wire.Timestamp, Time: wire.ISO8601},
+		shapeDefaultApiKeyType:       {Name: "DefaultApiKeyType", Type: wire.String, Limit: wire.Between(0, 65536), Sensitive: true},
+		shapeDefaultClientIdType:     {Name: "DefaultClientIdType", Type: wire.String, Limit: wire.Between(0, 256)},
+		shapeDefaultClientSecretType: {Name: "DefaultClientSecretType", Type: wire.String, Limit: wire.Between(0, 2048), Sensitive: true},
 		shapeDeleteAgentRuntimeEndpointRequest: {Name: "DeleteAgentRuntimeEndpointRequest", Type: wire.Structure, Members: []wire.Member{
 			{Name: "agentRuntimeId", Shape: shapeAgentRuntimeId, Required: true, In: wire.Label},
 			{Name: "endpointName", Shape: shapeEndpointName, Required: true, In: wire.Label},
@@ -1231,6 +2044,14 @@ var Model = &wire.Model{
 			{Name: "agentRuntimeId", Shape: shapeAgentRuntimeId},
 			{Name: "agentRuntimeVersion", Shape: shapeAgentRuntimeVersion},
 		}},
+		shapeDeleteApiKeyCredentialProviderRequest: {Name: "DeleteApiKeyCredentialProviderRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+		}},
+		shapeDeleteApiKeyCredentialProviderResponse: {Name: "DeleteApiKeyCredentialProviderResponse", Type: wire.Structure},
+		shapeDeleteOauth2CredentialProviderRequest: {Name: "DeleteOauth2CredentialProviderRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+		}},
+		shapeDeleteOauth2CredentialProviderResponse: {Name: "DeleteOauth2CredentialProviderResponse", Type: wire.Structure},
 		shapeDeleteResourcePolicyRequest: {Name: "DeleteResourcePolicyRequest", Type: wire.Structure, Members: []wire.Member{
 			{Name: "resourceArn", Shape: shapeBedrockAgentcoreResourceArn, Required: true, In: wire.Label},
 		}},
@@ -1241,6 +2062,7 @@ var Model = &wire.Model{
 		shapeDeleteWorkloadIdentityResponse: {Name: "DeleteWorkloadIdentityResponse", Type: wire.Structure},
 		shapeDescription:                    {Name: "Description", Type: wire.String, Limit: wire.Between(1, 4096), Sensitive: true},
 		shapeDiscoveryUrl:                   {Name: "DiscoveryUrl", Type: wire.String, Pattern: wire.Match(`[^\s?#]+/\.well-known/(openid-configuration|oauth-authorization-server)(/[^\s?#]+)?`)},
+		shapeDiscoveryUrlType:               {Name: "DiscoveryUrlType", Type: wire.String, Pattern: wire.Match(`[^\s?#]+/\.well-known/(openid-configuration|oauth-authorization-server)(/[^\s?#]+)?`)},
 		shapeEfsAccessPointArn:              {Name: "EfsAccessPointArn", Type: wire.String, Limit: wire.Between(0, 128), Pattern: wire.Match(`arn:aws[-a-z]*:elasticfilesystem:[0-9a-z-:]+:access-point/fsap-[0-9a-f]{8,40}`)},
 		shapeEfsAccessPointConfiguration: {Name: "EfsAccessPointConfiguration", Type: wire.Structure, Members: []wire.Member{
 			{Name: "accessPointArn", Shape: shapeEfsAccessPointArn, Required: true},
@@ -1306,11 +2128,48 @@ var Model = &wire.Model{
 			{Name: "allowedPorts", Shape: shapeAllowedPorts},
 			{Name: "resourceConfigurations", Shape: shapeResourceConfigurations},
 		}},
+		shapeGetApiKeyCredentialProviderRequest: {Name: "GetApiKeyCredentialProviderRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+		}},
+		shapeGetApiKeyCredentialProviderResponse: {Name: "GetApiKeyCredentialProviderResponse", Type: wire.Structure, Members: []wire.Member{
+			{Name: "apiKeySecretArn", Shape: shapeSecret, Required: true},
+			{Name: "apiKeySecretJsonKey", Shape: shapeSecretJsonKeyType},
+			{Name: "apiKeySecretSource", Shape: shapeSecretSourceType},
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "credentialProviderArn", Shape: shapeApiKeyCredentialProviderArnType, Required: true},
+			{Name: "createdTime", Shape: shapeTimestamp, Required: true},
+			{Name: "lastUpdatedTime", Shape: shapeTimestamp, Required: true},
+		}},
+		shapeGetOauth2CredentialProviderRequest: {Name: "GetOauth2CredentialProviderRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+		}},
+		shapeGetOauth2CredentialProviderResponse: {Name: "GetOauth2CredentialProviderResponse", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientSecretArn", Shape: shapeSecret, Required: true},
+			{Name: "clientSecretJsonKey", Shape: shapeSecretJsonKeyType},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "credentialProviderArn", Shape: shapeCredentialProviderArnType, Required: true},
+			{Name: "credentialProviderVendor", Shape: shapeCredentialProviderVendorType, Required: true},
+			{Name: "callbackUrl", Shape: shapeString},
+			{Name: "oauth2ProviderConfigOutput", Shape: shapeOauth2ProviderConfigOutput, Required: true},
+			{Name: "createdTime", Shape: shapeTimestamp, Required: true},
+			{Name: "lastUpdatedTime", Shape: shapeTimestamp, Required: true},
+			{Name: "status", Shape: shapeStatus},
+			{Name: "failureReason", Shape: shapeString},
+		}},
 		shapeGetResourcePolicyRequest: {Name: "GetResourcePolicyRequest", Type: wire.Structure, Members: []wire.Member{
 			{Name: "resourceArn", Shape: shapeBedrockAgentcoreResourceArn, Required: true, In: wire.Label},
 		}},
 		shapeGetResourcePolicyResponse: {Name: "GetResourcePolicyResponse", Type: wire.Structure, Members: []wire.Member{
 			{Name: "policy", Shape: shapeResourcePolicyBody},
+		}},
+		shapeGetTokenVaultRequest: {Name: "GetTokenVaultRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "tokenVaultId", Shape: shapeTokenVaultIdType},
+		}},
+		shapeGetTokenVaultResponse: {Name: "GetTokenVaultResponse", Type: wire.Structure, Members: []wire.Member{
+			{Name: "tokenVaultId", Shape: shapeTokenVaultIdType, Required: true},
+			{Name: "kmsConfiguration", Shape: shapeKmsConfiguration, Required: true},
+			{Name: "lastModifiedDate", Shape: shapeTimestamp, Required: true},
 		}},
 		shapeGetWorkloadIdentityRequest: {Name: "GetWorkloadIdentityRequest", Type: wire.Structure, Members: []wire.Member{
 			{Name: "name", Shape: shapeWorkloadIdentityNameType, Required: true},
@@ -1321,6 +2180,26 @@ var Model = &wire.Model{
 			{Name: "allowedResourceOauth2ReturnUrls", Shape: shapeResourceOauth2ReturnUrlListType},
 			{Name: "createdTime", Shape: shapeTimestamp, Required: true},
 			{Name: "lastUpdatedTime", Shape: shapeTimestamp, Required: true},
+		}},
+		shapeGithubOauth2ProviderConfigInput: {Name: "GithubOauth2ProviderConfigInput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientId", Shape: shapeClientIdType, Required: true},
+			{Name: "clientSecret", Shape: shapeDefaultClientSecretType},
+			{Name: "clientSecretConfig", Shape: shapeSecretReference},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+		}},
+		shapeGithubOauth2ProviderConfigOutput: {Name: "GithubOauth2ProviderConfigOutput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "oauthDiscovery", Shape: shapeOauth2Discovery, Required: true},
+			{Name: "clientId", Shape: shapeClientIdType},
+		}},
+		shapeGoogleOauth2ProviderConfigInput: {Name: "GoogleOauth2ProviderConfigInput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientId", Shape: shapeClientIdType, Required: true},
+			{Name: "clientSecret", Shape: shapeDefaultClientSecretType},
+			{Name: "clientSecretConfig", Shape: shapeSecretReference},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+		}},
+		shapeGoogleOauth2ProviderConfigOutput: {Name: "GoogleOauth2ProviderConfigOutput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "oauthDiscovery", Shape: shapeOauth2Discovery, Required: true},
+			{Name: "clientId", Shape: shapeClientIdType},
 		}},
 		shapeHeaderName: {Name: "HeaderName", Type: wire.String, Limit: wire.Between(1, 256), Pattern: wire.Match(`[A-Za-z][A-Za-z0-9_-]{0,255}`)},
 		shapeHostingEnvironment: {Name: "HostingEnvironment", Type: wire.Structure, Members: []wire.Member{
@@ -1333,7 +2212,30 @@ var Model = &wire.Model{
 		}},
 		shapeInboundTokenClaimNameType:  {Name: "InboundTokenClaimNameType", Type: wire.String, Limit: wire.Between(1, 255), Pattern: wire.Match(`[A-Za-z0-9_.-:]+`)},
 		shapeInboundTokenClaimValueType: {Name: "InboundTokenClaimValueType", Type: wire.Enum, Values: []string{"STRING", "STRING_ARRAY"}},
-		shapeInteger:                    {Name: "Integer", Type: wire.Integer},
+		shapeIncludedOauth2ProviderConfigInput: {Name: "IncludedOauth2ProviderConfigInput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientId", Shape: shapeClientIdType, Required: true},
+			{Name: "clientSecret", Shape: shapeDefaultClientSecretType},
+			{Name: "clientSecretConfig", Shape: shapeSecretReference},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+			{Name: "issuer", Shape: shapeIssuerUrlType},
+			{Name: "authorizationEndpoint", Shape: shapeAuthorizationEndpointType},
+			{Name: "tokenEndpoint", Shape: shapeTokenEndpointType},
+		}},
+		shapeIncludedOauth2ProviderConfigOutput: {Name: "IncludedOauth2ProviderConfigOutput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "oauthDiscovery", Shape: shapeOauth2Discovery, Required: true},
+			{Name: "clientId", Shape: shapeClientIdType},
+		}},
+		shapeInteger:       {Name: "Integer", Type: wire.Integer},
+		shapeIssuerUrlType: {Name: "IssuerUrlType", Type: wire.String},
+		shapeKeyType:       {Name: "KeyType", Type: wire.Enum, Values: []string{"CustomerManagedKey", "ServiceManagedKey"}},
+		shapeKmsConfiguration: {Name: "KmsConfiguration", Type: wire.Structure, Members: []wire.Member{
+			{Name: "keyType", Shape: shapeKeyType, Required: true},
+			{Name: "kmsKeyArn", Shape: shapeKmsKeyArn},
+		}},
+		shapeKmsKeyArn: {Name: "KmsKeyArn", Type: wire.String, Limit: wire.Between(1, 2048), Pattern: wire.Match(`arn:aws(|-cn|-us-gov):kms:[a-zA-Z0-9-]*:[0-9]{12}:key/[a-zA-Z0-9-]{36}`)},
+		shapeKmsKeySourceType: {Name: "KmsKeySourceType", Type: wire.Structure, Members: []wire.Member{
+			{Name: "kmsKeyArn", Shape: shapeKmsKeyArn, Required: true},
+		}},
 		shapeLifecycleConfiguration: {Name: "LifecycleConfiguration", Type: wire.Structure, Members: []wire.Member{
 			{Name: "idleRuntimeSessionTimeout", Shape: shapeLifecycleConfigurationIdleRuntimeSessionTimeoutInteger},
 			{Name: "maxLifetime", Shape: shapeLifecycleConfigurationMaxLifetimeInteger},
@@ -1347,6 +2249,16 @@ var Model = &wire.Model{
 			{Name: "httpPost", Shape: shapeHttpPostLifecycleHookAction},
 		}},
 		shapeLifecycleHookPath: {Name: "LifecycleHookPath", Type: wire.String, Limit: wire.Between(1, 32), Pattern: wire.Match(`/[A-Za-z0-9._~/-]*`)},
+		shapeLinkedinOauth2ProviderConfigInput: {Name: "LinkedinOauth2ProviderConfigInput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientId", Shape: shapeClientIdType, Required: true},
+			{Name: "clientSecret", Shape: shapeDefaultClientSecretType},
+			{Name: "clientSecretConfig", Shape: shapeSecretReference},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+		}},
+		shapeLinkedinOauth2ProviderConfigOutput: {Name: "LinkedinOauth2ProviderConfigOutput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "oauthDiscovery", Shape: shapeOauth2Discovery, Required: true},
+			{Name: "clientId", Shape: shapeClientIdType},
+		}},
 		shapeListAgentRuntimeEndpointsRequest: {Name: "ListAgentRuntimeEndpointsRequest", Type: wire.Structure, Members: []wire.Member{
 			{Name: "agentRuntimeId", Shape: shapeAgentRuntimeId, Required: true, In: wire.Label},
 			{Name: "maxResults", Shape: shapeMaxResults, In: wire.Query},
@@ -1372,6 +2284,23 @@ var Model = &wire.Model{
 		shapeListAgentRuntimesResponse: {Name: "ListAgentRuntimesResponse", Type: wire.Structure, Members: []wire.Member{
 			{Name: "agentRuntimes", Shape: shapeAgentRuntimes, Required: true},
 			{Name: "nextToken", Shape: shapeNextToken},
+		}},
+		shapeListApiKeyCredentialProvidersRequest: {Name: "ListApiKeyCredentialProvidersRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "nextToken", Shape: shapeString},
+			{Name: "maxResults", Shape: shapeMaxResults},
+		}},
+		shapeListApiKeyCredentialProvidersResponse: {Name: "ListApiKeyCredentialProvidersResponse", Type: wire.Structure, Members: []wire.Member{
+			{Name: "credentialProviders", Shape: shapeApiKeyCredentialProviders, Required: true},
+			{Name: "nextToken", Shape: shapeString},
+		}},
+		shapeListOauth2CredentialProvidersRequest: {Name: "ListOauth2CredentialProvidersRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "nextToken", Shape: shapeString},
+			{Name: "maxResults", Shape: shapeListOauth2CredentialProvidersRequestMaxResultsInteger},
+		}},
+		shapeListOauth2CredentialProvidersRequestMaxResultsInteger: {Name: "ListOauth2CredentialProvidersRequestMaxResultsInteger", Type: wire.Integer, Limit: wire.Between(1, 20)},
+		shapeListOauth2CredentialProvidersResponse: {Name: "ListOauth2CredentialProvidersResponse", Type: wire.Structure, Members: []wire.Member{
+			{Name: "credentialProviders", Shape: shapeOauth2CredentialProviders, Required: true},
+			{Name: "nextToken", Shape: shapeString},
 		}},
 		shapeListTagsForResourceRequest: {Name: "ListTagsForResourceRequest", Type: wire.Structure, Members: []wire.Member{
 			{Name: "resourceArn", Shape: shapeTaggableResourcesArn, Required: true, In: wire.Label},
@@ -1399,15 +2328,77 @@ var Model = &wire.Model{
 		shapeMatchValueString:     {Name: "MatchValueString", Type: wire.String, Limit: wire.Between(1, 255), Pattern: wire.Match(`[A-Za-z0-9_.-]+`)},
 		shapeMatchValueStringList: {Name: "MatchValueStringList", Type: wire.List, Limit: wire.AtLeast(1), Elem: shapeMatchValueString},
 		shapeMaxResults:           {Name: "MaxResults", Type: wire.Integer, Limit: wire.Between(1, 100)},
-		shapeMountPath:            {Name: "MountPath", Type: wire.String, Limit: wire.Between(6, 200), Pattern: wire.Match(`/mnt/[a-zA-Z0-9._-]+/?`)},
+		shapeMicrosoftOauth2ProviderConfigInput: {Name: "MicrosoftOauth2ProviderConfigInput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientId", Shape: shapeClientIdType, Required: true},
+			{Name: "clientSecret", Shape: shapeDefaultClientSecretType},
+			{Name: "clientSecretConfig", Shape: shapeSecretReference},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+			{Name: "tenantId", Shape: shapeTenantIdType},
+		}},
+		shapeMicrosoftOauth2ProviderConfigOutput: {Name: "MicrosoftOauth2ProviderConfigOutput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "oauthDiscovery", Shape: shapeOauth2Discovery, Required: true},
+			{Name: "clientId", Shape: shapeClientIdType},
+		}},
+		shapeMountPath: {Name: "MountPath", Type: wire.String, Limit: wire.Between(6, 200), Pattern: wire.Match(`/mnt/[a-zA-Z0-9._-]+/?`)},
 		shapeNetworkConfiguration: {Name: "NetworkConfiguration", Type: wire.Structure, Members: []wire.Member{
 			{Name: "networkMode", Shape: shapeNetworkMode, Required: true},
 			{Name: "networkModeConfig", Shape: shapeVpcConfig},
 		}},
-		shapeNetworkMode:     {Name: "NetworkMode", Type: wire.Enum, Values: []string{"PUBLIC", "VPC"}},
-		shapeNextToken:       {Name: "NextToken", Type: wire.String, Limit: wire.Between(1, 2048), Pattern: wire.Match(`\S*`)},
-		shapePlatformVersion: {Name: "PlatformVersion", Type: wire.String, Limit: wire.Between(1, 128), Pattern: wire.Match(`[^\s]+`)},
-		shapePort:            {Name: "Port", Type: wire.Integer, Limit: wire.Between(8000, 12000)},
+		shapeNetworkMode: {Name: "NetworkMode", Type: wire.Enum, Values: []string{"PUBLIC", "VPC"}},
+		shapeNextToken:   {Name: "NextToken", Type: wire.String, Limit: wire.Between(1, 2048), Pattern: wire.Match(`\S*`)},
+		shapeOauth2AuthorizationServerMetadata: {Name: "Oauth2AuthorizationServerMetadata", Type: wire.Structure, Members: []wire.Member{
+			{Name: "issuer", Shape: shapeIssuerUrlType, Required: true},
+			{Name: "authorizationEndpoint", Shape: shapeAuthorizationEndpointType, Required: true},
+			{Name: "tokenEndpoint", Shape: shapeTokenEndpointType, Required: true},
+			{Name: "responseTypes", Shape: shapeResponseListType},
+			{Name: "tokenEndpointAuthMethods", Shape: shapeTokenEndpointAuthMethodsType},
+		}},
+		shapeOauth2CredentialProviderItem: {Name: "Oauth2CredentialProviderItem", Type: wire.Structure, Members: []wire.Member{
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "credentialProviderVendor", Shape: shapeCredentialProviderVendorType, Required: true},
+			{Name: "credentialProviderArn", Shape: shapeCredentialProviderArnType, Required: true},
+			{Name: "createdTime", Shape: shapeTimestamp, Required: true},
+			{Name: "lastUpdatedTime", Shape: shapeTimestamp, Required: true},
+		}},
+		shapeOauth2CredentialProviders: {Name: "Oauth2CredentialProviders", Type: wire.List, Elem: shapeOauth2CredentialProviderItem},
+		shapeOauth2Discovery: {Name: "Oauth2Discovery", Type: wire.Structure, Union: true, Members: []wire.Member{
+			{Name: "discoveryUrl", Shape: shapeDiscoveryUrlType},
+			{Name: "authorizationServerMetadata", Shape: shapeOauth2AuthorizationServerMetadata},
+		}},
+		shapeOauth2ProviderConfigInput: {Name: "Oauth2ProviderConfigInput", Type: wire.Structure, Union: true, Members: []wire.Member{
+			{Name: "customOauth2ProviderConfig", Shape: shapeCustomOauth2ProviderConfigInput},
+			{Name: "googleOauth2ProviderConfig", Shape: shapeGoogleOauth2ProviderConfigInput},
+			{Name: "githubOauth2ProviderConfig", Shape: shapeGithubOauth2ProviderConfigInput},
+			{Name: "slackOauth2ProviderConfig", Shape: shapeSlackOauth2ProviderConfigInput},
+			{Name: "salesforceOauth2ProviderConfig", Shape: shapeSalesforceOauth2ProviderConfigInput},
+			{Name: "microsoftOauth2ProviderConfig", Shape: shapeMicrosoftOauth2ProviderConfigInput},
+			{Name: "atlassianOauth2ProviderConfig", Shape: shapeAtlassianOauth2ProviderConfigInput},
+			{Name: "linkedinOauth2ProviderConfig", Shape: shapeLinkedinOauth2ProviderConfigInput},
+			{Name: "includedOauth2ProviderConfig", Shape: shapeIncludedOauth2ProviderConfigInput},
+		}},
+		shapeOauth2ProviderConfigOutput: {Name: "Oauth2ProviderConfigOutput", Type: wire.Structure, Union: true, Members: []wire.Member{
+			{Name: "customOauth2ProviderConfig", Shape: shapeCustomOauth2ProviderConfigOutput},
+			{Name: "googleOauth2ProviderConfig", Shape: shapeGoogleOauth2ProviderConfigOutput},
+			{Name: "githubOauth2ProviderConfig", Shape: shapeGithubOauth2ProviderConfigOutput},
+			{Name: "slackOauth2ProviderConfig", Shape: shapeSlackOauth2ProviderConfigOutput},
+			{Name: "salesforceOauth2ProviderConfig", Shape: shapeSalesforceOauth2ProviderConfigOutput},
+			{Name: "microsoftOauth2ProviderConfig", Shape: shapeMicrosoftOauth2ProviderConfigOutput},
+			{Name: "atlassianOauth2ProviderConfig", Shape: shapeAtlassianOauth2ProviderConfigOutput},
+			{Name: "linkedinOauth2ProviderConfig", Shape: shapeLinkedinOauth2ProviderConfigOutput},
+			{Name: "includedOauth2ProviderConfig", Shape: shapeIncludedOauth2ProviderConfigOutput},
+		}},
+		shapeOnBehalfOfAuthenticationConfig: {Name: "OnBehalfOfAuthenticationConfig", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientAuthenticationMethod", Shape: shapeOnBehalfOfClientAuthenticationMethod, Required: true},
+		}},
+		shapeOnBehalfOfClientAuthenticationMethod: {Name: "OnBehalfOfClientAuthenticationMethod", Type: wire.Enum, Values: []string{"NO_CLIENT"}},
+		shapeOnBehalfOfTokenExchangeConfigType: {Name: "OnBehalfOfTokenExchangeConfigType", Type: wire.Structure, Members: []wire.Member{
+			{Name: "grantType", Shape: shapeOnBehalfOfTokenExchangeGrantTypeType, Required: true},
+			{Name: "tokenExchangeGrantTypeConfig", Shape: shapeTokenExchangeGrantTypeConfigType},
+			{Name: "onBehalfOfAuthenticationConfig", Shape: shapeOnBehalfOfAuthenticationConfig},
+		}},
+		shapeOnBehalfOfTokenExchangeGrantTypeType: {Name: "OnBehalfOfTokenExchangeGrantTypeType", Type: wire.Enum, Values: []string{"TOKEN_EXCHANGE", "JWT_AUTHORIZATION_GRANT"}},
+		shapePlatformVersion:                      {Name: "PlatformVersion", Type: wire.String, Limit: wire.Between(1, 128), Pattern: wire.Match(`[^\s]+`)},
+		shapePort:                                 {Name: "Port", Type: wire.Integer, Limit: wire.Between(8000, 12000)},
 		shapePortRange: {Name: "PortRange", Type: wire.Structure, Members: []wire.Member{
 			{Name: "from", Shape: shapePort, Required: true},
 			{Name: "to", Shape: shapePort, Required: true},
@@ -1422,6 +2413,15 @@ var Model = &wire.Model{
 		}},
 		shapePrivateEndpointOverrideDomain: {Name: "PrivateEndpointOverrideDomain", Type: wire.String, Limit: wire.Between(1, 253)},
 		shapePrivateEndpointOverrides:      {Name: "PrivateEndpointOverrides", Type: wire.List, Limit: wire.Between(0, 5), Elem: shapePrivateEndpointOverride},
+		shapePrivateKeyJwtConfig: {Name: "PrivateKeyJwtConfig", Type: wire.Structure, Members: []wire.Member{
+			{Name: "privateKeySource", Shape: shapePrivateKeySource},
+			{Name: "signingAlgorithm", Shape: shapeSigningAlgorithm},
+			{Name: "additionalHeaderClaims", Shape: shapeAdditionalClaims},
+			{Name: "additionalPayloadClaims", Shape: shapeAdditionalClaims},
+		}},
+		shapePrivateKeySource: {Name: "PrivateKeySource", Type: wire.Structure, Union: true, Members: []wire.Member{
+			{Name: "kmsKeySource", Shape: shapeKmsKeySourceType},
+		}},
 		shapeProtocolConfiguration: {Name: "ProtocolConfiguration", Type: wire.Structure, Members: []wire.Member{
 			{Name: "serverProtocol", Shape: shapeServerProtocol, Required: true},
 			{Name: "port", Shape: shapeServerPort},
@@ -1446,6 +2446,8 @@ var Model = &wire.Model{
 		shapeResourceOauth2ReturnUrlListType: {Name: "ResourceOauth2ReturnUrlListType", Type: wire.List, Elem: shapeResourceOauth2ReturnUrlType},
 		shapeResourceOauth2ReturnUrlType:     {Name: "ResourceOauth2ReturnUrlType", Type: wire.String, Limit: wire.Between(1, 2048), Pattern: wire.Match(`\w+:(\/?\/?)[^\s]+`)},
 		shapeResourcePolicyBody:              {Name: "ResourcePolicyBody", Type: wire.String, Limit: wire.Between(1, 20480)},
+		shapeResponseListType:                {Name: "ResponseListType", Type: wire.List, Elem: shapeResponseType},
+		shapeResponseType:                    {Name: "ResponseType", Type: wire.String},
 		shapeRoleArn:                         {Name: "RoleArn", Type: wire.String, Limit: wire.Between(1, 2048), Pattern: wire.Match(`arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+`)},
 		shapeRoutingDomain:                   {Name: "RoutingDomain", Type: wire.String, Limit: wire.Between(3, 255)},
 		shapeRuntimeContainerUri:             {Name: "RuntimeContainerUri", Type: wire.String, Limit: wire.Between(1, 1024), Pattern: wire.Match(`\S+`)},
@@ -1472,6 +2474,29 @@ var Model = &wire.Model{
 		shapeS3LocationBucketString:    {Name: "S3LocationBucketString", Type: wire.String, Pattern: wire.Match(`[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]`)},
 		shapeS3LocationPrefixString:    {Name: "S3LocationPrefixString", Type: wire.String, Limit: wire.Between(1, 1024)},
 		shapeS3LocationVersionIdString: {Name: "S3LocationVersionIdString", Type: wire.String, Limit: wire.Between(3, 1024)},
+		shapeSalesforceOauth2ProviderConfigInput: {Name: "SalesforceOauth2ProviderConfigInput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientId", Shape: shapeClientIdType, Required: true},
+			{Name: "clientSecret", Shape: shapeDefaultClientSecretType},
+			{Name: "clientSecretConfig", Shape: shapeSecretReference},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+		}},
+		shapeSalesforceOauth2ProviderConfigOutput: {Name: "SalesforceOauth2ProviderConfigOutput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "oauthDiscovery", Shape: shapeOauth2Discovery, Required: true},
+			{Name: "clientId", Shape: shapeClientIdType},
+		}},
+		shapeScopeType:      {Name: "ScopeType", Type: wire.String, Limit: wire.Between(1, 128)},
+		shapeScopesListType: {Name: "ScopesListType", Type: wire.List, Elem: shapeScopeType},
+		shapeSecret: {Name: "Secret", Type: wire.Structure, Members: []wire.Member{
+			{Name: "secretArn", Shape: shapeSecretArn, Required: true},
+		}},
+		shapeSecretArn:         {Name: "SecretArn", Type: wire.String, Pattern: wire.Match(`arn:(aws|aws-us-gov):secretsmanager:[A-Za-z0-9-]{1,64}:[0-9]{12}:secret:[a-zA-Z0-9-_/+=.@!]+`)},
+		shapeSecretIdType:      {Name: "SecretIdType", Type: wire.String, Limit: wire.Between(1, 2048)},
+		shapeSecretJsonKeyType: {Name: "SecretJsonKeyType", Type: wire.String, Limit: wire.Between(1, 128)},
+		shapeSecretReference: {Name: "SecretReference", Type: wire.Structure, Members: []wire.Member{
+			{Name: "secretId", Shape: shapeSecretIdType, Required: true},
+			{Name: "jsonKey", Shape: shapeSecretJsonKeyType, Required: true},
+		}},
+		shapeSecretSourceType: {Name: "SecretSourceType", Type: wire.Enum, Values: []string{"MANAGED", "EXTERNAL"}},
 		shapeSecretsManagerCertificateConfiguration: {Name: "SecretsManagerCertificateConfiguration", Type: wire.Structure, Members: []wire.Member{
 			{Name: "secretArn", Shape: shapeCertificateSecretArn, Required: true},
 		}},
@@ -1488,6 +2513,27 @@ var Model = &wire.Model{
 		shapeSessionStorageConfiguration: {Name: "SessionStorageConfiguration", Type: wire.Structure, Members: []wire.Member{
 			{Name: "mountPath", Shape: shapeMountPath, Required: true},
 		}},
+		shapeSetTokenVaultCMKRequest: {Name: "SetTokenVaultCMKRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "tokenVaultId", Shape: shapeTokenVaultIdType},
+			{Name: "kmsConfiguration", Shape: shapeKmsConfiguration, Required: true},
+		}},
+		shapeSetTokenVaultCMKResponse: {Name: "SetTokenVaultCMKResponse", Type: wire.Structure, Members: []wire.Member{
+			{Name: "tokenVaultId", Shape: shapeTokenVaultIdType, Required: true},
+			{Name: "kmsConfiguration", Shape: shapeKmsConfiguration, Required: true},
+			{Name: "lastModifiedDate", Shape: shapeTimestamp, Required: true},
+		}},
+		shapeSigningAlgorithm: {Name: "SigningAlgorithm", Type: wire.Enum, Values: []string{"RS256", "PS256", "ES256"}},
+		shapeSlackOauth2ProviderConfigInput: {Name: "SlackOauth2ProviderConfigInput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientId", Shape: shapeClientIdType, Required: true},
+			{Name: "clientSecret", Shape: shapeDefaultClientSecretType},
+			{Name: "clientSecretConfig", Shape: shapeSecretReference},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+		}},
+		shapeSlackOauth2ProviderConfigOutput: {Name: "SlackOauth2ProviderConfigOutput", Type: wire.Structure, Members: []wire.Member{
+			{Name: "oauthDiscovery", Shape: shapeOauth2Discovery, Required: true},
+			{Name: "clientId", Shape: shapeClientIdType},
+		}},
+		shapeStatus:     {Name: "Status", Type: wire.Enum, Values: []string{"CREATING", "CREATE_FAILED", "UPDATING", "UPDATE_FAILED", "READY", "DELETING", "DELETE_FAILED"}},
 		shapeString:     {Name: "String", Type: wire.String},
 		shapeSubnetId:   {Name: "SubnetId", Type: wire.String, Pattern: wire.Match(`subnet-[0-9a-zA-Z]{8,17}`)},
 		shapeSubnetIds:  {Name: "SubnetIds", Type: wire.List, Elem: shapeSubnetId},
@@ -1498,11 +2544,20 @@ var Model = &wire.Model{
 			{Name: "resourceArn", Shape: shapeTaggableResourcesArn, Required: true, In: wire.Label},
 			{Name: "tags", Shape: shapeTagsMap, Required: true},
 		}},
-		shapeTagResourceResponse:  {Name: "TagResourceResponse", Type: wire.Structure},
-		shapeTagValue:             {Name: "TagValue", Type: wire.String, Limit: wire.Between(0, 256), Pattern: wire.Match(`[a-zA-Z0-9\s._:/=+@-]*`)},
-		shapeTaggableResourcesArn: {Name: "TaggableResourcesArn", Type: wire.String, Limit: wire.Between(20, 1011), Pattern: wire.Match(`arn:(?:[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:([a-z-]+/[^/]+)(?:/[a-z-]+/[^/]+)*`)},
-		shapeTagsMap:              {Name: "TagsMap", Type: wire.Map, Limit: wire.Between(0, 50), Key: shapeTagKey, Elem: shapeTagValue},
-		shapeTimestamp:            {Name: "Timestamp", Type: wire.Timestamp},
+		shapeTagResourceResponse:          {Name: "TagResourceResponse", Type: wire.Structure},
+		shapeTagValue:                     {Name: "TagValue", Type: wire.String, Limit: wire.Between(0, 256), Pattern: wire.Match(`[a-zA-Z0-9\s._:/=+@-]*`)},
+		shapeTaggableResourcesArn:         {Name: "TaggableResourcesArn", Type: wire.String, Limit: wire.Between(20, 1011), Pattern: wire.Match(`arn:(?:[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:([a-z-]+/[^/]+)(?:/[a-z-]+/[^/]+)*`)},
+		shapeTagsMap:                      {Name: "TagsMap", Type: wire.Map, Limit: wire.Between(0, 50), Key: shapeTagKey, Elem: shapeTagValue},
+		shapeTenantIdType:                 {Name: "TenantIdType", Type: wire.String, Limit: wire.Between(1, 2048)},
+		shapeTimestamp:                    {Name: "Timestamp", Type: wire.Timestamp},
+		shapeTokenAuthMethod:              {Name: "TokenAuthMethod", Type: wire.String, Pattern: wire.Match(`(client_secret_post|client_secret_basic)`)},
+		shapeTokenEndpointAuthMethodsType: {Name: "TokenEndpointAuthMethodsType", Type: wire.List, Limit: wire.Between(1, 2), Elem: shapeTokenAuthMethod},
+		shapeTokenEndpointType:            {Name: "TokenEndpointType", Type: wire.String},
+		shapeTokenExchangeGrantTypeConfigType: {Name: "TokenExchangeGrantTypeConfigType", Type: wire.Structure, Members: []wire.Member{
+			{Name: "actorTokenContent", Shape: shapeActorTokenContentType, Required: true},
+			{Name: "actorTokenScopes", Shape: shapeScopesListType},
+		}},
+		shapeTokenVaultIdType: {Name: "TokenVaultIdType", Type: wire.String, Limit: wire.Between(1, 64), Pattern: wire.Match(`[a-zA-Z0-9\-_]+`)},
 		shapeUntagResourceRequest: {Name: "UntagResourceRequest", Type: wire.Structure, Members: []wire.Member{
 			{Name: "resourceArn", Shape: shapeTaggableResourcesArn, Required: true, In: wire.Label},
 			{Name: "tagKeys", Shape: shapeTagKeyList, Required: true, In: wire.Query},
@@ -1553,6 +2608,39 @@ var Model = &wire.Model{
 			{Name: "lastUpdatedAt", Shape: shapeDateTimestamp, Required: true},
 			{Name: "status", Shape: shapeAgentRuntimeStatus, Required: true},
 		}},
+		shapeUpdateApiKeyCredentialProviderRequest: {Name: "UpdateApiKeyCredentialProviderRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "apiKey", Shape: shapeDefaultApiKeyType},
+			{Name: "apiKeySecretConfig", Shape: shapeSecretReference},
+			{Name: "apiKeySecretSource", Shape: shapeSecretSourceType},
+		}},
+		shapeUpdateApiKeyCredentialProviderResponse: {Name: "UpdateApiKeyCredentialProviderResponse", Type: wire.Structure, Members: []wire.Member{
+			{Name: "apiKeySecretArn", Shape: shapeSecret, Required: true},
+			{Name: "apiKeySecretJsonKey", Shape: shapeSecretJsonKeyType},
+			{Name: "apiKeySecretSource", Shape: shapeSecretSourceType},
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "credentialProviderArn", Shape: shapeApiKeyCredentialProviderArnType, Required: true},
+			{Name: "createdTime", Shape: shapeTimestamp, Required: true},
+			{Name: "lastUpdatedTime", Shape: shapeTimestamp, Required: true},
+		}},
+		shapeUpdateOauth2CredentialProviderRequest: {Name: "UpdateOauth2CredentialProviderRequest", Type: wire.Structure, Members: []wire.Member{
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "credentialProviderVendor", Shape: shapeCredentialProviderVendorType, Required: true},
+			{Name: "oauth2ProviderConfigInput", Shape: shapeOauth2ProviderConfigInput, Required: true},
+		}},
+		shapeUpdateOauth2CredentialProviderResponse: {Name: "UpdateOauth2CredentialProviderResponse", Type: wire.Structure, Members: []wire.Member{
+			{Name: "clientSecretArn", Shape: shapeSecret, Required: true},
+			{Name: "clientSecretJsonKey", Shape: shapeSecretJsonKeyType},
+			{Name: "clientSecretSource", Shape: shapeSecretSourceType},
+			{Name: "name", Shape: shapeCredentialProviderName, Required: true},
+			{Name: "credentialProviderVendor", Shape: shapeCredentialProviderVendorType, Required: true},
+			{Name: "credentialProviderArn", Shape: shapeCredentialProviderArnType, Required: true},
+			{Name: "callbackUrl", Shape: shapeString},
+			{Name: "oauth2ProviderConfigOutput", Shape: shapeOauth2ProviderConfigOutput, Required: true},
+			{Name: "createdTime", Shape: shapeTimestamp, Required: true},
+			{Name: "lastUpdatedTime", Shape: shapeTimestamp, Required: true},
+			{Name: "status", Shape: shapeStatus},
+		}},
 		shapeUpdateWorkloadIdentityRequest: {Name: "UpdateWorkloadIdentityRequest", Type: wire.Structure, Members: []wire.Member{
 			{Name: "name", Shape: shapeWorkloadIdentityNameType, Required: true},
 			{Name: "allowedResourceOauth2ReturnUrls", Shape: shapeResourceOauth2ReturnUrlListType},
@@ -1588,6 +2676,10 @@ var Model = &wire.Model{
 
 const (
 	_ wire.Ref = iota
+	shapeActorTokenContentType
+	shapeAdditionalClaimName
+	shapeAdditionalClaimValue
+	shapeAdditionalClaims
 	shapeAdvertisedScopeMappingType
 	shapeAgentEndpointDescription
 	shapeAgentManagedRuntimeType
@@ -1613,6 +2705,12 @@ const (
 	shapeAllowedScopeType
 	shapeAllowedScopesType
 	shapeAllowedWorkloadConfiguration
+	shapeApiKeyCredentialProviderArnType
+	shapeApiKeyCredentialProviderItem
+	shapeApiKeyCredentialProviders
+	shapeAtlassianOauth2ProviderConfigInput
+	shapeAtlassianOauth2ProviderConfigOutput
+	shapeAuthorizationEndpointType
 	shapeAuthorizerConfiguration
 	shapeAuthorizingClaimMatchValueType
 	shapeBedrockAgentcoreResourceArn
@@ -1629,6 +2727,8 @@ const (
 	shapeCertificateSecretArn
 	shapeClaimMatchOperatorType
 	shapeClaimMatchValueType
+	shapeClientAuthenticationMethodType
+	shapeClientIdType
 	shapeClientToken
 	shapeCode
 	shapeCodeConfiguration
@@ -1638,22 +2738,39 @@ const (
 	shapeCreateAgentRuntimeEndpointResponse
 	shapeCreateAgentRuntimeRequest
 	shapeCreateAgentRuntimeResponse
+	shapeCreateApiKeyCredentialProviderRequest
+	shapeCreateApiKeyCredentialProviderResponse
+	shapeCreateOauth2CredentialProviderRequest
+	shapeCreateOauth2CredentialProviderResponse
 	shapeCreateWorkloadIdentityRequest
 	shapeCreateWorkloadIdentityResponse
+	shapeCredentialProviderArnType
+	shapeCredentialProviderName
+	shapeCredentialProviderVendorType
 	shapeCustomClaimValidationType
 	shapeCustomClaimValidationsType
 	shapeCustomJWTAuthorizerConfiguration
+	shapeCustomOauth2ProviderConfigInput
+	shapeCustomOauth2ProviderConfigOutput
 	shapeDateTimestamp
+	shapeDefaultApiKeyType
+	shapeDefaultClientIdType
+	shapeDefaultClientSecretType
 	shapeDeleteAgentRuntimeEndpointRequest
 	shapeDeleteAgentRuntimeEndpointResponse
 	shapeDeleteAgentRuntimeRequest
 	shapeDeleteAgentRuntimeResponse
+	shapeDeleteApiKeyCredentialProviderRequest
+	shapeDeleteApiKeyCredentialProviderResponse
+	shapeDeleteOauth2CredentialProviderRequest
+	shapeDeleteOauth2CredentialProviderResponse
 	shapeDeleteResourcePolicyRequest
 	shapeDeleteResourcePolicyResponse
 	shapeDeleteWorkloadIdentityRequest
 	shapeDeleteWorkloadIdentityResponse
 	shapeDescription
 	shapeDiscoveryUrl
+	shapeDiscoveryUrlType
 	shapeEfsAccessPointArn
 	shapeEfsAccessPointConfiguration
 	shapeEndpointIpAddressType
@@ -1667,29 +2784,53 @@ const (
 	shapeGetAgentRuntimeEndpointResponse
 	shapeGetAgentRuntimeRequest
 	shapeGetAgentRuntimeResponse
+	shapeGetApiKeyCredentialProviderRequest
+	shapeGetApiKeyCredentialProviderResponse
+	shapeGetOauth2CredentialProviderRequest
+	shapeGetOauth2CredentialProviderResponse
 	shapeGetResourcePolicyRequest
 	shapeGetResourcePolicyResponse
+	shapeGetTokenVaultRequest
+	shapeGetTokenVaultResponse
 	shapeGetWorkloadIdentityRequest
 	shapeGetWorkloadIdentityResponse
+	shapeGithubOauth2ProviderConfigInput
+	shapeGithubOauth2ProviderConfigOutput
+	shapeGoogleOauth2ProviderConfigInput
+	shapeGoogleOauth2ProviderConfigOutput
 	shapeHeaderName
 	shapeHostingEnvironment
 	shapeHostingEnvironmentListType
 	shapeHttpPostLifecycleHookAction
 	shapeInboundTokenClaimNameType
 	shapeInboundTokenClaimValueType
+	shapeIncludedOauth2ProviderConfigInput
+	shapeIncludedOauth2ProviderConfigOutput
 	shapeInteger
+	shapeIssuerUrlType
+	shapeKeyType
+	shapeKmsConfiguration
+	shapeKmsKeyArn
+	shapeKmsKeySourceType
 	shapeLifecycleConfiguration
 	shapeLifecycleConfigurationIdleRuntimeSessionTimeoutInteger
 	shapeLifecycleConfigurationMaxLifetimeInteger
 	shapeLifecycleHook
 	shapeLifecycleHookAction
 	shapeLifecycleHookPath
+	shapeLinkedinOauth2ProviderConfigInput
+	shapeLinkedinOauth2ProviderConfigOutput
 	shapeListAgentRuntimeEndpointsRequest
 	shapeListAgentRuntimeEndpointsResponse
 	shapeListAgentRuntimeVersionsRequest
 	shapeListAgentRuntimeVersionsResponse
 	shapeListAgentRuntimesRequest
 	shapeListAgentRuntimesResponse
+	shapeListApiKeyCredentialProvidersRequest
+	shapeListApiKeyCredentialProvidersResponse
+	shapeListOauth2CredentialProvidersRequest
+	shapeListOauth2CredentialProvidersRequestMaxResultsInteger
+	shapeListOauth2CredentialProvidersResponse
 	shapeListTagsForResourceRequest
 	shapeListTagsForResourceResponse
 	shapeListWorkloadIdentitiesRequest
@@ -1699,10 +2840,22 @@ const (
 	shapeMatchValueString
 	shapeMatchValueStringList
 	shapeMaxResults
+	shapeMicrosoftOauth2ProviderConfigInput
+	shapeMicrosoftOauth2ProviderConfigOutput
 	shapeMountPath
 	shapeNetworkConfiguration
 	shapeNetworkMode
 	shapeNextToken
+	shapeOauth2AuthorizationServerMetadata
+	shapeOauth2CredentialProviderItem
+	shapeOauth2CredentialProviders
+	shapeOauth2Discovery
+	shapeOauth2ProviderConfigInput
+	shapeOauth2ProviderConfigOutput
+	shapeOnBehalfOfAuthenticationConfig
+	shapeOnBehalfOfClientAuthenticationMethod
+	shapeOnBehalfOfTokenExchangeConfigType
+	shapeOnBehalfOfTokenExchangeGrantTypeType
 	shapePlatformVersion
 	shapePort
 	shapePortRange
@@ -1710,6 +2863,8 @@ const (
 	shapePrivateEndpointOverride
 	shapePrivateEndpointOverrideDomain
 	shapePrivateEndpointOverrides
+	shapePrivateKeyJwtConfig
+	shapePrivateKeySource
 	shapeProtocolConfiguration
 	shapePutResourcePolicyRequest
 	shapePutResourcePolicyResponse
@@ -1721,6 +2876,8 @@ const (
 	shapeResourceOauth2ReturnUrlListType
 	shapeResourceOauth2ReturnUrlType
 	shapeResourcePolicyBody
+	shapeResponseListType
+	shapeResponseType
 	shapeRoleArn
 	shapeRoutingDomain
 	shapeRuntimeContainerUri
@@ -1733,6 +2890,16 @@ const (
 	shapeS3LocationBucketString
 	shapeS3LocationPrefixString
 	shapeS3LocationVersionIdString
+	shapeSalesforceOauth2ProviderConfigInput
+	shapeSalesforceOauth2ProviderConfigOutput
+	shapeScopeType
+	shapeScopesListType
+	shapeSecret
+	shapeSecretArn
+	shapeSecretIdType
+	shapeSecretJsonKeyType
+	shapeSecretReference
+	shapeSecretSourceType
 	shapeSecretsManagerCertificateConfiguration
 	shapeSecurityGroupId
 	shapeSecurityGroupIdentifier
@@ -1743,6 +2910,12 @@ const (
 	shapeServerPort
 	shapeServerProtocol
 	shapeSessionStorageConfiguration
+	shapeSetTokenVaultCMKRequest
+	shapeSetTokenVaultCMKResponse
+	shapeSigningAlgorithm
+	shapeSlackOauth2ProviderConfigInput
+	shapeSlackOauth2ProviderConfigOutput
+	shapeStatus
 	shapeString
 	shapeSubnetId
 	shapeSubnetIds
@@ -1754,13 +2927,23 @@ const (
 	shapeTagValue
 	shapeTaggableResourcesArn
 	shapeTagsMap
+	shapeTenantIdType
 	shapeTimestamp
+	shapeTokenAuthMethod
+	shapeTokenEndpointAuthMethodsType
+	shapeTokenEndpointType
+	shapeTokenExchangeGrantTypeConfigType
+	shapeTokenVaultIdType
 	shapeUntagResourceRequest
 	shapeUntagResourceResponse
 	shapeUpdateAgentRuntimeEndpointRequest
 	shapeUpdateAgentRuntimeEndpointResponse
 	shapeUpdateAgentRuntimeRequest
 	shapeUpdateAgentRuntimeResponse
+	shapeUpdateApiKeyCredentialProviderRequest
+	shapeUpdateApiKeyCredentialProviderResponse
+	shapeUpdateOauth2CredentialProviderRequest
+	shapeUpdateOauth2CredentialProviderResponse
 	shapeUpdateWorkloadIdentityRequest
 	shapeUpdateWorkloadIdentityResponse
 	shapeVpcConfig
