@@ -2,6 +2,7 @@ package compat
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 )
@@ -52,4 +53,26 @@ func TestGolden_aVersionsFirstSessionIsACloneOfItsTrial(t *testing.T) {
 	if by := s.startedBy(t, session); by != "restore" {
 		t.Errorf("after the update a session started by %q", by)
 	}
+}
+
+func TestGolden_aCloneReportsNothingOfItsTrial(t *testing.T) {
+	s := shared(t)
+	a := s.deployed(t, deployment{name: "reports", source: "probe", entry: "main.py"})
+	eventually(t, time.Minute, "the golden snapshot is made", func() bool { return a.golden(t) == "kept" })
+	session := newSession(t)
+	if err := a.call(t.Context(), session, map[string]any{"op": "report"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	known, err := s.sessions(t.Context(), session)
+	if err != nil || len(known) != 1 || known[0].StartedBy != "restore" {
+		t.Fatalf("the server lists %+v, %v", known, err)
+	}
+	found := s.traceOf(t, known[0].ID, 10*time.Second, func(tr sessionTrace) bool { return tr.has("began in the call") })
+	if found.has("began at the start") {
+		t.Error("a span of the trial start is told as the session's")
+	}
+}
+
+func (tr sessionTrace) has(span string) bool {
+	return slices.ContainsFunc(tr.Traces, func(w wholeTrace) bool { return w.span(span).Name != "" })
 }

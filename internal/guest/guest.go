@@ -41,6 +41,8 @@ type Occupant struct {
 	// began. Both are empty in a trial start, and in a sandbox that waits in a pool.
 	Session  string
 	Endpoint string
+	// ClonedAt is when the sandbox began as a copy of another; zero for one that began by itself.
+	ClonedAt time.Time
 }
 
 // Server answers sandboxes. Its fields are set before Serve.

@@ -158,6 +158,7 @@ type Info struct {
 	Engine    string            `json:"engine"` // driver name and build, such as "gvisor 3f9c…"
 	Isolation Isolation         `json:"isolation"`
 	CreatedAt time.Time         `json:"createdAt"`
+	Cloned    bool              `json:"cloned,omitempty"` // it began, at CreatedAt, as a copy of what another one remembers
 
 	// Unenforced names the limits that this machine cannot hold the sandbox to, such as "memory"
 	// where no cgroup is writable. Empty on a machine where all hold.

@@ -100,8 +100,12 @@ func (h *house) occupant(ctx context.Context, id string) (guest.Occupant, error)
 	if err != nil {
 		return guest.Occupant{}, err
 	}
-	return guest.Occupant{
+	who := guest.Occupant{
 		Sandbox: id, RuntimeID: rt.ID, RuntimeARN: rt.ARN, RuntimeName: rt.Name, Version: n, Role: v.Config.RoleARN,
 		Session: labels["session"], Endpoint: labels["endpoint"],
-	}, nil
+	}
+	if info := box.Info(); info.Cloned {
+		who.ClonedAt = info.CreatedAt
+	}
+	return who, nil
 }

@@ -40,7 +40,8 @@ func (h *house) fromInside() http.Handler {
 		if s, ok := h.sessions.Find(who.Session); ok {
 			from = sourceOf(s)
 		}
-		h.inlet.ServeHTTP(w, r.WithContext(telemetry.WithSource(r.Context(), from)))
+		ctx := telemetry.WithBirth(telemetry.WithSource(r.Context(), from), who.ClonedAt)
+		h.inlet.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 

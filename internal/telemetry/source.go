@@ -1,6 +1,9 @@
 package telemetry
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Source says which sandbox, and so which session, telemetry came from. Where telemetry comes from
 // outside, it is what the document claims, and Sandbox is empty.
@@ -24,4 +27,18 @@ func WithSource(ctx context.Context, s Source) context.Context {
 func SourceOf(ctx context.Context) (Source, bool) {
 	s, ok := ctx.Value(sourceKey{}).(Source)
 	return s, ok
+}
+
+type birthKey struct{}
+
+// WithBirth says when the sandbox that a request comes from began as a copy of another. What began
+// earlier, every copy remembers; it happened once, and to none of them.
+func WithBirth(ctx context.Context, at time.Time) context.Context {
+	return context.WithValue(ctx, birthKey{}, at)
+}
+
+// BirthOf is zero for what is no copy.
+func BirthOf(ctx context.Context) time.Time {
+	at, _ := ctx.Value(birthKey{}).(time.Time)
+	return at
 }

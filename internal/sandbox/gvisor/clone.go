@@ -20,6 +20,7 @@ func (d *Driver) Clone(ctx context.Context, dir string, as sandbox.CloneSpec) (s
 		return nil, err
 	}
 	b := d.newBox(spec)
+	b.info.Cloned = true
 	b.held = make(chan struct{})
 	image := d.images.take(dir, s, was.Parts)
 	defer d.images.release(dir, image)

@@ -105,7 +105,7 @@ func (d *Driver) Restore(ctx context.Context, dir string) (sandbox.Sandbox, erro
 		return nil, err
 	}
 	b := d.newBox(was.Spec)
-	b.info.Labels, b.info.CreatedAt = was.Info.Labels, was.Info.CreatedAt
+	b.info.Labels, b.info.CreatedAt, b.info.Cloned = was.Info.Labels, was.Info.CreatedAt, was.Info.Cloned
 	image := decrypt(s, was.Parts)
 	defer image.close()
 	return d.thaw(ctx, b, image, func() error { return snapshot.Remove(dir) }) // it must not be woken twice

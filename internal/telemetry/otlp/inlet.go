@@ -37,7 +37,7 @@ type Inlet struct {
 	totals *totals
 	log    *slog.Logger
 
-	overruled atomic.Int64
+	overruled, inherited atomic.Int64
 }
 
 // New makes an inlet. Keep returns when a batch is on disk, and a moorage.Throttled while there is no
@@ -48,6 +48,10 @@ func New(keep func(context.Context, telemetry.Batch) error, codec *document.Code
 
 // Overruled is how many spans and log records claimed another session or runtime than they came from.
 func (i *Inlet) Overruled() int64 { return i.overruled.Load() }
+
+// Inherited is how many spans were left out because the clone that sent them only remembers them: they
+// began in the start that it is a copy of.
+func (i *Inlet) Inherited() int64 { return i.inherited.Load() }
 
 // ServeHTTP answers POST to any path that ends in /traces, /logs or /metrics, and over HTTP/2 the Export
 // methods of OTLP's gRPC services.

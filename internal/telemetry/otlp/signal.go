@@ -91,5 +91,8 @@ func decode(raw []byte, json bool, proto, text func([]byte) error) error {
 func (i *Inlet) newSplitter(ctx context.Context, now time.Time) *splitter {
 	s := &splitter{inlet: i, now: now, chunks: map[chunkKey]*chunk{}, pages: map[telemetry.Source]*page{}}
 	s.from, s.inside = telemetry.SourceOf(ctx)
+	if at := telemetry.BirthOf(ctx); !at.IsZero() {
+		s.birth = at.UnixNano()
+	}
 	return s
 }

@@ -15,7 +15,8 @@ type splitter struct {
 	inlet   *Inlet
 	now     time.Time
 	from    telemetry.Source
-	inside  bool // from is known, rather than claimed
+	inside  bool  // from is known, rather than claimed
+	birth   int64 // of a clone, in Unix nanoseconds; what began before is not its own
 	chunks  map[chunkKey]*chunk
 	order   []*chunk
 	refused int64
@@ -52,6 +53,10 @@ func (s *splitter) traces(t ptrace.Traces) {
 func (s *splitter) span(resource ptrace.ResourceSpans, r int, scope ptrace.ScopeSpans, c int, span ptrace.Span, claim telemetry.Source) {
 	if span.TraceID().IsEmpty() || span.SpanID().IsEmpty() {
 		s.refused++
+		return
+	}
+	if began := int64(span.StartTimestamp()); began > 0 && began < s.birth {
+		s.inlet.inherited.Add(1)
 		return
 	}
 	trimSpan(span)

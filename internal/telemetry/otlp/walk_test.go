@@ -30,6 +30,7 @@ type station struct {
 	inlet *otlp.Inlet
 	url   string
 	from  *telemetry.Source
+	birth time.Time
 }
 
 func newStation(t *testing.T) *station {
@@ -48,7 +49,7 @@ func openStation(t testing.TB, o archive.Options) *station {
 	s := &station{Archive: a, inlet: otlp.New(a.Append, a.Codec(), o.Log)}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.from != nil {
-			r = r.WithContext(telemetry.WithSource(r.Context(), *s.from))
+			r = r.WithContext(telemetry.WithBirth(telemetry.WithSource(r.Context(), *s.from), s.birth))
 		}
 		s.inlet.ServeHTTP(w, r)
 	}))
@@ -244,6 +245,21 @@ func TestInlet_aSandboxCannotPoseAsAnother(t *testing.T) {
 	}
 	if n := s.inlet.Overruled(); n != 4 {
 		t.Errorf("%d spans were overruled", n)
+	}
+}
+
+func TestInlet_aCloneReportsOnlyWhatItDidItself(t *testing.T) {
+	s := newStation(t)
+	spans := newSheet()
+	s.from, s.birth = &telemetry.Source{Runtime: "mine-0123456789", Sandbox: "clone"}, spans.began.Add(time.Second)
+	spans.add(1, 1, 0, "imported", 0, 2000, nil)
+	spans.add(2, 2, 0, "answered", 1500, 2000, nil)
+	s.send(t, spans.Traces)
+	if got := s.traces(t, archive.Query{}); len(got) != 1 || got[0].Name != "answered" {
+		t.Errorf("kept: %+v", got)
+	}
+	if n := s.inlet.Inherited(); n != 1 {
+		t.Errorf("%d spans were counted as inherited", n)
 	}
 }
 
