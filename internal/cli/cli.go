@@ -127,6 +127,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	}{
 		{"agents", "Agents:", []*cobra.Command{a.configureCmd(), a.deployCmd(), a.invokeCmd(), a.devCmd(), a.statusCmd(), a.logsCmd(), a.tracesCmd(), a.traceCmd(), a.metricsCmd(), a.topCmd(), a.destroyCmd()}},
 		{"sessions", "Sessions and versions:", []*cobra.Command{a.sessionsCmd(), a.execCmd(), a.versionsCmd(), a.endpointsCmd()}},
+		{"access", "Who may do what:", []*cobra.Command{a.auditCmd()}},
 		{"server", "The server:", []*cobra.Command{a.serveCmd(), a.downCmd(), a.envCmd(), a.consoleCmd(), a.doctorCmd()}},
 	}
 	for _, g := range groups {

@@ -86,7 +86,7 @@ func (h *house) withToken(next http.Handler, a moorage.JWTAuthorizer, token stri
 	if err == nil && r.Header.Get(invoke.HeaderUser) != "" {
 		err = moorage.Errorf(moorage.Invalid, "a call with a bearer token is its subject's: leave out %s", invoke.HeaderUser)
 	}
-	if err != nil {
+	if err = h.authenticated(r, t.Caller(), err); err != nil {
 		if moorage.CodeOf(err) == moorage.Unauthenticated {
 			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token", resource_metadata="`+h.metadataURL(addressed(r))+`"`)
 		}

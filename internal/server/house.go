@@ -11,6 +11,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/identity/audit"
 	"github.com/moorage-dev/moorage/internal/identity/bearer"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/image"
@@ -53,12 +54,13 @@ type house struct {
 	browser   *identity.Browser
 	tokens    *bearer.Verifier
 	workloads *workload.Service
+	audit     *audit.Log
 }
 
 // build opens every room, lowest rank first, and takes up where an earlier server left off.
 func build(ctx context.Context, o Options) (*house, error) {
 	h := &house{Options: o}
-	for _, open := range []func(context.Context) error{h.openStore, h.openWorkloads, h.openTelemetry, h.openEngine, h.openDoor, h.openImages, h.openSessions, h.openControl, h.resume} {
+	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openWorkloads, h.openTelemetry, h.openEngine, h.openDoor, h.openImages, h.openSessions, h.openControl, h.resume} {
 		if err := open(ctx); err != nil {
 			h.close()
 			return nil, err
@@ -178,6 +180,9 @@ func (h *house) close() {
 	}
 	if h.telemetry != nil {
 		errs = append(errs, h.telemetry.Close())
+	}
+	if h.audit != nil {
+		errs = append(errs, h.audit.Close())
 	}
 	if h.store != nil {
 		errs = append(errs, h.store.Close())

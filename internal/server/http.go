@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/agentcore"
 	"github.com/moorage-dev/moorage/internal/aws/agentcorecontrol"
 	"github.com/moorage-dev/moorage/internal/aws/s3"
@@ -93,7 +94,7 @@ func (h *house) v1() *v1.Handler {
 			Warning: h.warning(), Endpoint: h.PublicURL, Dir: h.Dir,
 		},
 		Store: h.store, Sessions: h.sessions, Control: h.control, Driver: h.shim, LogDir: h.path("logs"), Log: h.Log, Error: wire.WriteError,
-		Telemetry: h.telemetry, Inlet: h.inlet,
+		Telemetry: h.telemetry, Inlet: h.inlet, Audit: h.audit,
 	}
 }
 
@@ -133,6 +134,9 @@ func (h *house) basicAuth(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
+		if user != "" && h.authenticated(r, moorage.Caller{Source: moorage.SigV4, AccessKeyID: user}, errRegistryLogin) == nil {
+			return
+		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="Moorage registry: log in with an access key and its secret"`)
 		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 		w.Header().Set("Content-Type", "application/json")
@@ -141,6 +145,8 @@ func (h *house) basicAuth(next http.Handler) http.Handler {
 		io.WriteString(w, unauthorized)
 	})
 }
+
+var errRegistryLogin = moorage.Errorf(moorage.Unauthenticated, "no active access key has this id and secret")
 
 const unauthorized = `{"errors":[{"code":"UNAUTHORIZED","message":"log in with an access key as user and its secret as password"}]}` + "\n"
 

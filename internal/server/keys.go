@@ -66,7 +66,7 @@ func (h *house) signed(next http.Handler, fail func(http.ResponseWriter, *http.R
 		sent := r.Body
 		by, err := h.verify.Verify(r)
 		coming.release()
-		if err != nil {
+		if err = h.authenticated(r, by.Caller, err); err != nil {
 			fail(w, r, err)
 			return
 		}
@@ -79,7 +79,7 @@ func (h *house) signed(next http.Handler, fail func(http.ResponseWriter, *http.R
 
 func (h *house) fromBrowser(next http.Handler, fail func(http.ResponseWriter, *http.Request, error), w http.ResponseWriter, r *http.Request) {
 	caller, err := h.browser.Caller(r)
-	if err != nil {
+	if err = h.authenticated(r, caller, err); err != nil {
 		fail(w, r, err)
 		return
 	}

@@ -22,6 +22,8 @@
 //	GET    /v1/metrics/names?runtime=                what can be asked for
 //	GET    /v1/tail?runtime=&session=&trace=         what comes in from now on, as server-sent events
 //	POST   /v1/{traces,logs,metrics}                 OTLP over HTTP, as protobuf or JSON
+//	GET    /v1/audit?kind=&refused=&caller=&request=&since=&limit= who did what
+//	POST   /v1/audit/verify                          whether that record is as it was written
 //	DELETE /v1/runtimes/{id}                         remove it and wait; says what was removed
 //
 // Requests reach it authenticated. Errors have the form of AWS's JSON services.
@@ -42,6 +44,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/control"
+	"github.com/moorage-dev/moorage/internal/identity/audit"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/store"
@@ -70,6 +73,7 @@ type Handler struct {
 	// Telemetry answers what became of the calls; Inlet takes what agents elsewhere report.
 	Telemetry *archive.Archive
 	Inlet     http.Handler
+	Audit     *audit.Log
 	LogDir    string // journals, one directory per sandbox
 	Log       *slog.Logger
 	// Error answers with a coded error in the form of AWS's JSON services.
@@ -106,6 +110,8 @@ func (h *Handler) Routes() http.Handler {
 		"GET /v1/metrics/names":                    h.listMetrics,
 		"GET /v1/tail":                             h.tailTelemetry,
 		"POST /v1/logs":                            h.takeTelemetry,
+		"GET /v1/audit":                            h.listAudit,
+		"POST /v1/audit/verify":                    h.verifyAudit,
 		"DELETE /v1/runtimes/{id}":                 h.destroy,
 	} {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
