@@ -22,9 +22,9 @@ var ranks = map[string]int{
 
 	"internal/session": 3,
 
-	"internal/control": 4, "internal/invoke": 4,
+	"internal/control": 4, "internal/invoke": 4, "internal/knowledge": 4,
 
-	"internal/aws/agentcore": 5, "internal/aws/agentcorecontrol": 5, "internal/aws/s3": 5, "internal/aws/sts": 5, "internal/guest": 5, "internal/v1": 5, "internal/console": 5,
+	"internal/aws/agentcore": 5, "internal/aws/agentcorecontrol": 5, "internal/aws/bedrockagent": 5, "internal/aws/bedrockagentruntime": 5, "internal/aws/s3": 5, "internal/aws/sts": 5, "internal/guest": 5, "internal/v1": 5, "internal/console": 5,
 
 	"internal/server": 6, "internal/cli": 6,
 
@@ -36,7 +36,7 @@ const module = "github.com/moorage-dev/moorage"
 // only says which rooms may import what is costly to spread.
 var only = map[string][]string{
 	"gvisor.dev/":  {"internal/sandbox/gvisor", "internal/sandbox/shim"},
-	"database/sql": {"internal/store", "internal/telemetry/archive"},
+	"database/sql": {"internal/store", "internal/telemetry/archive", "internal/knowledge/index"},
 }
 
 // separate are modules of their own.

@@ -54,6 +54,9 @@ type ServeOptions struct {
 	SleepAfter time.Duration
 	// LocalRegistries allows images of registries on this machine's loopback.
 	LocalRegistries bool
+	// Embedder makes the vectors of new knowledge bases: lexical, or an address with a model.
+	Embedder    string
+	EmbedderKey string // of the environment, never a flag: other users of the machine see those
 	// ProviderNetworks are networks that identity providers are reached in although they are not public.
 	ProviderNetworks []netip.Prefix
 	MemoryLimit      int64 // bytes per session; 0 is the driver's default
@@ -127,6 +130,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	}{
 		{"agents", "Agents:", []*cobra.Command{a.configureCmd(), a.deployCmd(), a.invokeCmd(), a.devCmd(), a.statusCmd(), a.logsCmd(), a.tracesCmd(), a.traceCmd(), a.metricsCmd(), a.topCmd(), a.destroyCmd()}},
 		{"sessions", "Sessions and versions:", []*cobra.Command{a.sessionsCmd(), a.execCmd(), a.versionsCmd(), a.endpointsCmd()}},
+		{"knowledge", "Knowledge:", []*cobra.Command{a.kbCmd()}},
 		{"access", "Who may do what:", []*cobra.Command{a.auditCmd()}},
 		{"server", "The server:", []*cobra.Command{a.serveCmd(), a.downCmd(), a.envCmd(), a.consoleCmd(), a.doctorCmd()}},
 	}

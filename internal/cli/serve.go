@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,6 +59,7 @@ of them sleeps on disk; when none can, the new one is refused
 			if o.Log, err = newLog(a.ui.err, logFormat, logLevel); err != nil {
 				return err
 			}
+			o.EmbedderKey = os.Getenv("MOORAGE_EMBEDDER_KEY")
 			return a.serve(cmd.Context(), o)
 		},
 	}
@@ -82,6 +84,7 @@ of them sleeps on disk; when none can, the new one is refused
 	flags.StringVar(&memory, "memory-limit", "", "memory of one session, such as 512M or 4G (default 8G)")
 	flags.StringVar(&poolMemory, "pool-memory", "", "memory for sandboxes kept ready, such as 2G (default a quarter of what is free)")
 	flags.BoolVar(&o.LocalRegistries, "local-registries", false, "pull images from registries on this machine's loopback too")
+	flags.StringVar(&o.Embedder, "embedder", "lexical", "what makes the vectors of new knowledge bases: lexical, or an address that speaks the API of OpenAI and a model, such as http://127.0.0.1:11434/v1#nomic-embed-text (key: MOORAGE_EMBEDDER_KEY)")
 	flags.StringSliceVar(&networks, "provider-network", nil, "private network that identity providers are reached in, such as 10.0.0.0/8 (repeatable)")
 	flags.StringVar(&cpu, "cpu-limit", "", "CPUs of one session, such as 0.5 (default 2)")
 	flags.StringVar(&logFormat, "log-format", "text", "text or json")

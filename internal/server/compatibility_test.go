@@ -9,6 +9,8 @@ import (
 
 	"github.com/moorage-dev/moorage/internal/aws/agentcore"
 	"github.com/moorage-dev/moorage/internal/aws/agentcorecontrol"
+	"github.com/moorage-dev/moorage/internal/aws/bedrockagent"
+	"github.com/moorage-dev/moorage/internal/aws/bedrockagentruntime"
 )
 
 var update = flag.Bool("update", false, "write docs/COMPATIBILITY.md from the routes")
@@ -36,8 +38,8 @@ func compatibility() string {
 	var b strings.Builder
 	b.WriteString("# Compatibility\n\nMade from the routes by `go test ./internal/server -run Compatibility -update`.\n\n" +
 		"An operation that is not listed as served is refused by name (`UnsupportedOperationException`, 400), and clients do not retry it.\n")
-	names := []string{agentcorecontrol.Model.Name, agentcore.Model.Name}
-	for i, svc := range services(nil, nil, nil, nil) {
+	names := []string{agentcorecontrol.Model.Name, agentcore.Model.Name, bedrockagent.Model.Name, bedrockagentruntime.Model.Name}
+	for i, svc := range append(services(nil, nil, nil, nil), knowledgeServices(nil, nil, nil)...) {
 		fmt.Fprintf(&b, "\n## %s\n\n| operation | request |\n|---|---|\n", names[i])
 		refused := 0
 		for _, op := range svc.Operations() {
@@ -50,7 +52,10 @@ func compatibility() string {
 		fmt.Fprintf(&b, "\n%d further operations of this service are refused by name.\n", refused)
 	}
 	b.WriteString(`
-Beside the model: ` + "`GET /runtimes/{agentRuntimeArn}/ws`" + ` (WebSocket) and ` + "`…/ws/shells`" + ` (interactive shells). An agent is addressed by its ARN, encoded or
+Knowledge bases take documents from buckets of this server; whatever vector store they name, the index is Moorage's own. A question may have 20,000
+characters. Guardrails, reranking, images, external sources, and chunking other than fixed or none are refused by name.
+
+Beside the model of AgentCore: ` + "`GET /runtimes/{agentRuntimeArn}/ws`" + ` (WebSocket) and ` + "`…/ws/shells`" + ` (interactive shells). An agent is addressed by its ARN, encoded or
 not, or by its id with ` + "`accountId`" + `.
 
 ## Amazon S3

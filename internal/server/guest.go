@@ -46,18 +46,20 @@ func offer(v moorage.Version, set map[string]string) map[string]string {
 	return guest.Environment(name, set)
 }
 
-// roleAWS serves what an agent's role may call from inside its sandbox: for now, to ask who it is. What an
-// agent sends is read on the server's account, so it is bounded before anything else.
+// roleAWS serves what an agent's role may call from inside its sandbox: to ask who it is, and Bedrock's
+// questions. What an agent sends is read on the server's account, so it is bounded before anything else.
 func (h *house) roleAWS() http.Handler {
-	who := h.sts()
+	who, bedrock := h.sts(), h.bedrockInside()
 	others := h.signed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := identity.CallerOf(r.Context())
-		wire.WriteError(w, r, moorage.Errorf(moorage.Denied, "%s is not authorized: from inside a sandbox only GetCallerIdentity of STS is offered", caller.ARN))
+		wire.WriteError(w, r, moorage.Errorf(moorage.Denied, "%s is not authorized: from inside a sandbox only GetCallerIdentity of STS and the questions to models and knowledge bases are offered", caller.ARN))
 	}), wire.WriteError)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case signedFor(r) == "sts":
 			who.ServeHTTP(w, r)
+		case signedFor(r) == bedrockName:
+			bedrock.ServeHTTP(w, r)
 		case r.ContentLength < 0 || r.ContentLength > maxQuery:
 			wire.WriteError(w, withRequestID(w, r), moorage.Errorf(moorage.Invalid, "a request may have at most %d bytes here, and has to say how many", maxQuery))
 		default:

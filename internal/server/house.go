@@ -16,6 +16,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/image"
 	"github.com/moorage-dev/moorage/internal/invoke"
+	"github.com/moorage-dev/moorage/internal/knowledge"
 	"github.com/moorage-dev/moorage/internal/object"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/door"
@@ -39,6 +40,7 @@ type house struct {
 	door      *door.Listener // nil without isolation
 	images    *image.Store
 	objects   *object.Store
+	knowledge *knowledge.Service
 	warm      *warm.Starter
 	pools     *warm.Pools
 	sessions  *session.Manager
@@ -60,7 +62,7 @@ type house struct {
 // build opens every room, lowest rank first, and takes up where an earlier server left off.
 func build(ctx context.Context, o Options) (*house, error) {
 	h := &house{Options: o}
-	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openWorkloads, h.openTelemetry, h.openEngine, h.openDoor, h.openImages, h.openSessions, h.openControl, h.resume} {
+	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openWorkloads, h.openTelemetry, h.openEngine, h.openDoor, h.openImages, h.openKnowledge, h.openSessions, h.openControl, h.resume} {
 		if err := open(ctx); err != nil {
 			h.close()
 			return nil, err
@@ -177,6 +179,9 @@ func (h *house) close() {
 	}
 	if h.shim != nil {
 		errs = append(errs, h.shim.Close())
+	}
+	if h.knowledge != nil {
+		errs = append(errs, h.knowledge.Close())
 	}
 	if h.telemetry != nil {
 		errs = append(errs, h.telemetry.Close())

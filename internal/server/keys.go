@@ -40,13 +40,14 @@ const (
 	maxPayload = 100_000_000 // an invocation; source: AgentCore quotas
 	maxUpload  = 1 << 30     // an object; a code zip has 250 MB at most
 	maxQuery   = 1 << 20     // what STS is asked
+	maxBedrock = 25 << 20    // a model's or knowledge base's request; source: InvokeModel, API reference
 )
 
 func (h *house) verifier() *identity.Verifier {
 	return &identity.Verifier{
 		Keys:            h.keys.find,
 		Temporary:       h.temporary,
-		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": maxQuery, "xray": otlp.MaxBody, "logs": otlp.MaxBody},
+		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": maxQuery, bedrockName: maxBedrock, "xray": otlp.MaxBody, "logs": otlp.MaxBody},
 		Regions:         []string{h.Region},
 		UnsignedPayload: h.TLSCert != "", // S3 clients leave the body to TLS where there is some
 		TempDir:         h.path("tmp"),

@@ -46,6 +46,8 @@ type Options struct {
 	SleepAfter time.Duration
 	// LocalRegistries allows pulls of images from registries on this machine's loopback.
 	LocalRegistries bool
+	// Embedder makes the vectors of new knowledge bases, see knowledge.ParseEmbedder; EmbedderKey is sent to it.
+	Embedder, EmbedderKey string
 	// ProviderNetworks are networks that identity providers are reached in although they are not public;
 	// this machine's loopback is one of them while the server listens there.
 	ProviderNetworks []netip.Prefix
@@ -184,6 +186,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	work.Go(func() { h.forget(background) })
 	work.Go(func() { h.serveGuests(background) })
 	work.Go(func() { h.calls.Run(background) })
+	work.Go(func() { h.knowledge.Run(background) })
 	work.Go(func() { h.printed().Run(background) })
 
 	handler := h.handler()

@@ -65,7 +65,7 @@ func (a *api) walk(name string) {
 	a.shapes = append(a.shapes, name)
 	s := a.model.Shapes[name]
 	if a.goNames[name] == "" && (s.Type == "structure" && !s.Document || len(s.Enum) > 0) {
-		a.goNames[name] = exported(name)
+		a.goNames[name] = a.declared(name)
 	}
 	for _, n := range s.fields() {
 		if m := s.Members.of[n]; !a.isException(m) {
@@ -77,6 +77,18 @@ func (a *api) walk(name string) {
 			a.walk(m.Shape)
 		}
 	}
+}
+
+// declared is the Go name of a shape. A few services have a shape by the very name that an operation's
+// own input or output gets.
+func (a *api) declared(name string) string {
+	goName := exported(name)
+	for _, op := range a.Serve {
+		if goName == op+"Input" || goName == op+"Output" {
+			return goName + "Shape"
+		}
+	}
+	return goName
 }
 
 // fields returns the names of a structure's members in order.
@@ -100,6 +112,10 @@ func (a *api) relax(name string) error {
 	}
 	if r.Streaming {
 		s.Streaming = true
+	}
+	if r.Max != 0 {
+		most := float64(r.Max)
+		s.Max = &most
 	}
 	a.relaxed = append(a.relaxed, name+": "+r.Why)
 	return nil

@@ -28,6 +28,20 @@ var services = []service{
 			"GetTokenVault", "SetTokenVaultCMK",
 		},
 	},
+	{
+		Package: "bedrockagent",
+		Model:   "bedrock-agent/2023-06-05",
+		Serve: []string{
+			"CreateKnowledgeBase", "GetKnowledgeBase", "UpdateKnowledgeBase", "DeleteKnowledgeBase", "ListKnowledgeBases",
+			"CreateDataSource", "GetDataSource", "UpdateDataSource", "DeleteDataSource", "ListDataSources",
+			"StartIngestionJob", "GetIngestionJob", "ListIngestionJobs",
+		},
+	},
+	{
+		Package: "bedrockagentruntime",
+		Model:   "bedrock-agent-runtime/2023-07-26",
+		Serve:   []string{"Retrieve", "RetrieveAndGenerate", "RetrieveAndGenerateStream"},
+	},
 	{Package: "sts", Model: "sts/2011-06-15", Serve: []string{"AssumeRole", "GetCallerIdentity"}},
 	// Only tests serve it so far.
 	{Package: "compat/ecr", Model: "ecr/2015-09-21", Serve: []string{"CreateRepository", "DescribeRepositories"}},
@@ -45,6 +59,7 @@ var services = []service{
 // relaxation is a place where Moorage departs from AWS's model on purpose.
 type relaxation struct {
 	Pattern   string // instead of the model's
+	Max       int    // instead of the model's, where it is not 0
 	Streaming bool   // a blob is handed on while it arrives
 	Why       string // goes into the generated file
 }
@@ -58,6 +73,18 @@ var relaxed = map[string]relaxation{
 	"agentcore.Body": {
 		Streaming: true,
 		Why:       "a payload of 100 MB is handed to the agent, not held in memory",
+	},
+	"bedrockagent.OpenSearchManagedClusterIndexName": {
+		Pattern: `[a-z][a-z0-9\-_]*`,
+		Why:     "Go's regular expressions do not look ahead; such a store is refused anyway",
+	},
+	"bedrockagentruntime.RetrieveAndGenerateInputTextString": {
+		Max: 20_000,
+		Why: "AWS's own clients do not keep to 1,000 characters, and the other operation takes 20,000",
+	},
+	"bedrockagentruntime.S3Uri": {
+		Pattern: `s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+`,
+		Why:     "the same language beside the shape's own limit; Go's regular expressions repeat a thousand times at most",
 	},
 	"agentcorecontrol.CertificateS3Uri": {
 		Pattern: `s3://.{1,1000}.{0,1000}.{0,43}`,

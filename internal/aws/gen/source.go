@@ -83,7 +83,7 @@ func (a *api) declare(p *printer, name, goName string) {
 	p.line("type %s struct {", goName)
 	for _, n := range s.fields() {
 		if m := s.Members.of[n]; !a.isException(m) {
-			a.field(p, s, n, m)
+			a.field(p, s, n, m, a.guarded(name, map[string]bool{}))
 		}
 	}
 	p.line("}\n")
@@ -105,7 +105,8 @@ func declareEnum(p *printer, goName string, values []string) {
 	p.line("}\n}\n")
 }
 
-func (a *api) field(p *printer, s *shape, name string, m member) {
+// field writes a member. A guarded structure has methods, whose names a member cannot have.
+func (a *api) field(p *printer, s *shape, name string, m member, guarded bool) {
 	required := slices.Contains(s.Required, name)
 	tag := "-"
 	if kind := a.model.Shapes[m.Shape]; m.Location == "" && !kind.Streaming && !kind.EventStream {
@@ -114,7 +115,11 @@ func (a *api) field(p *printer, s *shape, name string, m member) {
 			tag += ",omitempty"
 		}
 	}
-	p.line("%s %s `json:%q`", exported(name), a.goType(m.Shape, required), tag)
+	goName := exported(name)
+	if guarded && (goName == "Format" || goName == "LogValue") {
+		goName += "Name"
+	}
+	p.line("%s %s `json:%q`", goName, a.goType(m.Shape, required), tag)
 }
 
 // goType is the type of a member: a pointer where absence could not be told otherwise.

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/aws/bedrockagent"
+	"github.com/moorage-dev/moorage/internal/aws/bedrockagentruntime"
+	"github.com/moorage-dev/moorage/internal/aws/wire"
+	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/knowledge"
+	"github.com/moorage-dev/moorage/internal/knowledge/index"
+)
+
+func (h *house) openKnowledge(context.Context) error {
+	embedder, err := knowledge.ParseEmbedder(h.Embedder, h.EmbedderKey)
+	if err != nil {
+		return err
+	}
+	h.knowledge, err = knowledge.Open(knowledge.Options{
+		Dir: h.path("knowledge"), Objects: h.objects, OpenIndex: index.Open, Embedder: embedder, Log: h.Log,
+	})
+	return err
+}
+
+// bedrockName is what requests to all of Bedrock's services are signed for.
+const bedrockName = "bedrock"
+
+// bedrock serves the services of Bedrock, which share a signing name and no paths.
+func (h *house) bedrock() http.Handler {
+	services := knowledgeServices(h.knowledge, h.baseARN, h.Log)
+	for _, svc := range services {
+		svc.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
+	}
+	return wire.Router(services)
+}
+
+// bedrockInside is what of Bedrock an agent's role may call: to ask, not to change.
+func (h *house) bedrockInside() http.Handler {
+	services := knowledgeServices(h.knowledge, h.baseARN, h.Log)
+	services[0].Use(func(http.Handler) http.Handler { return h.signed(http.HandlerFunc(denyManagement), wire.WriteError) })
+	services[1].Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
+	return wire.Router(services)
+}
+
+func denyManagement(w http.ResponseWriter, r *http.Request) {
+	wire.WriteError(w, r, moorage.Errorf(moorage.Denied, "%s is not authorized to perform %s: an agent asks knowledge bases, and does not change them", identity.CallerOf(r.Context()).ARN, wire.OperationName(r.Context())))
+}
+
+// knowledgeServices are the management of knowledge bases, and retrieval.
+func knowledgeServices(k *knowledge.Service, arn func(string) string, log *slog.Logger) []*wire.Service {
+	manage := wire.NewService(bedrockagent.Model, wire.Options{Logger: log})
+	bedrockagent.Serve(manage, k, arn)
+	retrieve := wire.NewService(bedrockagentruntime.Model, wire.Options{Logger: log})
+	bedrockagentruntime.Serve(retrieve, k)
+	return []*wire.Service{manage, retrieve}
+}
+
+func (h *house) baseARN(id string) string {
+	return "arn:aws:bedrock:" + h.Region + ":" + h.account + ":knowledge-base/" + id
+}
