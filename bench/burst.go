@@ -10,18 +10,21 @@ import (
 
 const burstSize = 100
 
-// burst opens many sessions in the same moment: each has to be answered, however few cores there are.
+// burst opens many sessions in the same moment: each has to be answered, however few cores there are. They
+// start as a runtime's sessions do whose owner says nothing about it: from the golden snapshot.
 func (b *bench) burst(ctx context.Context) error {
-	took := make([]time.Duration, burstSize)
-	errs := make([]error, burstSize)
-	if _, err := b.coldOnce(ctx, pythonAgent); err != nil { // deployed, and read from the disk once
+	k := pythonAgent
+	k.name, k.pool = k.name+"_burst", "0"
+	if err := b.awaitGolden(ctx, k); err != nil {
 		return err
 	}
+	took := make([]time.Duration, burstSize)
+	errs := make([]error, burstSize)
 	var all sync.WaitGroup
 	sessions := make([]string, burstSize)
 	began := time.Now()
 	for i := range burstSize {
-		all.Go(func() { sessions[i], took[i], errs[i] = b.openOnce(ctx, pythonAgent) })
+		all.Go(func() { sessions[i], took[i], errs[i] = b.openOnce(ctx, k) })
 	}
 	all.Wait()
 	whole := time.Since(began)
@@ -32,13 +35,13 @@ func (b *bench) burst(ctx context.Context) error {
 	}
 	perCore := burstSize / whole.Seconds() / float64(runtime.NumCPU())
 	r := row{
-		What: fmt.Sprintf("%d new sessions at once, starts a second and core", burstSize), Agent: pythonAgent.label, Root: erofs, Unit: "/s", Samples: burstSize,
+		What: fmt.Sprintf("%d new sessions at once, starts a second and core", burstSize), Agent: k.label, Root: erofs, Unit: "/s", Samples: burstSize,
 		Value: perCore, Beside: whole.Seconds(), Against: "seconds until the last was answered",
 		Detail: fmt.Sprintf("answered after p50 %.3g s, p95 %.3g s; no error", percentile(took, 50)/1000, percentile(took, 95)/1000),
 	}
 	r.Goal, r.Met = goal("≥ 6", perCore >= 6)
 	b.add(r)
-	return b.stopAll(ctx, pythonAgent, sessions)
+	return b.stopAll(ctx, k, sessions)
 }
 
 // openOnce opens one session over a connection of its own, and leaves it.
