@@ -32,6 +32,7 @@ type client struct {
 	idle     []*conn // longest idle first
 	sweep    *time.Timer
 	sweeping bool // sweep is set
+	still    bool // the agent is paused, and closes nothing: what is idle does not age
 }
 
 const (
@@ -159,6 +160,9 @@ func (c *client) sweepIn(d time.Duration) {
 func (c *client) expire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.sweeping = false; c.still {
+		return
+	}
 	n := 0
 	for n < len(c.idle) && time.Since(c.idle[n].since) >= idleLimit {
 		c.idle[n].Close()
@@ -166,9 +170,28 @@ func (c *client) expire() {
 	}
 	c.idle = append(c.idle[:0], c.idle[n:]...)
 	clear(c.idle[len(c.idle):cap(c.idle)])
-	c.sweeping = false
 	if len(c.idle) > 0 {
 		c.sweepIn(idleLimit - time.Since(c.idle[0].since))
+	}
+}
+
+// pause says that the agent is about to stand still. The connections that are idle are kept meanwhile.
+func (c *client) pause() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.still = true
+}
+
+// resume says that the agent is about to go on: from here on what is idle ages again.
+func (c *client) resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.still = false
+	for _, kept := range c.idle {
+		kept.since = time.Now()
+	}
+	if len(c.idle) > 0 && !c.sweeping {
+		c.sweepIn(idleLimit)
 	}
 }
 

@@ -267,6 +267,18 @@ func TestClient_idleConnectionsAreClosedInTime(t *testing.T) {
 	}
 }
 
+func TestClient_connectionsOfAPausedAgentDoNotAge(t *testing.T) {
+	c, l := scripted(t, func(_ int, conn net.Conn) { answers(conn, hello, hello) })
+	said(t, c, post(t, "x"))
+	c.pause()
+	c.idle[0].since = time.Now().Add(-2 * idleLimit)
+	c.expire()
+	c.resume()
+	if got := said(t, c, post(t, "x")); got != "hello" || l.dials.Load() != 1 {
+		t.Errorf("%q after %d connections", got, l.dials.Load())
+	}
+}
+
 func TestClient_callerWhoLeavesEndsTheCall(t *testing.T) {
 	asked, ended := make(chan struct{}, 2), make(chan struct{}, 2)
 	c, _ := scripted(t, func(n int, conn net.Conn) {

@@ -109,7 +109,7 @@ func (p *Pools) labels(q *pool) map[string]string {
 
 // settle pauses a sandbox that runs, and marks it as one that a later server may adopt.
 func (p *Pools) settle(ctx context.Context, r *ready, labels map[string]string) error {
-	r.agent.Close()
+	r.agent.client.pause()
 	box := r.agent.Sandbox
 	if err := box.Pause(ctx); err != nil {
 		return fmt.Errorf("pause: %w", err)

@@ -57,12 +57,23 @@ func (r *Ready) Open(ctx context.Context, labels map[string]string) (*Agent, err
 	return r.agent, nil
 }
 
+// open asks for the ping before it lets the agent run, which finds it as it wakes. An agent that holds
+// no connection any more, or closes it as it wakes, is asked again.
 func (r *Ready) open(ctx context.Context, labels map[string]string) error {
 	began := time.Now()
-	if err := Own(ctx, r.agent.Sandbox, labels); err != nil {
+	early, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answered := make(chan error, 1)
+	r.agent.client.resume()
+	go func() { answered <- r.agent.answers(early) }()
+	err := Own(ctx, r.agent.Sandbox, labels)
+	r.resumed = time.Since(began)
+	if err != nil {
+		cancel()
+	}
+	if asked := <-answered; err != nil || asked == nil {
 		return err
 	}
-	r.resumed = time.Since(began)
 	if err := r.agent.answers(ctx); err != nil {
 		return fmt.Errorf("a sandbox from the pool does not answer: %w", err)
 	}
