@@ -16,7 +16,7 @@ import (
 
 // memory measures live idle sessions beside as many bare processes.
 func (b *bench) memory(ctx context.Context) error {
-	for _, k := range []kind{goAgent, pythonAgent} {
+	for _, k := range []kind{goAgent, pythonAgent, heavyAgent} {
 		if err := b.memoryOf(ctx, k, 10); err != nil {
 			return err
 		}

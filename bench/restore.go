@@ -12,7 +12,7 @@ import (
 )
 
 // heavyAgent imports what agents usually do.
-var heavyAgent = kind{name: "bench_heavy", label: "heavy Python (boto3, pydantic, Strands)", dir: "bench/heavy", entry: "main.py",
+var heavyAgent = kind{name: "bench_heavy", label: "heavy Python (boto3, pydantic, Strands)", dir: "bench/heavy", entry: "main.py", perGiB: 12, timesFaster: 8, asleep: 180, awake: 220,
 	bare: func(ctx context.Context, work string) (*exec.Cmd, error) {
 		python, err := realPython()
 		if err != nil {

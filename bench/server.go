@@ -113,12 +113,16 @@ type kind struct {
 	pool string
 	// perGiB is how many live idle sessions have to fit.
 	perGiB float64
-	bare   func(ctx context.Context, work string) (*exec.Cmd, error) // as a process of the host; PORT is set by the caller
+	// timesFaster is how much a session from the pool has to beat the bare process by; 0 for no goal.
+	timesFaster float64
+	// asleep and awake are how long a session may take to fall asleep, and to answer the call that wakes it, in ms.
+	asleep, awake float64
+	bare          func(ctx context.Context, work string) (*exec.Cmd, error) // as a process of the host; PORT is set by the caller
 }
 
 const erofs = "EROFS, overlay in memory"
 
-var goAgent = kind{"bench_go", "static Go", "bench/agent", ".", "", 50, func(ctx context.Context, work string) (*exec.Cmd, error) {
+var goAgent = kind{name: "bench_go", label: "static Go", dir: "bench/agent", entry: ".", perGiB: 50, asleep: 120, awake: 150, bare: func(ctx context.Context, work string) (*exec.Cmd, error) {
 	path := filepath.Join(work, "agent")
 	if _, err := os.Stat(path); err != nil {
 		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./bench/agent")
@@ -130,7 +134,7 @@ var goAgent = kind{"bench_go", "static Go", "bench/agent", ".", "", 50, func(ctx
 	return exec.CommandContext(ctx, path), nil
 }}
 
-var pythonAgent = kind{"bench_python", "light Python (standard library)", "examples/hello-python", "main.py", "", 20, func(ctx context.Context, _ string) (*exec.Cmd, error) {
+var pythonAgent = kind{name: "bench_python", label: "light Python (standard library)", dir: "examples/hello-python", entry: "main.py", perGiB: 20, timesFaster: 8, asleep: 120, awake: 150, bare: func(ctx context.Context, _ string) (*exec.Cmd, error) {
 	python, err := realPython()
 	return exec.CommandContext(ctx, python, "-u", "examples/hello-python/main.py"), err
 }}
