@@ -104,6 +104,7 @@ func (s *server) compatContext(t *testing.T) string {
 		arns[name] = a.arn
 	}
 	context["agents"] = arns
+	context["toolkits"], context["cliQueries"] = toolkits, cliQueries(t)
 	doc, err := json.Marshal(context)
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ need go golang
 need python3 python3
 need mkfs.erofs erofs-utils
 need skopeo skopeo # the tests push with it
+need /usr/bin/aws awscli # Debian's is version 2; PyPI's cannot tail logs
 
 # The clients that the tests use: pinned, so that a new release cannot break an old commit.
 venv=.cache/venv
@@ -41,4 +42,14 @@ if [ "${MOORAGE_SETUP:-all}" = all ] && command -v npm >/dev/null; then
 	packages js "the AWS SDK for JavaScript"
 	packages browser "the browser's driver"
 	need chromium chromium
+fi
+
+# The toolkits whose queries are conformance tests: their packages alone, to be read.
+toolkits=.cache/toolkits
+if [ "${MOORAGE_SETUP:-all}" = all ] && [ ! -e "$toolkits/.done-1" ]; then
+	say "fetching the AgentCore toolkits, whose queries are tests"
+	mkdir -p "$toolkits"
+	"$venv/bin/pip" download -q --no-deps --dest "$toolkits" bedrock-agentcore-starter-toolkit==0.3.14
+	! command -v npm >/dev/null || npm pack --silent --pack-destination "$toolkits" @aws/agentcore@0.30.0 >/dev/null
+	touch "$toolkits/.done-1"
 fi

@@ -76,5 +76,15 @@ GetCallerIdentity.
 Callers with API keys, a JWT authorizer's private endpoints, certificates and workloads, resource policies (kept and returned, not evaluated), session endpoints (` + "`allowedPorts`" + `), capacity
 providers, lifecycle hooks, file systems other than session storage.
 `)
+	for _, svc := range (&house{}).watchServices() {
+		fmt.Fprintf(&b, "\n## %s\n\n%s", svc.name, svc.note)
+		served := []string{}
+		for _, op := range svc.Operations() {
+			if op.Offered {
+				served = append(served, op.Name)
+			}
+		}
+		fmt.Fprintf(&b, "\n\nServed: %s. Everything else is refused by name.\n", strings.Join(served, ", "))
+	}
 	return b.String()
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/aws/logs"
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/identity/audit"
@@ -49,6 +50,7 @@ type house struct {
 	telemetry *archive.Archive
 	inlet     *otlp.Inlet
 	calls     *calls.Recorder
+	logs      *logs.Service
 	keys      keyring
 	verify    *identity.Verifier
 	temporary *identity.Temporary
@@ -176,6 +178,9 @@ func (h *house) close() {
 	}
 	if h.tokens != nil {
 		h.tokens.Close()
+	}
+	if h.logs != nil {
+		h.logs.Close()
 	}
 	if h.shim != nil {
 		errs = append(errs, h.shim.Close())

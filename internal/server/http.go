@@ -32,7 +32,7 @@ func (h *house) handler() http.Handler {
 	registry := h.basicAuth(h.images.Registry())
 	own := h.signed(h.v1().Routes(), wire.WriteError)
 	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region, Log: h.Log}, s3.WriteError)
-	core, who, bedrock := cors(h.agentCore()), h.sts(), h.bedrock()
+	core, who, bedrock, watch := cors(h.agentCore()), h.sts(), h.bedrock(), h.watching()
 	pages := (&console.Handler{Browser: h.browser, Error: wire.WriteError}).Routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
@@ -54,6 +54,8 @@ func (h *house) handler() http.Handler {
 			who.ServeHTTP(w, r)
 		case signedFor(r) == bedrockName:
 			bedrock.ServeHTTP(w, r)
+		case watch[signedFor(r)] != nil:
+			watch[signedFor(r)].ServeHTTP(w, r)
 		default:
 			core.ServeHTTP(w, r)
 		}

@@ -14,6 +14,7 @@ type Source struct {
 	Session  string `json:"session,omitempty"` // internal id; from outside, the session that is claimed
 	Caller   string `json:"caller,omitempty"`  // the caller's own session id
 	Sandbox  string `json:"sandbox,omitempty"`
+	Group    string `json:"group,omitempty"` // the log group that lines were put into, where that is no runtime's
 }
 
 type sourceKey struct{}

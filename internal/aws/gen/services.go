@@ -43,6 +43,20 @@ var services = []service{
 		Serve:   []string{"Retrieve", "RetrieveAndGenerate", "RetrieveAndGenerateStream"},
 	},
 	{Package: "sts", Model: "sts/2011-06-15", Serve: []string{"AssumeRole", "GetCallerIdentity"}},
+	{
+		Package: "logs",
+		Model:   "logs/2014-03-28",
+		Serve: []string{
+			"FilterLogEvents", "GetLogEvents", "GetLogRecord", "PutLogEvents", "StartLiveTail",
+			"DescribeLogGroups", "DescribeLogStreams", "CreateLogGroup", "CreateLogStream", "DeleteLogGroup", "DeleteLogStream",
+			"PutRetentionPolicy", "DeleteRetentionPolicy",
+			"StartQuery", "StopQuery", "GetQueryResults", "DescribeQueries",
+			"PutResourcePolicy", "DescribeResourcePolicies",
+			"PutDeliverySource", "GetDeliverySource", "DeleteDeliverySource",
+			"PutDeliveryDestination", "GetDeliveryDestination", "DeleteDeliveryDestination",
+			"CreateDelivery", "GetDelivery", "DeleteDelivery", "DescribeDeliveries",
+		},
+	},
 	// Only tests serve it so far.
 	{Package: "compat/ecr", Model: "ecr/2015-09-21", Serve: []string{"CreateRepository", "DescribeRepositories"}},
 	{

@@ -269,7 +269,11 @@ func (a *api) structureRow(s *shape, add func(bool, string)) {
 		}
 		members = append(members, memberRow(s, n, m))
 	}
-	add(s.Payload != "", fmt.Sprintf("Payload: %d", 1+slices.Index(s.Members.names, s.Payload)))
+	payload := slices.Index(s.Members.names, s.Payload)
+	if payload < 0 { // the models of RPC protocols have no word for it
+		payload = slices.IndexFunc(s.Members.names, func(n string) bool { return a.model.Shapes[s.Members.of[n].Shape].EventStream })
+	}
+	add(payload >= 0, fmt.Sprintf("Payload: %d", 1+payload))
 	add(len(members) > 0, "Members: []wire.Member{\n"+strings.Join(members, "\n")+"\n}")
 	add(s.EventStream, "Events: true, Exceptions: map[string]string{"+strings.Join(exceptions, ", ")+"}")
 }

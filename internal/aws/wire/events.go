@@ -15,7 +15,7 @@ func (s *Service) writeEvents(w http.ResponseWriter, r *http.Request, union *Sha
 	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
 	w.WriteHeader(status)
 	out := eventWriter{service: s, w: w, flush: http.NewResponseController(w).Flush}
-	if err := out.flush(); err != nil || v.IsNil() {
+	if err := out.begin(); err != nil || v.IsNil() {
 		return err
 	}
 	for event, failure := range v.Seq2() {
@@ -36,6 +36,16 @@ type eventWriter struct {
 	w       http.ResponseWriter
 	flush   func() error
 	encoder *eventstream.Encoder
+}
+
+// begin shows the caller that the stream is there. Where the message, not the path, names operations, the
+// members of the output beside the stream come in an event of their own, which SDKs wait for; no model
+// has such members so far. Source: Smithy specification, Amazon event stream, initial-response messages.
+func (e *eventWriter) begin() error {
+	if _, rpc := e.service.model.Protocol.(rpcJSON); rpc {
+		return e.send([]byte("{}"), ":message-type", "event", ":event-type", "initial-response", ":content-type", "application/json")
+	}
+	return e.flush()
 }
 
 func (e *eventWriter) event(union *Shape, v reflect.Value) error {

@@ -58,10 +58,11 @@ func (o *Options) defaults() {
 // Archive is open telemetry. Close it once.
 type Archive struct {
 	Options
-	codec *document.Codec
-	queue *queue
-	done  chan struct{} // the writer has ended
-	tails tails
+	codec     *document.Codec
+	queue     *queue
+	done      chan struct{} // the writer has ended
+	tails     tails
+	followers followers
 
 	mu         sync.RWMutex
 	partitions []*partition // oldest first; the last is written

@@ -46,6 +46,7 @@ func (w *writer) keep(entries []*entry) error {
 	err := w.commit(context.Background(), entries)
 	if err == nil {
 		w.publish(entries)
+		w.follow(entries)
 		return nil
 	}
 	w.Log.Error("keep telemetry", "err", err)

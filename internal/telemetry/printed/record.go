@@ -43,7 +43,12 @@ func fill(record plog.LogRecord, l journal.Line) {
 	record.SetTimestamp(pcommon.NewTimestampFromTime(l.Time))
 	record.Body().SetStr(l.Text)
 	record.Attributes().PutStr(archive.StreamKey, l.Stream)
-	said := parse(l.Text)
+	Read(record, l.Text)
+}
+
+// Read tells a record what its line says of itself: how bad it is, its request, trace and span.
+func Read(record plog.LogRecord, text string) {
+	said := parse(text)
 	record.SetSeverityText(said.Level)
 	if said.RequestID != "" {
 		record.Attributes().PutStr(archive.RequestKey, said.RequestID)

@@ -1,0 +1,71 @@
+package pattern_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/moorage-dev/moorage/internal/aws/logs/pattern"
+)
+
+func TestMatch(t *testing.T) {
+	const doc = `{"level":"ERROR","ms":12.5,"ok":true,"none":null,"user":{"name":"anna"},"list":["x",{"y":1}],"a.b":"c"}`
+	for text, lines := range map[string]struct{ fit, not string }{
+		``:                           {"anything", ""},
+		`ERROR`:                      {"an ERROR is", "an error is"},
+		`ERROR timeout`:              {"timeout: ERROR", "ERROR"},
+		`?ERROR ?timeout`:            {"a timeout", "a success"},
+		`ERROR -timeout`:             {"ERROR: x", "ERROR: timeout"},
+		`"two words" x`:              {"x two words", "words two x"},
+		`"a \"quote\""`:              {`a "quote"`, `a quote`},
+		`%E[0-9]+%`:                  {"E42", "Ex"},
+		`{ $.level = "ERROR" }`:      {doc, `{"level":"INFO"}`},
+		`{ $.level = ERR* }`:         {doc, `{"level":"WARN"}`},
+		`{ $.ms > 12 && $.ms<=12.5}`: {doc, `{"ms":12}`},
+		`{ ($.level = "X" || $.user.name = "a*a") && $.ok IS TRUE }`: {doc, `{"user":{"name":"bob"},"ok":true}`},
+		`{ $.none IS NULL }`:    {doc, `{"none":1}`},
+		`{ $.nope NOT EXISTS }`: {doc, `{"nope":1}`},
+		`{ $.list[1].y = 1 }`:   {doc, `{"list":[]}`},
+		`{ $["a.b"] = %^c$% }`:  {doc, `not JSON`},
+		`{ $.level != "INFO" }`: {doc, `{"level":"INFO"}`},
+	} {
+		p, err := pattern.Parse(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if !p.Match(lines.fit) || lines.not != "" && p.Match(lines.not) {
+			t.Errorf("%s: %v for %s, %v for %s", text, p.Match(lines.fit), lines.fit, p.Match(lines.not), lines.not)
+		}
+	}
+}
+
+func TestParse_saysWhatIsWrong(t *testing.T) {
+	for text, want := range map[string]string{
+		`"open`:                       "character 1",
+		`a %(%`:                       "regular expression",
+		`[ip, user]`:                  "columns",
+		`{ $.a }`:                     "expected =",
+		`{ $.a = }`:                   "character 9",
+		`{ level = 1 }`:               "expected a field",
+		`{ $.a = 1`:                   "expected &&",
+		`{ $.a > "b" }`:               "compares numbers",
+		`{ $.a = 1 } b`:               "nothing may follow",
+		`{` + strings.Repeat("(", 80): "deeper",
+		strings.Repeat("a", 2000):     "at most 1024",
+	} {
+		if _, err := pattern.Parse(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q in it", text, err, want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{`a ?b -c "d e" %f%`, `{ $.a[0].b = "x*" && ($.c > 1 || $.d IS NULL) }`, `{ $["x"] NOT EXISTS }`} {
+		f.Add(text, `{"a":[{"b":"xy"}],"c":2}`)
+	}
+	f.Fuzz(func(_ *testing.T, text, line string) {
+		if p, err := pattern.Parse(text); err == nil {
+			p.Match(line)
+		}
+	})
+}
