@@ -4,12 +4,14 @@ import (
 	"bufio"
 	wirebinary "encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
@@ -158,7 +160,7 @@ func (a *agent) socket(t *testing.T, token string) (said map[string]string) {
 func TestWorkloads_identitiesOfCallers(t *testing.T) {
 	s, p := shared(t), newOpenIDProvider(t)
 	c := s.control()
-	name := "tests." + newSession(t)[:30]
+	name := fmt.Sprintf("tests.%d", time.Now().UnixNano())
 	made, err := c.CreateWorkloadIdentity(t.Context(), &control.CreateWorkloadIdentityInput{
 		Name: &name, AllowedResourceOauth2ReturnUrls: []string{"https://one.example/"}, Tags: map[string]string{"moorage:discovery-url": p.discovery()},
 	})

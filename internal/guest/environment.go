@@ -19,6 +19,7 @@ func Environment(runtimeName string, set map[string]string) map[string]string {
 		maps.Copy(env, awsEnvironment)
 		if bringsEndpoint(set) {
 			delete(env, stsEndpoint)
+			delete(env, coreEndpoint)
 		}
 	}
 	if !strings.EqualFold(set["DISABLE_ADOT_OBSERVABILITY"], "true") {
@@ -34,13 +35,17 @@ func Environment(runtimeName string, set map[string]string) map[string]string {
 	return env
 }
 
-const stsEndpoint = "AWS_ENDPOINT_URL_STS"
+const (
+	stsEndpoint  = "AWS_ENDPOINT_URL_STS"
+	coreEndpoint = "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"
+)
 
 // awsEnvironment names each service that we serve inside, and no others: theirs are AWS's own. The
 // address of the credentials is a path, for the one address that all of AWS's clients accept.
 var awsEnvironment = map[string]string{
 	"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": credentialsPath,
 	stsEndpoint:                              fmt.Sprintf("http://%s:%d", door.Addr, door.AWS),
+	coreEndpoint:                             fmt.Sprintf("http://%s:%d", door.Addr, door.AWS),
 }
 
 // credentialSources are variables by which somebody brings credentials of their own, for AWS itself, which

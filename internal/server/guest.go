@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,13 +47,13 @@ func offer(v moorage.Version, set map[string]string) map[string]string {
 	return guest.Environment(name, set)
 }
 
-// roleAWS serves what an agent's role may call from inside its sandbox: to ask who it is, and Bedrock's
-// questions. What an agent sends is read on the server's account, so it is bounded before anything else.
+// roleAWS serves what an agent's role may call from inside its sandbox: to ask who it is, for
+// credentials by its workload's token, and Bedrock's questions. What an agent sends is read on the server's account, so it is bounded before anything else.
 func (h *house) roleAWS() http.Handler {
-	who, bedrock := h.sts(), h.bedrockInside()
+	who, bedrock, vault := h.sts(), h.bedrockInside(), h.insideVault()
 	others := h.signed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := identity.CallerOf(r.Context())
-		wire.WriteError(w, r, moorage.Errorf(moorage.Denied, "%s is not authorized: from inside a sandbox only GetCallerIdentity of STS and the questions to models and knowledge bases are offered", caller.ARN))
+		wire.WriteError(w, r, moorage.Errorf(moorage.Denied, "%s is not authorized: from inside a sandbox only GetCallerIdentity of STS, the identity service's tokens and the questions to models and knowledge bases are offered", caller.ARN))
 	}), wire.WriteError)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -60,6 +61,8 @@ func (h *house) roleAWS() http.Handler {
 			who.ServeHTTP(w, r)
 		case signedFor(r) == bedrockName:
 			bedrock.ServeHTTP(w, r)
+		case slices.Contains(insidePaths, r.URL.EscapedPath()) && r.ContentLength >= 0 && r.ContentLength <= maxIdentity:
+			vault.ServeHTTP(w, r)
 		case r.ContentLength < 0 || r.ContentLength > maxQuery:
 			wire.WriteError(w, withRequestID(w, r), moorage.Errorf(moorage.Invalid, "a request may have at most %d bytes here, and has to say how many", maxQuery))
 		default:

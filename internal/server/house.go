@@ -14,6 +14,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/identity/audit"
 	"github.com/moorage-dev/moorage/internal/identity/bearer"
+	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/image"
 	"github.com/moorage-dev/moorage/internal/invoke"
@@ -59,6 +60,7 @@ type house struct {
 	tokens    *bearer.Verifier
 	workloads *workload.Service
 	audit     *audit.Log
+	vault     *vault.Vault
 }
 
 // build opens every room, lowest rank first, and takes up where an earlier server left off.

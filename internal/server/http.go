@@ -20,6 +20,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/console"
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/invoke"
 	"github.com/moorage-dev/moorage/internal/sandbox"
@@ -33,6 +34,7 @@ func (h *house) handler() http.Handler {
 	own := h.signed(h.v1().Routes(), wire.WriteError)
 	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region, Log: h.Log}, s3.WriteError)
 	core, who, bedrock, watch := cors(h.agentCore()), h.sts(), h.bedrock(), h.watching()
+	consent := h.consentPages()
 	pages := (&console.Handler{Browser: h.browser, Error: wire.WriteError}).Routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
@@ -46,6 +48,8 @@ func (h *house) handler() http.Handler {
 			pages.ServeHTTP(w, withRequestID(w, r))
 		case path == "/v2" || strings.HasPrefix(path, "/v2/"):
 			registry.ServeHTTP(w, r)
+		case r.Method == http.MethodGet && strings.HasPrefix(path, "/identities/oauth2/"):
+			consent.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/v1/"):
 			own.ServeHTTP(w, withRequestID(w, r))
 		case signedFor(r) == "s3":
@@ -64,7 +68,7 @@ func (h *house) handler() http.Handler {
 
 // agentCore serves both planes: they share the signing name and do not share paths.
 func (h *house) agentCore() http.Handler {
-	planes := services(h.control, h.invoke, h.workloads, h.Log)
+	planes := services(h.control, h.invoke, h.workloads, h.vault, h.Log)
 	plane, data := planes[0], planes[1]
 	plane.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
 	data.Use(h.admitted)
@@ -80,14 +84,17 @@ func (h *house) sts() http.Handler {
 }
 
 // services are the AWS services of the generated models, with what we offer of each.
-func services(c *control.Service, i *invoke.Service, w *workload.Service, log *slog.Logger) []*wire.Service {
+func services(c *control.Service, i *invoke.Service, w *workload.Service, v *vault.Vault, log *slog.Logger) []*wire.Service {
 	options := wire.Options{Logger: log}
 	plane := wire.NewService(agentcorecontrol.Model, options)
 	agentcorecontrol.Serve(plane, c)
 	agentcorecontrol.ServeWorkloads(plane, w)
+	agentcorecontrol.ServeVault(plane, v)
 	data := wire.NewService(agentcore.Model, options)
 	agentcore.Serve(data, i)
 	agentcore.ServeWorkloads(data, w)
+	agentcore.ServeVault(data, v)
+	agentcore.ServeConsent(data, v)
 	return []*wire.Service{plane, data}
 }
 

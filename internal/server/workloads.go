@@ -2,9 +2,16 @@ package server
 
 import (
 	"context"
+	"net/http"
+	"strings"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/aws/agentcore"
+	"github.com/moorage-dev/moorage/internal/aws/wire"
+	"github.com/moorage-dev/moorage/internal/identity/bearer"
+	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
+	"github.com/moorage-dev/moorage/internal/invoke"
 )
 
 // openWorkloads opens what agents are and hold.
@@ -13,8 +20,62 @@ func (h *house) openWorkloads(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.workloads = &workload.Service{Store: h.store, Key: key, Region: h.Region, Account: h.account, SessionIn: h.sessionIn, Verify: h.verifyUser}
-	return h.workloads.Load(ctx)
+	h.workloads = &workload.Service{Store: h.store, Key: key, Region: h.Region, Account: h.account, SessionIn: h.sessionIn, Verify: h.verifyUser, Authorizer: h.authorizerOf}
+	if err := h.workloads.Load(ctx); err != nil {
+		return err
+	}
+	if key, err = h.store.Key("token vault"); err != nil {
+		return err
+	}
+	local, err := vault.NewLocalKey("root.key", key)
+	if err != nil {
+		return err
+	}
+	h.vault = &vault.Vault{
+		Store: h.store, Workloads: h.workloads, Key: local, Client: bearer.NewClient(h.providerNetworks()),
+		Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log,
+	}
+	return h.vault.Load(ctx)
+}
+
+// insidePaths are where an agent asks the vault from its sandbox. What else the identity service has is for
+// those who deploy agents: an agent makes no tokens on behalf of users whom it names itself.
+var insidePaths = []string{"/identities/api-key", "/identities/oauth2/token"}
+
+// insideVault serves insidePaths.
+func (h *house) insideVault() http.Handler {
+	svc := wire.NewService(agentcore.Model, wire.Options{Logger: h.Log})
+	agentcore.ServeVault(svc, h.vault)
+	svc.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
+	return svc
+}
+
+// maxIdentity bounds a request to the identity service in bytes: a token of a user has up to 131,072.
+const maxIdentity = 256 << 10
+
+// consentPages are where users' browsers go on their way to a provider and back.
+func (h *house) consentPages() http.Handler {
+	mux := http.NewServeMux()
+	visit := func(next func(r *http.Request) (string, error)) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			r = withRequestID(w, r)
+			w.Header().Set("Cache-Control", "no-store")
+			w.Header().Set("Referrer-Policy", "no-referrer")
+			to, err := next(r)
+			if err != nil {
+				wire.WriteError(w, r, err)
+				return
+			}
+			http.Redirect(w, r, to, http.StatusFound)
+		}
+	}
+	mux.HandleFunc("GET /identities/oauth2/authorize", visit(func(r *http.Request) (string, error) {
+		return h.vault.Authorize(r.Context(), r.URL.Query().Get("request_uri"))
+	}))
+	mux.HandleFunc("GET /identities/oauth2/callback/{id}", visit(func(r *http.Request) (string, error) {
+		return h.vault.Callback(r.Context(), r.PathValue("id"), r.URL.Query())
+	}))
+	return mux
 }
 
 // sessionIn is the session that a sandbox belongs to, by its labels.
@@ -26,7 +87,11 @@ func (h *house) sessionIn(ctx context.Context, sandbox string) (string, error) {
 	return box.Info().Labels["session"], nil
 }
 
-func (h *house) verifyUser(ctx context.Context, discoveryURL, token string) (workload.User, error) {
-	t, err := h.tokens.Verify(ctx, moorage.JWTAuthorizer{DiscoveryURL: discoveryURL}, token)
+func (h *house) authorizerOf(runtimeID string) *moorage.JWTAuthorizer {
+	return h.invoke.Authorizer(invoke.Address{Runtime: runtimeID, Account: h.account})
+}
+
+func (h *house) verifyUser(ctx context.Context, a moorage.JWTAuthorizer, token string) (workload.User, error) {
+	t, err := h.tokens.Verify(ctx, a, token)
 	return workload.User{Issuer: t.Issuer, Subject: t.Subject, Token: token, Expires: t.Expires}, err
 }

@@ -25,9 +25,11 @@ type Service struct {
 	Account string
 	// SessionIn returns the internal id of the session that a sandbox belongs to, or "".
 	SessionIn func(ctx context.Context, sandbox string) (string, error)
-	// Verify checks a user's token against the provider with the discovery URL.
-	Verify func(ctx context.Context, discoveryURL, token string) (User, error)
-	Now    func() time.Time // nil is time.Now
+	// Verify checks a user's token as the authorizer of a runtime would.
+	Verify func(ctx context.Context, a moorage.JWTAuthorizer, token string) (User, error)
+	// Authorizer is that of a runtime's DEFAULT endpoint; nil where callers sign.
+	Authorizer func(runtimeID string) *moorage.JWTAuthorizer
+	Now        func() time.Time // nil is time.Now
 
 	sealer   sealer
 	subjects subjects
@@ -182,8 +184,16 @@ func (s *Service) TokenForJWT(ctx context.Context, name, token string) (string, 
 	return s.alone(name, user)
 }
 
-// VerifyUser checks a user's token against the provider that an identity's tag names.
+// VerifyUser checks a user's token as calls to an identity's runtime are checked, or against the provider that
+// the tag of an identity names that has none.
 func (s *Service) VerifyUser(ctx context.Context, name, token string) (User, error) {
+	if w, _ := s.Identity(name); w.RuntimeID != "" {
+		a := s.Authorizer(w.RuntimeID)
+		if a == nil {
+			return User{}, moorage.Errorf(moorage.Invalid, "agent runtime %s takes no bearer tokens: name the user by userId", w.RuntimeID)
+		}
+		return s.Verify(ctx, *a, token)
+	}
 	var tags map[string]string
 	err := s.Store.View(ctx, func(tx *store.Tx) (err error) {
 		tags, err = tx.Tags(moorage.WorkloadIdentityARN(s.Region, s.Account, name).String())
@@ -196,7 +206,7 @@ func (s *Service) VerifyUser(ctx context.Context, name, token string) (User, err
 	if url == "" {
 		return User{}, moorage.Errorf(moorage.Invalid, "workload identity %s trusts no provider of user tokens: set its tag %s to the provider's discovery URL", name, TagDiscovery)
 	}
-	return s.Verify(ctx, url, token)
+	return s.Verify(ctx, moorage.JWTAuthorizer{DiscoveryURL: url}, token)
 }
 
 // free refuses identities that are not for callers to use. The text is the cloud service's.
