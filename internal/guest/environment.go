@@ -16,10 +16,9 @@ import (
 func Environment(runtimeName string, set map[string]string) map[string]string {
 	env := map[string]string{}
 	if !bringsCredentials(set) {
-		maps.Copy(env, awsEnvironment)
+		maps.Copy(env, awsEnvironment())
 		if bringsEndpoint(set) {
-			delete(env, stsEndpoint)
-			delete(env, coreEndpoint)
+			maps.DeleteFunc(env, func(name, _ string) bool { return slices.Contains(endpoints, name) })
 		}
 	}
 	if !strings.EqualFold(set["DISABLE_ADOT_OBSERVABILITY"], "true") {
@@ -35,17 +34,19 @@ func Environment(runtimeName string, set map[string]string) map[string]string {
 	return env
 }
 
-const (
-	stsEndpoint  = "AWS_ENDPOINT_URL_STS"
-	coreEndpoint = "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"
-)
+// endpoints are those of each service that we serve inside, and of no others: theirs are AWS's own.
+var endpoints = []string{
+	"AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME", "AWS_ENDPOINT_URL_BEDROCK_AGENT",
+}
 
-// awsEnvironment names each service that we serve inside, and no others: theirs are AWS's own. The
-// address of the credentials is a path, for the one address that all of AWS's clients accept.
-var awsEnvironment = map[string]string{
-	"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": credentialsPath,
-	stsEndpoint:                              fmt.Sprintf("http://%s:%d", door.Addr, door.AWS),
-	coreEndpoint:                             fmt.Sprintf("http://%s:%d", door.Addr, door.AWS),
+// awsEnvironment points at our services. The address of the credentials is a path, for the one address
+// that all of AWS's clients accept.
+func awsEnvironment() map[string]string {
+	env := map[string]string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": credentialsPath}
+	for _, name := range endpoints {
+		env[name] = fmt.Sprintf("http://%s:%d", door.Addr, door.AWS)
+	}
+	return env
 }
 
 // credentialSources are variables by which somebody brings credentials of their own, for AWS itself, which

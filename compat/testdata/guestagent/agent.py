@@ -46,11 +46,21 @@ def control(_):
     return {"runtimes": len(inside.list_agent_runtimes()["agentRuntimes"])}
 
 
+def retrieve(payload):
+    found = boto3.client("bedrock-agent-runtime").retrieve(knowledgeBaseId=payload["kb"], retrievalQuery={"text": payload["text"]})
+    return {"texts": [r["content"]["text"] for r in found["retrievalResults"]]}
+
+
+def change(payload):
+    boto3.client("bedrock-agent").delete_knowledge_base(knowledgeBaseId=payload["kb"])
+    return {}
+
+
 def environment(_):
     return dict(os.environ)
 
 
-OPS = {f.__name__: f for f in (whoami, credentials, use, machine, control, environment)}
+OPS = {f.__name__: f for f in (whoami, credentials, use, machine, control, retrieve, change, environment)}
 
 if __name__ == "__main__":
     app.run()
