@@ -20,7 +20,7 @@ var ranks = map[string]int{
 
 	"internal/identity": 2, "internal/warm": 2, "internal/telemetry/printed": 2,
 
-	"internal/session": 3,
+	"internal/session": 3, "internal/model": 3,
 
 	"internal/control": 4, "internal/invoke": 4, "internal/knowledge": 4,
 
