@@ -18,7 +18,7 @@ var ranks = map[string]int{
 	"internal/store": 1, "internal/sandbox": 1, "internal/image": 1, "internal/object": 1, "internal/aws/wire": 1,
 	"internal/quota": 1, "internal/telemetry": 1,
 
-	"internal/identity": 2, "internal/warm": 2, "internal/telemetry/printed": 2,
+	"internal/identity": 2, "internal/warm": 2, "internal/telemetry/printed": 2, "internal/telemetry/usage": 2,
 
 	"internal/session": 3, "internal/model": 3,
 

@@ -52,6 +52,8 @@ export const views = {
   span: [`/traces/${trace}?span=${env.span}`, '.span-panel'],
   trajectory: [`/traces/${trace}?view=Trajectory`, '.card'],
   log: [`/traces/${trace}?view=Log`, '.line'],
+  lines: [`/traces/${trace}?lines=1`, '.log-row'],
+  compare: [`/traces/${trace}?view=Compare&with=${env.second}`, '.sum'],
   died: [`/traces/${env.died}`, '.span-row'],
   hostile: [`/traces/${env.hostile}?span=${env.hostileSpan}`, '.span-panel'],
   logs: ['/logs?runtime=' + runtime, '.line'],

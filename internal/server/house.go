@@ -28,6 +28,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
 	"github.com/moorage-dev/moorage/internal/telemetry/calls"
 	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
+	"github.com/moorage-dev/moorage/internal/telemetry/usage"
 	"github.com/moorage-dev/moorage/internal/warm"
 )
 
@@ -50,6 +51,7 @@ type house struct {
 	invoke    *invoke.Service
 	telemetry *archive.Archive
 	inlet     *otlp.Inlet
+	usage     *usage.Meter
 	calls     *calls.Recorder
 	logs      *logs.Service
 	keys      keyring
@@ -142,6 +144,7 @@ func (h *house) openSessions(context.Context) error {
 		Quotas: h.Quotas, Starts: h.Starts, SleepDir: h.path("sleep"), SleepAfter: h.SleepAfter, PauseAfter: h.PauseAfter,
 		LongSleep: func(runtimeID string) time.Duration { return h.control.LongSleep(runtimeID) },
 	}
+	h.usage = &usage.Meter{Sessions: h.sessions.List, Stats: h.sessions.Stats, Append: h.telemetry.Append, Log: h.Log}
 	return errors.Join(os.MkdirAll(h.path("logs"), 0o700), os.MkdirAll(h.path("sleep"), 0o700), os.MkdirAll(h.path("golden"), 0o700))
 }
 

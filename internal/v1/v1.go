@@ -49,6 +49,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/store"
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
+	"github.com/moorage-dev/moorage/internal/telemetry/usage"
 )
 
 // Info describes the server to its clients.
@@ -74,6 +75,7 @@ type Handler struct {
 	Telemetry *archive.Archive
 	Inlet     http.Handler
 	Audit     *audit.Log
+	Usage     *usage.Meter // what sessions take of the machine
 	LogDir    string // journals, one directory per sandbox
 	Log       *slog.Logger
 	// Error answers with a coded error in the form of AWS's JSON services.
@@ -100,6 +102,7 @@ func (h *Handler) Routes() http.Handler {
 		"GET /v1/runtimes/{id}/versions/{n}/build": h.showBuild,
 		"GET /v1/runtimes/{id}/pool":               h.showPool,
 		"GET /v1/sessions/{id}/trace":              h.sessionTrace,
+		"GET /v1/sessions/{id}/usage":              h.sessionUsage,
 		"GET /v1/traces":                           h.listTraces,
 		"GET /v1/traces/{id}":                      h.showTrace,
 		"GET /v1/telemetry/sessions":               h.listTracedSessions,

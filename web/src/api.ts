@@ -126,26 +126,3 @@ export interface Session {
   endReason?: string
   parentId?: string // of a fork
 }
-
-export interface LogLine {
-  time: string
-  stream: string
-  message: string
-  session: string
-  version: string
-}
-
-/** lines calls back with each JSON line of an answer that may never end. */
-export async function lines<T>(path: string, each: (batch: T[]) => void, signal: AbortSignal) {
-  const response = await call('GET', path, undefined, { signal })
-  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
-  let rest = ''
-  for (;;) {
-    const { value, done } = await reader.read()
-    if (done) return
-    const parts = (rest + value).split('\n')
-    rest = parts.pop()!
-    const batch = parts.filter(Boolean).map((p) => JSON.parse(p) as T)
-    if (batch.length) each(batch)
-  }
-}

@@ -2,21 +2,22 @@
 import { type ReactNode, lazy, Suspense, useEffect, useState } from 'react'
 import { call, get, type Info, loggedOut, useData } from './api'
 import { icons } from './icons'
-import { short } from './format'
-import { ranges } from './ranges'
+import { Crumbs } from './crumbs'
+import { ranges, said, useRange } from './ranges'
 import { Find } from './find'
-import { href, useQuery, useURL } from './url'
+import { Keys } from './keys'
+import { href, useURL } from './url'
 import { Empty, Link } from './ui'
 import { Login } from './views/login'
 import { Runtimes } from './views/runtimes'
-import { RuntimeView } from './views/runtime'
 import { Sessions } from './views/sessions'
-import { SessionView } from './views/session'
 
+const RuntimeView = lazy(() => import('./views/runtime'))
+const SessionView = lazy(() => import('./views/session'))
 const Play = lazy(() => import('./views/play'))
 const Traces = lazy(() => import('./views/traces'))
 const TraceView = lazy(() => import('./views/trace'))
-const Charts = lazy(() => import('./views/charts'))
+const Metrics = lazy(() => import('./views/metrics'))
 const Logs = lazy(() => import('./views/logs'))
 
 export function App() {
@@ -67,6 +68,7 @@ function Frame({ who }: { who: string }) {
         </Link>
         <Crumbs parts={parts} />
         <Find />
+        <Keys />
         <Range />
         <Theme />
         <button className="plain" title={`Log out ${who}`} onClick={() => call('POST', '/console/logout').finally(() => location.reload())}>
@@ -100,7 +102,7 @@ function view([section, id]: string[], info?: Info): ReactNode {
     case 'logs':
       return <Logs />
     case 'metrics':
-      return <Charts />
+      return <Metrics />
     case 'play':
       return <Play info={info} />
   }
@@ -113,27 +115,11 @@ function view([section, id]: string[], info?: Info): ReactNode {
   )
 }
 
-function Crumbs({ parts }: { parts: string[] }) {
-  const words: [string, string][] = parts.map((part, i) => [i === 0 ? part[0]!.toUpperCase() + part.slice(1) : short(part, 28), '/' + parts.slice(0, i + 1).map(encodeURIComponent).join('/')])
-  if (words.length === 0) words.push(['Runtimes', '/'])
-  return (
-    <nav className="crumbs" aria-label="Breadcrumbs">
-      {words.map(([word, to], i) => (
-        <span key={to} className="crumb cut">
-          {i > 0 && <span className="sep">▸</span>}
-          <Link to={href(to)} className="cut" title={parts[i]}>
-            {word}
-          </Link>
-        </span>
-      ))}
-    </nav>
-  )
-}
-
 function Range() {
-  const [range, setRange] = useQuery('range', '1h')
+  const [range, setRange] = useRange()
   return (
-    <select aria-label="Time range" value={range} onChange={(e) => setRange(e.target.value)}>
+    <select aria-label="Time range" value={range.text} onChange={(e) => setRange(e.target.value)}>
+      {range.fixed && <option value={range.text}>{said(range)}</option>}
       {Object.keys(ranges).map((r) => (
         <option key={r} value={r}>
           last {r.replace(/(\d+)/, '$1 ')}
@@ -152,7 +138,7 @@ function Theme() {
   }, [theme])
   const other = theme === 'dark' ? 'light' : 'dark'
   return (
-    <button className="plain" aria-label={`Switch to the ${other} theme`} title={`Switch to the ${other} theme`} onClick={() => setTheme(other)}>
+    <button className="plain" aria-label={`Switch to the ${other} theme`} data-action="theme" title={`Switch to the ${other} theme`} onClick={() => setTheme(other)}>
       {icons.theme}
     </button>
   )

@@ -1,14 +1,19 @@
 // ⌘K: finds runtimes, sessions and traces by id or text, and goes there.
-import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from 'react'
-import { type Runtime, type Session, useData } from './api'
-import type { TraceSummary } from './trace/types'
+import { type KeyboardEvent, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
+import { call, type Runtime, type Session, useData } from './api'
+import { nameOf } from './crumbs'
+import { clock } from './format'
+import type { Log, SessionSummary, TraceSummary } from './trace/types'
+import { Text } from './trace/text'
 import { href, navigate } from './url'
+import { lastWords } from './words'
 
 interface Hit {
   kind: string
   name: string
   detail: string
   to: string
+  act?: () => void // in place of going there
 }
 
 const pages: Hit[] = ['Runtimes', 'Sessions', 'Traces', 'Logs', 'Metrics', 'Play'].map((name) => ({ kind: 'page', name, detail: '', to: name === 'Runtimes' ? '/' : '/' + name.toLowerCase() }))
@@ -49,7 +54,7 @@ function Search({ done }: { done: () => void }) {
   const go = (hit?: Hit) => {
     if (!hit) return
     done()
-    navigate(href(hit.to))
+    hit.act ? hit.act() : navigate(hit.to)
   }
   const keys = (e: KeyboardEvent) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[e.key]
@@ -61,7 +66,7 @@ function Search({ done }: { done: () => void }) {
   }
   return (
     <>
-      <input autoFocus type="search" placeholder="Runtime, session, trace or page" aria-label="What to find" value={text} role="combobox" aria-expanded aria-controls="hits" aria-activedescendant={'hit-' + at}
+      <input autoFocus type="search" placeholder="Runtime, session, trace, words of a log line, or an action" aria-label="What to find" value={text} role="combobox" aria-expanded aria-controls="hits" aria-activedescendant={'hit-' + at}
         onChange={(e) => {
           setText(e.target.value)
           setAt(0)
@@ -70,9 +75,11 @@ function Search({ done }: { done: () => void }) {
       />
       <ul id="hits" role="listbox" aria-label="Hits">
         {hits.map((h, i) => (
-          <li key={h.to} id={'hit-' + i} role="option" aria-selected={i === at} onClick={() => go(h)} onPointerMove={() => setAt(i)}>
+          <li key={h.kind + h.to} id={'hit-' + i} role="option" aria-selected={i === at} onClick={() => go(h)} onPointerMove={() => setAt(i)}>
             <span className="dim">{h.kind}</span>
-            <span className="cut">{h.name}</span>
+            <span className="cut">
+              <Text of={h.name} />
+            </span>
             <span className="dim cut mono">{h.detail}</span>
           </li>
         ))}
@@ -83,19 +90,39 @@ function Search({ done }: { done: () => void }) {
 }
 
 function useHits(text: string): Hit[] {
+  const wanted = text.toLowerCase().trim()
+  const searched = useDeferredValue(wanted)
   const { data: runtimes } = useData<{ runtimes: Runtime[] }>('/v1/runtimes')
-  const { data: sessions } = useData<{ sessions: Session[] }>('/v1/sessions?all=true')
-  const { data: traces } = useData<{ traces: TraceSummary[] }>('/v1/traces?since=24h')
+  const { data: sessions } = useData<{ sessions: Session[] }>('/v1/sessions')
+  const { data: past } = useData<{ sessions: SessionSummary[] }>('/v1/telemetry/sessions?since=168h&limit=500')
+  const { data: traces } = useData<{ traces: TraceSummary[] }>('/v1/traces?since=168h&limit=500')
+  const { data: printed } = useData<{ logs: Log[] }>(searched.length > 2 ? `/v1/logs?since=24h&limit=5&text=${encodeURIComponent(searched)}` : null)
   return useMemo(() => {
+    const live = new Set(sessions?.sessions.map((s) => s.id))
     const all: Hit[] = [
-      ...(runtimes?.runtimes ?? []).map((r) => ({ kind: 'runtime', name: r.name, detail: r.id, to: '/runtimes/' + r.id })),
-      ...(sessions?.sessions ?? []).map((s) => ({ kind: 'session', name: s.sessionId, detail: s.id, to: '/sessions/' + s.id })),
-      ...(traces?.traces ?? []).map((t) => ({ kind: 'trace', name: t.error ? t.name + ': ' + t.error : t.name, detail: t.traceId, to: '/traces/' + t.traceId })),
-      ...pages,
+      ...(runtimes?.runtimes ?? []).map((r) => ({ kind: 'runtime', name: r.name, detail: r.id, to: href('/runtimes/' + r.id) })),
+      ...(sessions?.sessions ?? []).map((s) => ({ kind: 'session', name: s.sessionId, detail: s.id, to: href('/sessions/' + s.id) })),
+      ...(past?.sessions ?? []).filter((s) => !live.has(s.sessionId)).map((s) => ({ kind: 'session', name: s.callerSessionId || s.sessionId, detail: s.sessionId, to: href('/sessions/' + s.sessionId) })),
+      ...(traces?.traces ?? []).map((t) => ({ kind: 'trace', name: (t.runtime ? nameOf(t.runtime) : t.name) + (t.error ? ': ' + lastWords(t.error) : ''), detail: t.traceId, to: href('/traces/' + t.traceId) })),
+      ...pages.map((p) => ({ ...p, to: href(p.to) })),
+      ...actions,
     ]
-    const wanted = text.toLowerCase().trim()
-    const whole = /^[0-9a-f]{32}$/.test(wanted) ? [{ kind: 'trace', name: 'open this trace', detail: wanted, to: '/traces/' + wanted }] : []
+    const trace = /^[0-9a-f]{32}$/.test(wanted) ? [{ kind: 'trace', name: 'open this trace', detail: wanted, to: href('/traces/' + wanted) }] : []
     const found = all.filter((h) => !wanted || (h.name + ' ' + h.detail + ' ' + h.kind).toLowerCase().includes(wanted))
-    return (found.length ? found : whole).slice(0, 12)
-  }, [text, runtimes, sessions, traces])
+    const lines = wanted === searched ? (printed?.logs ?? []).reverse().map(hitOf) : []
+    return [...(found.length ? found : trace).slice(0, lines.length ? 8 : 12), ...lines]
+  }, [wanted, searched, runtimes, sessions, past, traces, printed])
 }
+
+/** hitOf leads from a log line to the span that wrote it, or to the log where it is. */
+function hitOf(l: Log): Hit {
+  const to = l.traceId ? href('/traces/' + l.traceId, { span: l.spanId, view: l.spanId ? undefined : 'Log' }) : href('/logs', { runtime: l.runtime, q: l.message.slice(0, 40) })
+  return { kind: l.spanId ? 'span' : 'line', name: l.message.slice(0, 120), detail: clock(l.time), to: to + '#' + l.id }
+}
+
+const actions: Hit[] = [
+  { kind: 'action', name: 'Switch between dark and light', detail: '', to: 'theme', act: () => document.querySelector<HTMLElement>('[data-action=theme]')?.click() },
+  { kind: 'action', name: 'Copy a link to this page', detail: '', to: 'link', act: () => void navigator.clipboard.writeText(location.href) },
+  { kind: 'action', name: 'Keyboard', detail: '?', to: 'keys', act: () => dispatchEvent(new CustomEvent('keys')) },
+  { kind: 'action', name: 'Log out', detail: '', to: 'out', act: () => void call('POST', '/console/logout').finally(() => location.reload()) },
+]

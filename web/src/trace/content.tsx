@@ -1,4 +1,5 @@
 // What agents, models and tools wrote. It is hostile: text is shown as text, and nothing in it is followed.
+import { Text } from './text'
 import type { Message, Part } from './types'
 
 export function Messages({ of, open = true }: { of: Message[]; open?: boolean }) {
@@ -7,7 +8,7 @@ export function Messages({ of, open = true }: { of: Message[]; open?: boolean })
       {of.map((m, i) => (
         <details key={i} open={open && m.role !== 'system'} className={'message ' + m.role}>
           <summary>
-            <b>{m.role}</b> <span className="dim cut">{gist(m)}</span>
+            <b>{m.role}</b> <span className="dim cut"><Text of={gist(m)} /></span>
           </summary>
           {m.parts.map((p, k) => (
             <Piece key={k} of={p} />
@@ -30,9 +31,9 @@ export function gist(m: Message): string {
 function Piece({ of: p }: { of: Part }) {
   switch (p.type) {
     case 'text':
-      return <div className="text">{p.text}</div>
+      return <div className="text"><Text of={p.text ?? ''} /></div>
     case 'reasoning':
-      return <div className="text reasoning">{p.text}</div>
+      return <div className="text reasoning"><Text of={p.text ?? ''} /></div>
     case 'tool_call':
       return (
         <div className="call">
@@ -56,8 +57,8 @@ function Piece({ of: p }: { of: Part }) {
 /** Value shows JSON indented, and text as it is. */
 export function Value({ of: v }: { of: unknown }) {
   if (v === undefined || v === null) return <pre className="value dim">nothing</pre>
-  if (typeof v === 'string') return <pre className="value">{v}</pre>
-  return <pre className="value">{JSON.stringify(v, null, 2)}</pre>
+  if (typeof v === 'string') return <pre className="value"><Text of={v} /></pre>
+  return <pre className="value"><Text of={JSON.stringify(v, null, 2)} /></pre>
 }
 
 /** plain is the text of messages by one role, for the conversation. */

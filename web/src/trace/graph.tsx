@@ -1,13 +1,14 @@
 // The trajectory: agents as lanes, their steps as cards, and the same as a list for whoever does not see it.
-import { Background, Controls, Handle, type Edge, MarkerType, type Node, type NodeProps, Position, ReactFlow } from '@xyflow/react'
+import { Background, Controls, Handle, type Edge, MarkerType, type Node, type NodeProps, Position, ReactFlow, type ReactFlowInstance } from '@xyflow/react'
 import '@xyflow/react/dist/style.css'
-import { useMemo } from 'react'
+import { useMemo, useRef } from 'react'
 import { duration } from '../format'
 import { Figure } from '../ui'
 import { type Step, trajectory } from './trajectory'
 import type { Span } from './types'
 
-const cell = { wide: 208, high: 112, left: 24, top: 36 }
+const cell = { wide: 196, high: 62, left: 24, top: 32, below: 18 } // pixels, of a card and what is around it
+const legible = 0.8 // the least that a way is made smaller to fit
 
 type CardNode = Node<{ step: Step; selected: boolean; reached: boolean; select: (id: string) => void }, 'step'>
 type LaneNode = Node<{ agent: string; runs: number }, 'lane'>
@@ -20,18 +21,21 @@ interface Props {
 }
 
 export default function Graph({ spans, selected, select, playhead }: Props) {
+  const box = useRef<HTMLDivElement>(null)
   const way = useMemo(() => trajectory(spans), [spans])
   const nodes = useMemo(() => {
     const wide = Math.max(1, ...way.steps.map((s) => s.column + 1)) * cell.wide + cell.left
+    const tops: number[] = []
+    let top = 0
     const lanes = way.lanes.map(
       (l, i): LaneNode => ({
-        id: 'lane' + i, type: 'lane', position: { x: 0, y: i * cell.high }, data: { agent: l.agent, runs: l.spans.length },
-        style: { width: wide, height: cell.high }, draggable: false, selectable: false, focusable: false, zIndex: -1,
+        id: 'lane' + i, type: 'lane', position: { x: 0, y: (tops[i] = top) }, data: { agent: l.agent, runs: l.spans.length },
+        style: { width: wide, height: heightOf(l, (h) => (top += h)) }, draggable: false, selectable: false, focusable: false, zIndex: -1,
       }),
     )
     const cards = way.steps.map((step): CardNode => ({
       id: step.id, type: 'step', draggable: false,
-      position: { x: cell.left + step.column * cell.wide, y: step.lane * cell.high + cell.top },
+      position: { x: cell.left + step.column * cell.wide, y: tops[step.lane]! + cell.top + step.row * cell.high },
       data: { step, select, selected: step.spans.some((s) => s.spanId === selected), reached: playhead === undefined || step.spans.some((s) => s.offsetMs <= playhead) },
     }))
     return [...lanes, ...cards]
@@ -46,13 +50,12 @@ export default function Graph({ spans, selected, select, playhead }: Props) {
     [way],
   )
   return (
-    <div className="graph">
+    <div className="graph" ref={box}>
       <ReactFlow
         nodes={nodes}
         edges={edges}
         nodeTypes={nodeTypes}
-        fitView
-        fitViewOptions={{ padding: 0.1, maxZoom: 1 }}
+        onInit={(flow) => begin(flow as unknown as ReactFlowInstance, box.current!)}
         minZoom={0.1}
         nodesConnectable={false}
         nodesDraggable={false}
@@ -66,12 +69,27 @@ export default function Graph({ spans, selected, select, playhead }: Props) {
       <ol className="hidden-text" aria-label="Steps of the trajectory">
         {way.steps.map((s) => (
           <li key={s.id}>
-            {way.lanes[s.lane]?.agent}: {s.kind} {s.name}, {s.spans.length} times
+            <button onClick={() => select(s.spans[0]!.spanId)}>
+              {way.lanes[s.lane]?.agent}: {s.kind} {s.name}, {s.spans.length} times
+            </button>
           </li>
         ))}
       </ol>
     </div>
   )
+}
+
+function heightOf(lane: { rows: number }, took: (high: number) => void): number {
+  const high = cell.top + lane.rows * cell.high + cell.below
+  took(high)
+  return high
+}
+
+/** begin shows the whole way if it can be read then, else its beginning. */
+function begin(flow: ReactFlowInstance, box: HTMLElement) {
+  const all = flow.getNodesBounds(flow.getNodes())
+  const zoom = Math.min(1, Math.max(legible, Math.min(box.clientWidth / (all.width + 32), box.clientHeight / (all.height + 32))))
+  void flow.setViewport({ x: 16, y: 16, zoom })
 }
 
 function Lane({ data }: NodeProps<LaneNode>) {

@@ -1,22 +1,25 @@
 // The panel beside the waterfall: everything that is known of one span.
-import { type ReactNode, useState } from 'react'
+import type { ReactNode } from 'react'
 import { clock, count, duration, money } from '../format'
 import { Copy, Figure } from '../ui'
+import { useQuery } from '../url'
 import { Messages, Value } from './content'
+import { Text } from './text'
 import type { Log, Span, Trace } from './types'
 
 const tabs = ['Overview', 'Attributes', 'Events', 'Logs', 'Raw'] as const
 
 export function SpanPanel({ span, trace, close }: { span: Span; trace: Trace; close: () => void }) {
-  const [tab, setTab] = useState<(typeof tabs)[number]>('Overview')
+  const [chosen, setTab] = useQuery('tab', 'Overview')
+  const tab = tabs.find((t) => t === chosen) ?? 'Overview'
   const logs = trace.logs.filter((l) => l.spanId === span.spanId)
   const counts: Partial<Record<(typeof tabs)[number], number>> = { Attributes: Object.keys(span.attributes).length, Events: span.events?.length ?? 0, Logs: logs.length }
   return (
-    <section className={'panel span-panel kind-' + span.kind} aria-label="Span">
+    <section className={'panel span-panel kind-' + span.kind} aria-label="Span" tabIndex={-1} onKeyDown={(e) => e.key === 'Escape' && close()}>
       <header>
         <span className="mark" />
         <h2 className="cut grow" title={span.name}>
-          {span.name}
+          <Text of={span.name} />
         </h2>
         <Figure of={duration(span.durationMs)} />
         <button className="plain" aria-label="Close the panel" onClick={close}>
@@ -63,7 +66,10 @@ function Event({ at, name, of }: { at: string; name: string; of?: Record<string,
   return (
     <details className="message">
       <summary>
-        <span className="num dim">{clock(at)}</span> {name}
+        <span className="num dim">{clock(at)}</span>{' '}
+        <span>
+          <Text of={name} />
+        </span>
       </summary>
       {of && <Table of={of} />}
     </details>
@@ -76,7 +82,9 @@ function Overview({ span }: { span: Span }) {
     <>
       {span.error && (
         <div className="notice bad" role="alert">
-          <pre>{span.error}</pre>
+          <pre>
+            <Text of={span.error} />
+          </pre>
         </div>
       )}
       <dl className="facts">
@@ -157,7 +165,9 @@ function Table({ of }: { of: Record<string, unknown> }) {
       {keys.map((k) => (
         <div key={k}>
           <dt className="mono">{k}</dt>
-          <dd className="mono">{typeof of[k] === 'string' ? (of[k] as string) : JSON.stringify(of[k], null, 2)}</dd>
+          <dd className="mono">
+            <Text of={typeof of[k] === 'string' ? (of[k] as string) : JSON.stringify(of[k], null, 2)} />
+          </dd>
         </div>
       ))}
     </dl>

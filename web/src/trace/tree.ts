@@ -1,12 +1,13 @@
 // From spans to the rows of a waterfall: what is folded, hidden or filtered, which part of a span is its
 // own time, and which spans the trace's length hangs on. All times are in ms from the trace's start.
-import type { Span } from './types'
+import type { Log, Span } from './types'
 
 export interface Row {
   span: Span
   depth: number
   children: number // that would show if it were unfolded
   folded: boolean
+  log?: Log // a line that the span wrote, in place of the span
 }
 
 export interface Interval {
@@ -18,6 +19,7 @@ export interface Shown {
   noise: boolean
   folded: ReadonlySet<string>
   filter: string
+  logs?: Map<string, Log[]> // by span; absent where they are not shown
 }
 
 const endOf = (s: Span) => s.offsetMs + s.durationMs
@@ -54,7 +56,7 @@ export class Tree {
   }
 
   /** rows lists what a waterfall shows, in order. A filter keeps what matches, and the way to it. */
-  rows({ noise, folded, filter }: Shown): Row[] {
+  rows({ noise, folded, filter, logs }: Shown): Row[] {
     const keep = filter ? this.matching(filter.toLowerCase()) : undefined
     const out: Row[] = []
     const stack = this.top(noise)
@@ -67,6 +69,7 @@ export class Tree {
       const closed = !keep && folded.has(span.spanId)
       out.push({ span, depth, children: children.length, folded: closed })
       if (closed) continue
+      for (const log of logs?.get(span.spanId) ?? []) out.push({ span, depth: depth + 1, children: 0, folded: false, log })
       for (let i = children.length - 1; i >= 0; i--) stack.push({ span: children[i]!, depth: depth + 1 })
     }
     return out

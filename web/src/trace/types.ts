@@ -103,10 +103,17 @@ export interface Log {
   attributes?: Record<string, unknown>
   traceId?: string
   spanId?: string
+  sessionId?: string
+  runtime?: string
+  inferred?: boolean
 }
 
 export interface SessionSummary extends Usage {
   sessionId: string
+  callerSessionId?: string
+  runtime?: string
+  first: string
+  last: string
   traces: number
   spans: number
   errors: number

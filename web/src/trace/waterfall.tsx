@@ -1,8 +1,10 @@
 // The waterfall: a tree of spans beside their times. Only the rows in sight are in the page.
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { type CSSProperties, type KeyboardEvent, type PointerEvent, useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { type CSSProperties, type KeyboardEvent, memo, type PointerEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { duration } from '../format'
 import { Figure } from '../ui'
+import { model } from './names'
+import { Text } from './text'
 import { type Interval, type Row, ticks, type Tree } from './tree'
 
 export interface Zoom {
@@ -19,15 +21,18 @@ interface Props {
   zoom: Zoom
   setZoom: (z?: Zoom) => void
   playhead?: number
+  logCount: (span: string) => number
+  children?: ReactNode // under the times
 }
 
 const rowHeight = 28
 
-export function Waterfall({ tree, rows, selected, select, fold, zoom, setZoom, playhead }: Props) {
+export function Waterfall({ tree, rows, selected, select, fold, zoom, setZoom, playhead, logCount, children }: Props) {
   const box = useRef<HTMLDivElement>(null)
   const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => box.current, estimateSize: () => rowHeight, overscan: 12 })
   const path = useMemo(() => tree.criticalPath(), [tree])
-  const at = rows.findIndex((r) => r.span.spanId === selected)
+  const begin = useMemo(() => (tree.spans[0] ? Date.parse(tree.spans[0].start) - tree.spans[0].offsetMs : 0), [tree])
+  const at = useMemo(() => rows.findIndex((r) => r.span.spanId === selected && !r.log), [rows, selected])
   useEffect(() => {
     if (at >= 0) virtual.scrollToIndex(at, { align: 'auto' })
   }, [at, virtual])
@@ -45,6 +50,8 @@ export function Waterfall({ tree, rows, selected, select, fold, zoom, setZoom, p
       ArrowLeft: () => row && (row.children && !row.folded ? fold(row.span.spanId) : row.span.parentId && select(row.span.parentId)),
       ArrowRight: () => row?.folded && fold(row.span.spanId),
       f: () => row?.children && fold(row.span.spanId),
+      Enter: () => (row ? document.querySelector<HTMLElement>('.span-panel')?.focus() : move(0)),
+      Escape: () => select(''),
     }
     const act = keys[e.key]
     if (!act || e.metaKey || e.ctrlKey || e.altKey) return
@@ -59,6 +66,7 @@ export function Waterfall({ tree, rows, selected, select, fold, zoom, setZoom, p
         <div style={{ height: virtual.getTotalSize(), position: 'relative' }}>
           {virtual.getVirtualItems().map((item) => {
             const row = rows[item.index]!
+            if (row.log) return <LogLine key={row.log.id} row={row} top={item.start} zoom={zoom} begin={begin} select={select} />
             return (
               <Line
                 key={row.span.spanId}
@@ -70,6 +78,7 @@ export function Waterfall({ tree, rows, selected, select, fold, zoom, setZoom, p
                 selected={row.span.spanId === selected}
                 select={select}
                 fold={fold}
+                logs={logCount(row.span.spanId)}
               />
             )
           })}
@@ -80,6 +89,23 @@ export function Waterfall({ tree, rows, selected, select, fold, zoom, setZoom, p
           )}
         </div>
       </div>
+      {children}
+    </div>
+  )
+}
+
+/** LogLine is a line of the log below the span that wrote it, with a mark where it was written. */
+function LogLine({ row, top, zoom, begin, select }: { row: Row; top: number; zoom: Zoom; begin: number; select: (id: string) => void }) {
+  const log = row.log!
+  const at = Date.parse(log.time) - begin
+  return (
+    <div className={'span-row log-row ' + log.stream} style={{ transform: `translateY(${top}px)` }} onClick={() => select(row.span.spanId)} title={log.message}>
+      <div className="name" style={{ paddingLeft: 30 + Math.min(row.depth, 16) * 14 }}>
+        <span className="cut mono dim">
+          <Text of={log.message} />
+        </span>
+      </div>
+      <div className="times">{at >= zoom.from && at <= zoom.to && <div className="log-mark" style={{ left: percent(at, zoom) }} />}</div>
     </div>
   )
 }
@@ -95,9 +121,10 @@ interface LineProps {
   selected: boolean
   select: (id: string) => void
   fold: (id: string) => void
+  logs: number
 }
 
-function Line({ row, top, tree, zoom, critical, selected, select, fold }: LineProps) {
+const Line = memo(function Line({ row, top, tree, zoom, critical, selected, select, fold, logs }: LineProps) {
   const { span } = row
   const self = useMemo(() => tree.selfTime(span), [tree, span])
   const share = (t: number) => (100 * (t - zoom.from)) / (zoom.to - zoom.from)
@@ -131,9 +158,17 @@ function Line({ row, top, tree, zoom, critical, selected, select, fold }: LinePr
           <span className="caret" />
         )}
         <span className="mark" title={span.kind} />
-        <span className="cut">{span.name}</span>
+        <span className="cut title">
+          <Text of={span.name} />
+        </span>
         {row.folded && <span className="dim num">+{row.children}</span>}
-        {span.model?.name && !span.name.includes(span.model.name) && <span className="dim cut">{span.model.name}</span>}
+        {span.status === 'error' && <span className="status bad" title={span.error}><span className="hidden-text">failed</span></span>}
+        {logs > 0 && (
+          <span className="lines num" title={logs === 1 ? 'one log line' : `${logs} log lines`}>
+            {logs}
+          </span>
+        )}
+        {span.model?.name && !span.name.includes(span.model.name) && <span className="dim cut model-name">{model(span.model.name)}</span>}
       </div>
       <div className="times">
         <Bar of={{ from: span.offsetMs, to: span.offsetMs + span.durationMs }} zoom={zoom} className="wait" />
@@ -149,7 +184,7 @@ function Line({ row, top, tree, zoom, critical, selected, select, fold }: LinePr
       </div>
     </div>
   )
-}
+})
 
 function Bar({ of, zoom, className }: { of: Interval; zoom: Zoom; className: string }) {
   const from = Math.max(of.from, zoom.from)
@@ -196,7 +231,9 @@ function Axis({ zoom, setZoom }: { zoom: Zoom; setZoom: (z?: Zoom) => void }) {
         onPointerCancel={() => setDrag(undefined)}
         onDoubleClick={() => setZoom()}
       >
-        {ticks(zoom.from, zoom.to, wide / 90).map((t) => (
+        {ticks(zoom.from, zoom.to, wide / 90)
+          .filter((t) => (wide * (t - zoom.from)) / (zoom.to - zoom.from) < wide - 48) // whose words would be cut
+          .map((t) => (
           <span key={t} className="tick num" style={{ left: percent(t, zoom) }}>
             <Figure of={t === 0 ? { value: '0', unit: 's' } : duration(t)} />
           </span>

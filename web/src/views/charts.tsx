@@ -1,75 +1,44 @@
-// The six charts of a runtime, or of all of them.
+// The charts of a runtime, or of all of them, and what its steps and failures add up to.
 import { useMemo } from 'react'
-import { ranges } from '../ranges'
-import { useData } from '../api'
-import { Chart, type Line } from '../chart'
-import { count, duration, money } from '../format'
-import { useQuery } from '../url'
-
-interface Point {
-  time: string
-  count: number
-  errors?: number
-  sum: number
-  p50: number
-  p95: number
-  p99: number
-}
-
-interface Answer {
-  series: { labels: Record<string, string>; points: Point[] }[]
-}
+import { Chart, type Line, sum } from '../chart'
+import { count, duration } from '../format'
+import { nameOf } from '../crumbs'
+import { along, type Point, type Series, useMetric, useTimes } from '../metrics'
+import { model } from '../trace/names'
+import { SessionsChart, UsageChart } from './usage'
 
 const palette = ['--model', '--agent', '--tool', '--retrieval', '--throttle', '--http']
+const faults: [string, string, string][] = [['system', 'system', '--error'], ['user', "the agent's", '--tool'], ['throttle', 'throttled', '--throttle']]
 
-/** useMetric asks for a metric in the page's time range. */
-function useMetric(name: string, runtime: string | undefined, by = ''): Answer['series'] | undefined {
-  const [range] = useQuery('range', '1h')
-  const { data } = useData<Answer>(`/v1/metrics?name=${name}&since=${ranges[range]! / 6e4}m${runtime ? '&runtime=' + encodeURIComponent(runtime) : ''}${by && '&by=' + by}`, 10_000)
-  return data?.series
-}
-
-const pick = (series: Answer['series'] | undefined, of: (p: Point) => number) => new Map((series?.[0]?.points ?? []).map((p) => [Math.floor(Date.parse(p.time) / 1000), of(p)]))
-
-function split(series: Answer['series'] | undefined, label: string, of: (p: Point) => number): Line[] {
-  return (series ?? []).slice(0, palette.length).map((s, i) => ({
-    label: s.labels[label] || 'other', color: palette[i]!, points: new Map(s.points.map((p) => [Math.floor(Date.parse(p.time) / 1000), of(p)])),
-  }))
+/** split makes a line of each of a metric's series, the largest first. */
+export function split(times: number[], series: Series[] | undefined, label: string, after = '', color = 0): Line[] {
+  const all = (series ?? []).map((s) => ({ s, sum: s.points.reduce((n, p) => n + p.sum, 0) })).sort((a, b) => b.sum - a.sum)
+  return all.slice(0, palette.length).map(({ s }, i) => ({ label: nameOf(model(s.labels[label] || 'unknown')) + after, color: palette[(i + color) % palette.length]!, values: along(times, s, (p) => p.sum, 0) }))
 }
 
 export default function Charts({ runtime }: { runtime?: string }) {
-  const [range] = useQuery('range', '1h')
-  const calls = useMetric('moorage.calls', runtime)
-  const faults = useMetric('moorage.calls.failed', runtime, 'fault')
-  const input = useMetric('moorage.tokens.input', runtime, 'model')
-  const output = useMetric('moorage.tokens.output', runtime, 'model')
-  const cost = useMetric('moorage.cost', runtime)
-  const steps = useMetric('moorage.spans', runtime, 'kind')
-  const to = Math.ceil(Date.now() / 60_000) * 60
-  const from = to - ranges[range]! / 1000
-  const lines = useMemo(
-    () => ({
-      calls: [{ label: 'invocations', color: '--agent', points: pick(calls, (p) => p.count), filled: true }],
-      faults: split(faults, 'fault', (p) => p.count).map((l) => ({ ...l, color: { system: '--error', throttle: '--throttle', user: '--http' }[l.label] ?? l.color })),
-      latency: [
-        { label: 'p50', color: '--retrieval', points: pick(calls, (p) => p.p50) },
-        { label: 'p95', color: '--tool', points: pick(calls, (p) => p.p95) },
-        { label: 'p99', color: '--error', points: pick(calls, (p) => p.p99) },
-      ],
-      tokens: [...split(input, 'model', (p) => p.sum).map((l) => ({ ...l, label: l.label + ' in' })), ...split(output, 'model', (p) => p.sum).map((l, i) => ({ ...l, label: l.label + ' out', color: palette[(i + 1) % palette.length]! }))],
-      cost: [{ label: 'cost', color: '--model', points: pick(cost, (p) => p.sum), filled: true }],
-      steps: split(steps, 'kind', (p) => p.p95),
-    }),
-    [calls, faults, input, output, cost, steps],
-  )
+  const calls = useMetric('moorage.calls', { runtime })
+  const failed = useMetric('moorage.calls.failed', { runtime, by: 'fault' })
+  const input = useMetric('moorage.tokens.input', { runtime, by: 'model' })
+  const output = useMetric('moorage.tokens.output', { runtime, by: 'model' })
+  const { times } = useTimes(calls)
+  const lines = useMemo(() => {
+    const one = (label: string, color: string, of: (p: Point) => number, none: number | null): Line => ({ label, color, values: along(times, calls?.[0], of, none) })
+    return {
+      calls: [one('invocations', '--agent', (p) => p.count, 0)],
+      faults: faults.map(([fault, label, color]): Line => ({ label, color, values: along(times, failed?.find((s) => s.labels.fault === fault), (p) => p.count, 0) })),
+      latency: [one('p50', '--retrieval', (p) => p.p50, null), one('p95', '--tool', (p) => p.p95, null), one('p99', '--error', (p) => p.p99, null)],
+      tokens: [...split(times, input, 'model', ' in'), ...split(times, output, 'model', ' out', 2)],
+    }
+  }, [times, calls, failed, input, output])
   return (
     <div className="charts">
-      <Chart title="Invocations" lines={lines.calls} from={from} to={to} show={count} />
-      <Chart title="Errors" lines={lines.faults} from={from} to={to} show={count} />
-      <Chart title="Latency" lines={lines.latency} from={from} to={to} show={duration} />
-      <Chart title="Tokens by model" lines={lines.tokens} from={from} to={to} show={count} />
-      <Chart title="Cost" lines={lines.cost} from={from} to={to} show={money} />
-      <Chart title="Steps by kind, p95" lines={lines.steps} from={from} to={to} show={duration} />
+      <Chart title="Invocations" lines={lines.calls} times={times} show={count} total={sum} bars />
+      <Chart title="Errors" lines={lines.faults} times={times} show={count} total={sum} bars empty="No errors in this time" />
+      <Chart title="Latency" lines={lines.latency} times={times} show={duration} />
+      <SessionsChart runtime={runtime} />
+      <Chart title="Tokens by model" lines={lines.tokens} times={times} show={count} total={sum} bars empty="No model was called in this time" />
+      <UsageChart runtime={runtime} />
     </div>
   )
 }

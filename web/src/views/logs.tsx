@@ -5,13 +5,14 @@ import { useQuery } from '../url'
 
 export default function Logs() {
   const { data } = useData<{ runtimes: Runtime[] }>('/v1/runtimes')
-  const [chosen, choose] = useQuery('runtime')
-  const id = chosen || data?.runtimes[0]?.id
+  const [runtime, choose] = useQuery('runtime')
+  const [text, setText] = useQuery('q')
   if (data?.runtimes.length === 0) return <Empty title="No agent runs here yet" />
   return (
-    <div className="stack">
+    <div className="stack full">
       <div className="bar">
-        <select aria-label="Runtime" value={id} onChange={(e) => choose(e.target.value)}>
+        <select aria-label="Runtime" value={runtime} onChange={(e) => choose(e.target.value)}>
+          <option value="">every runtime</option>
           {data?.runtimes.map((r) => (
             <option key={r.id} value={r.id}>
               {r.name}
@@ -19,7 +20,7 @@ export default function Logs() {
           ))}
         </select>
       </div>
-      {id && <LogPanel key={id} path={`/v1/runtimes/${encodeURIComponent(id)}/logs`} />}
+      <LogPanel runtime={runtime} filter={text} setFilter={setText} tall />
     </div>
   )
 }

@@ -1,94 +1,210 @@
-// The playground: calls an agent as a client would, and shows the answer as it comes.
-import { useEffect, useRef, useState } from 'react'
-import { call, type Info, type Refusal, type Runtime, useData } from '../api'
-import { duration } from '../format'
+// The playground: calls an agent as a client would, and shows the answer as it comes, beside its growing trace.
+import { lazy, Suspense, useEffect, useRef, useState } from 'react'
+import { call, type Info, type Refusal, type Runtime, type Session, useData } from '../api'
+import { duration, short } from '../format'
+import { Text } from '../trace/text'
 import { Copy, Empty, Figure, Link, Problem } from '../ui'
 import { href, useQuery } from '../url'
+import { snippets } from './snippets'
+
+const Growing = lazy(() => import('./growing'))
 
 const sessionHeader = 'X-Amzn-Bedrock-AgentCore-Runtime-Session-Id'
 const newSession = () => 'console-' + crypto.randomUUID()
+const examples = ['{"prompt": "What can you do?"}', '{"prompt": "What can you do?", "stream": true}']
 
 export default function Play({ info }: { info?: Info }) {
   const { data } = useData<{ runtimes: Runtime[] }>('/v1/runtimes')
   const [chosen, choose] = useQuery('runtime')
-  const [session, setSession] = useState(newSession)
+  const [joined, setSession] = useQuery('session')
+  const [fresh] = useState(newSession)
+  const session = joined || fresh
   const runtime = data?.runtimes.find((r) => r.id === chosen) ?? data?.runtimes[0]
-  const [payload, setPayload] = useState('{"prompt": "What can you do?"}')
+  const history = useHistory(runtime?.id)
+  const [payload, setPayload] = useState(history.all[0] ?? examples[0]!)
   const turn = useTurn()
   if (data?.runtimes.length === 0) return <Empty title="No agent runs here yet" />
   if (!runtime) return null
-  const send = () => turn.send(runtime, session, payload)
+  const send = () => {
+    history.add(payload)
+    turn.send(runtime, session, payload)
+  }
+  const fault = broken(payload)
   return (
     <div className="stack">
       <div className="bar">
-        <select aria-label="Runtime" value={runtime.id} onChange={(e) => choose(e.target.value)}>
+        <select
+          aria-label="Runtime"
+          value={runtime.id}
+          onChange={(e) => {
+            setSession('')
+            choose(e.target.value)
+          }}
+        >
           {data?.runtimes.map((r) => (
             <option key={r.id} value={r.id}>
               {r.name}
             </option>
           ))}
         </select>
-        <span className="mono dim cut">session {session}</span>
+        <Sessions runtime={runtime.id} session={session} choose={setSession} />
         <button onClick={() => setSession(newSession())}>New session</button>
+        <span className="grow" />
+        {turn.answered && (
+          <Link to={href('/sessions/' + session)} className="link">
+            Open the session
+          </Link>
+        )}
       </div>
-      <div className="split">
-        <section className="panel">
-          <header>
-            <h2 className="grow">Payload</h2>
-            <CopyAs info={info} runtime={runtime} session={session} payload={payload} />
-          </header>
-          <div className="body stack">
-            <textarea aria-label="Payload" rows={8} value={payload} spellCheck={false} onChange={(e) => setPayload(e.target.value)} onKeyDown={(e) => e.key === 'Enter' && (e.metaKey || e.ctrlKey) && send()} />
-            <div className="bar">
-              {turn.busy ? (
-                <button onClick={turn.cancel}>Cancel</button>
-              ) : (
-                <button className="primary" onClick={send}>
-                  Invoke
-                </button>
-              )}
-              <span className="dim">Ctrl Enter</span>
-              <span className="grow" />
-              {turn.ms !== undefined && <Figure of={duration(turn.ms)} />}
-              {turn.answered && (
-                <Link to={href('/sessions/' + session)} className="link">
-                  Session
-                </Link>
-              )}
+      <div className="play">
+        <div className="stack">
+          <section className="panel">
+            <header>
+              <h2 className="grow">Payload</h2>
+              <select aria-label="Earlier payloads and examples" value="" onChange={(e) => setPayload(e.target.value)}>
+                <option value="">History</option>
+                {[...new Set([...history.all, ...examples])].map((p) => (
+                  <option key={p} value={p}>
+                    {short(p, 60)}
+                  </option>
+                ))}
+              </select>
+            </header>
+            <div className="body stack">
+              <textarea aria-label="Payload" rows={6} value={payload} spellCheck={false} onChange={(e) => setPayload(e.target.value)} onKeyDown={(e) => e.key === 'Enter' && (e.metaKey || e.ctrlKey) && !turn.busy && send()} />
+              <div className="bar">
+                {turn.busy ? (
+                  <button onClick={turn.cancel}>Cancel</button>
+                ) : (
+                  <button className="primary" onClick={send}>
+                    Invoke
+                  </button>
+                )}
+                <kbd className="dim wide">Ctrl Enter</kbd>
+                {fault && <span className="dim">{fault}</span>}
+                <span className="grow" />
+                <CopyAs info={info} runtime={runtime} session={session} payload={payload} />
+              </div>
             </div>
-          </div>
-        </section>
-        <section className="panel">
-          <header>
-            <h2 className="grow">Answer</h2>
-            {turn.answer && <Copy text={turn.answer} what="Copy the answer" />}
-          </header>
-          {turn.error && <Problem error={turn.error} />}
-          <pre className="body answer">{turn.answer || (turn.busy ? '…' : ' ')}</pre>
-        </section>
+          </section>
+          <section className="panel">
+            <header>
+              <h2 className="grow">Answer</h2>
+              {turn.ms !== undefined && (
+                <span className="dim">
+                  {turn.firstMs !== undefined && (
+                    <>
+                      first byte after <Figure of={duration(turn.firstMs)} />,{' '}
+                    </>
+                  )}
+                  <Figure of={duration(turn.ms)} />
+                </span>
+              )}
+              {turn.answer && <Copy text={turn.answer} what="Copy the answer" />}
+            </header>
+            {turn.error && <Problem error={turn.error} />}
+            <pre className="body answer" aria-live="polite" aria-busy={turn.busy}>
+              {turn.answer ? <Text of={turn.answer} /> : <span className="dim">{turn.busy ? 'waiting for the agent' : turn.error ? '' : 'What the agent answers shows here as it comes.'}</span>}
+            </pre>
+          </section>
+        </div>
+        {turn.traceId ? (
+          <Suspense fallback={null}>
+            <Growing id={turn.traceId} busy={turn.busy} />
+          </Suspense>
+        ) : (
+          <section className="panel">
+            <header>
+              <h2>Trace</h2>
+            </header>
+            <Empty title="No call yet">Its spans show here as they end.</Empty>
+          </section>
+        )}
       </div>
     </div>
   )
 }
 
+/** broken says what is wrong with a payload. It may be sent nevertheless: agents take what they like. */
+function broken(payload: string): string {
+  try {
+    JSON.parse(payload)
+    return ''
+  } catch {
+    return 'This is not JSON; it is sent as it is.'
+  }
+}
+
+function Sessions({ runtime, session, choose }: { runtime: string; session: string; choose: (id: string) => void }) {
+  const { data } = useData<{ sessions: Session[] }>('/v1/sessions?runtime=' + encodeURIComponent(runtime), 3000)
+  const known = data?.sessions.map((s) => s.sessionId) ?? []
+  return (
+    <select aria-label="Session" className="mono session-choice" value={session} onChange={(e) => choose(e.target.value)}>
+      {!known.includes(session) && <option value={session}>new: {short(session, 20)}</option>}
+      {data?.sessions.map((s) => (
+        <option key={s.id} value={s.sessionId}>
+          {short(s.sessionId, 20)} ({s.state})
+        </option>
+      ))}
+    </select>
+  )
+}
+
+const remembered = 20
+
+/** useHistory keeps the payloads that were sent to a runtime in this browser. */
+function useHistory(runtime = '') {
+  const key = 'payloads ' + runtime
+  const read = (): string[] => {
+    try {
+      return JSON.parse(localStorage.getItem(key) ?? '[]') as string[]
+    } catch {
+      return []
+    }
+  }
+  const [all, setAll] = useState(read)
+  useEffect(() => setAll(read()), [key])
+  const add = (payload: string) => {
+    const next = [payload, ...all.filter((p) => p !== payload)].slice(0, remembered)
+    localStorage.setItem(key, JSON.stringify(next))
+    setAll(next)
+  }
+  return { all, add }
+}
+
+interface Turn {
+  answer: string
+  busy: boolean
+  answered: boolean
+  traceId?: string
+  firstMs?: number
+  ms?: number
+  error?: Refusal
+}
+
+/** hex makes an id of so many random bytes. */
+const hex = (bytes: number) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (b) => b.toString(16).padStart(2, '0')).join('')
+
 function useTurn() {
-  const [state, setState] = useState<{ answer: string; busy: boolean; answered: boolean; ms?: number; error?: Refusal }>({ answer: '', busy: false, answered: false })
+  const [state, setState] = useState<Turn>({ answer: '', busy: false, answered: false })
   const stop = useRef<AbortController>(undefined)
   useEffect(() => () => stop.current?.abort(), [])
   const send = async (runtime: Runtime, session: string, payload: string) => {
     stop.current = new AbortController()
     const began = performance.now()
-    setState({ answer: '', busy: true, answered: false })
+    const passed = () => performance.now() - began
+    const traceId = hex(16) // ours, so that its spans can be looked for before the answer is there
+    setState({ answer: '', busy: true, answered: false, traceId })
     try {
       const response = await call('POST', `/runtimes/${encodeURIComponent(runtime.arn)}/invocations?qualifier=DEFAULT`, payload, {
-        headers: { 'Content-Type': 'application/json', [sessionHeader]: session },
+        headers: { 'Content-Type': 'application/json', [sessionHeader]: session, traceparent: `00-${traceId}-${hex(8)}-01` },
         signal: stop.current.signal,
       })
-      await read(response, (text) => setState((s) => ({ ...s, answered: true, answer: s.answer + text, ms: performance.now() - began })))
-      setState((s) => ({ ...s, busy: false, answered: true, ms: performance.now() - began }))
+      await read(response, (text) => setState((s) => ({ ...s, answered: true, answer: s.answer + text, firstMs: s.firstMs ?? passed(), ms: passed() })))
+      setState((s) => ({ ...s, busy: false, answered: true, ms: passed() }))
     } catch (error) {
       const cancelled = (error as Error).name === 'AbortError'
-      setState((s) => ({ ...s, busy: false, ms: performance.now() - began, error: cancelled ? undefined : (error as Refusal) }))
+      setState((s) => ({ ...s, busy: false, ms: passed(), error: cancelled ? undefined : (error as Refusal) }))
     }
   }
   return { ...state, send, cancel: () => stop.current?.abort() }
@@ -104,22 +220,15 @@ async function read(response: Response, each: (text: string) => void) {
 }
 
 function CopyAs({ info, runtime, session, payload }: { info?: Info; runtime: Runtime; session: string; payload: string }) {
-  const command = `moorage invoke --name ${runtime.name} --session ${session} '${payload.replaceAll("'", `'\\''`)}'`
-  const python = `import boto3
-
-client = boto3.client("bedrock-agentcore", endpoint_url="${info?.endpoint ?? ''}")
-answer = client.invoke_agent_runtime(
-    agentRuntimeArn="${runtime.arn}",
-    runtimeSessionId="${session}",
-    payload=${JSON.stringify(payload)}.encode(),
-)
-print(answer["response"].read().decode())`
   return (
-    <>
-      <span className="dim">command</span>
-      <Copy text={command} what="Copy as a command" />
-      <span className="dim">boto3</span>
-      <Copy text={python} what="Copy as Python" />
-    </>
+    <span className="bar copies">
+      <span className="dim">copy as</span>
+      {Object.entries(snippets({ endpoint: info?.endpoint ?? location.origin, region: info?.region ?? 'us-east-1', arn: runtime.arn, name: runtime.name, session, payload })).map(([name, text]) => (
+        <span key={name} className="copy-as">
+          {name}
+          <Copy text={text} what={`Copy as ${name}`} />
+        </span>
+      ))}
+    </span>
   )
 }

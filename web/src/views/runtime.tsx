@@ -1,22 +1,29 @@
 import { lazy, Suspense } from 'react'
-import { type Runtime, type Session, useData } from '../api'
+import { type Runtime, useData } from '../api'
 import { Copy, Empty, Link, Problem, Status, Time } from '../ui'
 import { href } from '../url'
-import { SessionTable } from './sessions'
+import { SessionTable, useSessions } from './sessions'
+import { Failures, SlowestSteps } from './steps'
 
 const Charts = lazy(() => import('./charts'))
 
-export function RuntimeView({ id }: { id: string }) {
+export default function RuntimeView({ id }: { id: string }) {
   const { data: runtime, error, reload } = useData<Runtime>('/v1/runtimes/' + encodeURIComponent(id), 3000)
-  const { data } = useData<{ sessions: Session[] }>(`/v1/sessions?all=true&runtime=${encodeURIComponent(id)}`, 3000)
+  const sessions = useSessions({ runtime: id, ended: true })
   if (error && !runtime) return <Problem error={error} retry={reload} />
   if (!runtime) return null
   return (
     <div className="stack">
       <div className="bar">
-        <h1>{runtime.name}</h1>
+        <h1 className="cut">{runtime.name}</h1>
         <Status of={runtime.status} />
         <span className="grow" />
+        <Link to={href('/sessions', { runtime: id })} className="link">
+          Sessions
+        </Link>
+        <Link to={href('/traces', { runtime: id })} className="link">
+          Traces
+        </Link>
         <Link to={href('/logs', { runtime: id })} className="link">
           Logs
         </Link>
@@ -26,45 +33,53 @@ export function RuntimeView({ id }: { id: string }) {
       </div>
       {runtime.failureReason && (
         <div className="notice bad" role="alert">
-          {runtime.failureReason}
+          {runtime.lastWords ? runtime.failureReason.split(' Its last words:')[0] : runtime.failureReason}
           {runtime.lastWords && <pre>{runtime.lastWords.join('\n')}</pre>}
         </div>
       )}
-      <Suspense fallback={null}>
+      <Suspense fallback={<div className="charts-wait" />}>
         <Charts runtime={id} />
       </Suspense>
-      <div className="split">
-        <section className="panel">
-          <header>
-            <h2>Sessions</h2>
-          </header>
-          {data?.sessions.length === 0 ? <Empty title="No session yet">The first call opens one.</Empty> : <SessionTable sessions={data?.sessions} />}
-        </section>
-        <section className="panel">
-          <header>
-            <h2>Facts</h2>
-          </header>
-          <dl className="facts body">
-            <dt>ARN</dt>
-            <dd className="mono">
-              {runtime.arn}
-              <Copy text={runtime.arn} what="Copy the ARN" />
-            </dd>
-            <dt>Version</dt>
-            <dd className="num">{runtime.version}</dd>
-            <dt>Endpoints</dt>
-            <dd>{runtime.endpoints.join(', ')}</dd>
-            <dt>Protocol</dt>
-            <dd>{runtime.protocol}</dd>
-            <dt>Source</dt>
-            <dd className="mono">{runtime.source}</dd>
-            <dt>Created</dt>
-            <dd>
-              <Time at={runtime.createdAt} />
-            </dd>
-          </dl>
-        </section>
+      <div className="pair">
+        <SlowestSteps runtime={id} />
+        <Failures runtime={id} />
       </div>
+      <section className="panel">
+        <header>
+          <h2>Recent sessions</h2>
+        </header>
+        {sessions.rows?.length === 0 ? <Empty title="No session yet">The first call opens one.</Empty> : <SessionTable sessions={sessions.rows?.slice(0, 10)} />}
+      </section>
+      <Facts of={runtime} />
     </div>
+  )
+}
+
+function Facts({ of: r }: { of: Runtime }) {
+  return (
+    <section className="panel">
+      <header>
+        <h2>Facts</h2>
+      </header>
+      <dl className="facts body">
+        <dt>ARN</dt>
+        <dd className="mono">
+          {r.arn}
+          <Copy text={r.arn} what="Copy the ARN" />
+        </dd>
+        <dt>Version</dt>
+        <dd className="num">{r.version}</dd>
+        <dt>Endpoints</dt>
+        <dd>{r.endpoints.join(', ')}</dd>
+        <dt>Protocol</dt>
+        <dd>{r.protocol}</dd>
+        <dt>Source</dt>
+        <dd className="mono">{r.source}</dd>
+        <dt>Updated</dt>
+        <dd>
+          <Time at={r.updatedAt} />
+        </dd>
+      </dl>
+    </section>
   )
 }

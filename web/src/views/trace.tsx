@@ -1,23 +1,30 @@
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { useData } from '../api'
-import { clock, count, duration, money } from '../format'
+import { from, useCrumbs } from '../crumbs'
+import { count, duration, money, short } from '../format'
 import { type Item, useLive } from '../live'
+import { Lines } from '../logs'
+import { Compare } from '../trace/compare'
 import { SpanPanel } from '../trace/span'
+import { Strip } from '../trace/strip'
+import { Text } from '../trace/text'
 import { Tree } from '../trace/tree'
-import type { Trace } from '../trace/types'
+import type { Log, Trace } from '../trace/types'
 import { Waterfall, type Zoom } from '../trace/waterfall'
 import { Copy, Empty, Figure, Link, Problem } from '../ui'
 import { href, useQuery } from '../url'
+import { lastWords } from '../words'
 
 const Graph = lazy(() => import('../trace/graph'))
-const modes = ['Timeline', 'Trajectory', 'Log'] as const
+const modes = ['Timeline', 'Trajectory', 'Log', 'Compare'] as const
 
 export default function TraceView({ id }: { id: string }) {
   const { data: trace, error, reload } = useData<Trace>('/v1/traces/' + encodeURIComponent(id), 30_000)
   const mine = useCallback((i: Item) => i.traceId === id, [id])
   useLive(mine, reload)
-  if (error && !trace) return <Problem error={error} retry={reload} />
-  if (!trace) return null
+  useCrumbs(trace && [...from(trace.runtime, trace.endpoint, trace.sessionId ? { id: trace.sessionId, name: trace.callerSessionId || trace.sessionId } : undefined), ['trace ' + short(id), href('/traces/' + id)]])
+  if (error && !trace) return error.status === 404 ? <NotYet id={id} /> : <Problem error={error} retry={reload} />
+  if (!trace) return <Waiting />
   return <Loaded trace={trace} />
 }
 
@@ -28,12 +35,15 @@ function Loaded({ trace }: { trace: Trace }) {
   const [noise, setNoise] = useQuery('noise')
   const [filter, setFilter] = useQuery('q')
   const [zoomText, setZoomText] = useQuery('zoom')
-  const [folded, setFolded] = useState<ReadonlySet<string>>(new Set())
+  const [foldedText, setFoldedText] = useQuery('folded')
+  const folded = useMemo<ReadonlySet<string>>(() => new Set(foldedText ? foldedText.split('.') : []), [foldedText])
+  const [lines, setLines] = useQuery('lines')
   const play = usePlayback(tree.length)
   const search = useRef<HTMLInputElement>(null)
 
-  const fold = useCallback((id: string) => setFolded((old) => (old.has(id) ? new Set([...old].filter((x) => x !== id)) : new Set(old).add(id))), [])
-  const rows = useMemo(() => tree.rows({ noise: noise !== '', folded, filter }), [tree, noise, folded, filter])
+  const fold = useCallback((id: string) => setFoldedText((folded.has(id) ? [...folded].filter((x) => x !== id) : [...folded, id]).join('.')), [folded])
+  const logs = useMemo(() => bySpan(trace.logs), [trace.logs])
+  const rows = useMemo(() => tree.rows({ noise: noise !== '', folded, filter, logs: lines ? logs : undefined }), [tree, noise, folded, filter, lines, logs])
   const zoom = useMemo(() => parseZoom(zoomText, tree.length), [zoomText, tree.length])
   const setZoom = useCallback((z?: Zoom) => setZoomText(z ? `${z.from.toFixed(3)}-${z.to.toFixed(3)}` : ''), [setZoomText])
   const span = tree.byId.get(selected)
@@ -60,22 +70,32 @@ function Loaded({ trace }: { trace: Trace }) {
           ))}
         </div>
         {mode === 'Timeline' && <input ref={search} type="search" placeholder="Filter spans ( / )" aria-label="Filter spans" value={filter} onChange={(e) => setFilter(e.target.value)} />}
+        {mode === 'Timeline' && logs.size > 0 && (
+          <label className="bar">
+            <input type="checkbox" checked={lines !== ''} onChange={(e) => setLines(e.target.checked ? '1' : '')} /> log lines
+          </label>
+        )}
         <span className="grow" />
         {zoomText && <button onClick={() => setZoom()}>Fit</button>}
-        {mode !== 'Log' && (
-          <button onClick={play.toggle} aria-pressed={play.running}>
+        {(mode === 'Timeline' || mode === 'Trajectory') && (
+          <button onClick={play.toggle} aria-pressed={play.running} title="Play the trace through, in both views">
             {play.running ? 'Pause' : 'Play'}
           </button>
         )}
       </div>
       <div className={span ? 'trace-split' : 'trace-whole'}>
-        {mode === 'Timeline' && <Waterfall tree={tree} rows={rows} selected={selected} select={select} fold={fold} zoom={zoom} setZoom={setZoom} playhead={play.at} />}
+        {mode === 'Timeline' && (
+          <Waterfall tree={tree} rows={rows} selected={selected} select={select} fold={fold} zoom={zoom} setZoom={setZoom} playhead={play.at} logCount={(id) => logs.get(id)?.length ?? 0}>
+            <Strip trace={trace} zoom={zoom} />
+          </Waterfall>
+        )}
         {mode === 'Trajectory' && (
           <Suspense fallback={null}>
             <Graph spans={tree.spans} selected={selected} select={select} playhead={play.at} />
           </Suspense>
         )}
         {mode === 'Log' && <TraceLog trace={trace} select={select} />}
+        {mode === 'Compare' && <Compare trace={trace} />}
         {span && <SpanPanel key={span.spanId} span={span} trace={trace} close={() => select('')} />}
       </div>
     </div>
@@ -127,7 +147,7 @@ function Summary({ trace: t, noise, setNoise }: { trace: Trace; noise: boolean; 
       <Figure of={count(t.spans.length - t.hidden)} /> spans
       {t.hidden > 0 && (
         <button className="plain" onClick={() => setNoise(!noise)} aria-pressed={noise} title="Single messages of servers' protocols, health checks and the like">
-          {noise ? `hide ${t.hidden} of plumbing` : `+${t.hidden} hidden`}
+          {noise ? `hide ${t.hidden} of noise` : `+${t.hidden} noise`}
         </button>
       )}
       <span className="dot">·</span> {t.modelCalls} model calls
@@ -146,7 +166,7 @@ function Summary({ trace: t, noise, setNoise }: { trace: Trace; noise: boolean; 
       <span className="dot">·</span>
       {t.errors ? (
         <span className="status bad cut" title={t.error}>
-          {t.error || `${t.errors} failed`}
+          <Text of={lastWords(t.error) || `${t.errors} failed`} />
         </span>
       ) : (
         <span className="dim">no errors</span>
@@ -163,25 +183,52 @@ function Summary({ trace: t, noise, setNoise }: { trace: Trace; noise: boolean; 
   )
 }
 
+function bySpan(all: Log[]): Map<string, Log[]> {
+  const out = new Map<string, Log[]>()
+  for (const l of all) {
+    if (!l.spanId) continue
+    const had = out.get(l.spanId)
+    had ? had.push(l) : out.set(l.spanId, [l])
+  }
+  return out
+}
+
 function TraceLog({ trace, select }: { trace: Trace; select: (id: string) => void }) {
-  if (trace.logs.length === 0) return <Empty title="No log line belongs to this trace">Lines that carry a trace id show here, beside the span that wrote them.</Empty>
   return (
-    <div className="panel logs tall" tabIndex={0} role="log">
-      {trace.logs.map((l) => (
-        <div key={l.id} className={'line ' + l.stream}>
-          <time dateTime={l.time} title={l.time}>
-            {clock(l.time)}
-          </time>
-          <span>
-            {l.message}{' '}
-            {l.spanId && (
-              <button className="plain link" onClick={() => select(l.spanId!)}>
-                span
-              </button>
-            )}
-          </span>
-        </div>
-      ))}
+    <section className="panel log tall">
+      {trace.logs.length ? (
+        <Lines of={trace.logs} select={select} />
+      ) : (
+        <Empty title="No log line belongs to this trace">What the session prints while a trace runs shows here, beside the span that wrote it.</Empty>
+      )}
+    </section>
+  )
+}
+
+/** NotYet is a trace that nobody reported, or not so far. */
+function NotYet({ id }: { id: string }) {
+  return (
+    <div className="panel">
+      <Empty title="No span of this trace has arrived">
+        <p className="mono">{id}</p>
+        <p>It shows here within a second of its first span's end. Traces are kept until their time is over, or their disk is full.</p>
+      </Empty>
+    </div>
+  )
+}
+
+/** Waiting has the shape of what will be there. */
+function Waiting() {
+  return (
+    <div className="trace" aria-busy>
+      <div className="bar summary">
+        <span className="skeleton" style={{ width: 320 }} />
+      </div>
+      <div className="waterfall waiting">
+        {Array.from({ length: 12 }, (_, i) => (
+          <span key={i} className="skeleton" style={{ width: `${70 - ((i * 17) % 50)}%`, marginLeft: `${(i * 13) % 30}%` }} />
+        ))}
+      </div>
     </div>
   )
 }

@@ -1,0 +1,166 @@
+// Package usage measures what sessions take of the machine.
+//
+// A session that works is looked at twice a second, and what it took then is kept in memory, for the strip
+// under a trace: the last minutes of its work, until the server ends. What the sessions of an endpoint take
+// together is kept in the archive by the minute, as the metrics
+//
+//	moorage.sessions  how many there are, by state: live or asleep
+//	moorage.cpu       processors in use
+//	moorage.memory    bytes in memory; none of sessions asleep
+//
+// Where no session works, nothing is looked at, and a minute costs one write.
+package usage
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/telemetry"
+)
+
+// Every is how often working sessions are looked at.
+const Every = 500 * time.Millisecond
+
+// Bounds: sessions looked at in one round, samples kept of a session, and sessions that they are kept of.
+const (
+	maxLooks    = 32
+	maxSamples  = 480 // four minutes of work
+	maxSessions = 1000
+)
+
+// Sample is what a session took at a moment.
+type Sample struct {
+	Time        time.Time `json:"time"`
+	CPU         float64   `json:"cpu"` // processors in use since the sample before
+	MemoryBytes int64     `json:"memoryBytes"`
+}
+
+// Meter looks at sessions. Its fields are set before Run.
+type Meter struct {
+	Sessions func() []moorage.Session // that are alive
+	Stats    func(ctx context.Context, session string) sandbox.Stats
+	Append   func(context.Context, telemetry.Batch) error
+	Log      *slog.Logger
+
+	mu    sync.Mutex
+	known map[string]*history // by session
+}
+
+// history is what is known of a session.
+type history struct {
+	samples []Sample
+	worked  bool // at the last look
+	used    time.Duration
+	memory  int64
+	looked  time.Time
+}
+
+// Run measures until ctx ends.
+func (m *Meter) Run(ctx context.Context) {
+	tick := time.NewTicker(Every)
+	defer tick.Stop()
+	var book ledger
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		all := m.Sessions()
+		m.look(ctx, all, now)
+		if batch := book.close(m, all, now); len(batch.Points) > 0 {
+			if err := m.Append(ctx, batch); err != nil && ctx.Err() == nil {
+				m.Log.Warn("keep what sessions take", "err", err)
+			}
+		}
+	}
+}
+
+// Of lists what a session took while it worked, from since on, by time.
+func (m *Meter) Of(session string, since time.Time) []Sample {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := []Sample{}
+	if h := m.known[session]; h != nil {
+		for _, s := range h.samples {
+			if s.Time.After(since) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// look takes a sample of each session that works, of those that just stopped, and of those that nothing is known of.
+func (m *Meter) look(ctx context.Context, all []moorage.Session, now time.Time) {
+	looks := 0
+	for _, s := range all {
+		h := m.history(s.ID)
+		works := s.State == moorage.Active
+		if looks == maxLooks || s.State == moorage.Asleep || !works && !h.worked && !h.looked.IsZero() {
+			continue
+		}
+		looks++
+		m.sample(h, m.Stats(ctx, s.ID), now, works)
+	}
+	m.forget(all)
+}
+
+func (m *Meter) history(id string) *history {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil {
+		m.known = map[string]*history{}
+	}
+	h := m.known[id]
+	if h == nil {
+		h = &history{}
+		m.known[id] = h
+	}
+	return h
+}
+
+// sample adds what was seen. A session that did not work before used the processor since about the last look only.
+func (m *Meter) sample(h *history, stats sandbox.Stats, now time.Time, works bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	passed := Every
+	if h.worked && now.After(h.looked) {
+		passed = now.Sub(h.looked)
+	}
+	cpu := max(0, (stats.CPU - h.used).Seconds()/passed.Seconds())
+	if h.looked.IsZero() && !works {
+		cpu = 0
+	}
+	h.samples = append(h.samples, Sample{now.UTC(), cpu, stats.MemoryBytes})
+	if len(h.samples) > maxSamples {
+		h.samples = append(h.samples[:0], h.samples[len(h.samples)-maxSamples/2:]...)
+	}
+	h.worked, h.used, h.memory, h.looked = works, stats.CPU, stats.MemoryBytes, now
+}
+
+// forget drops the sessions that ended first, where there are too many.
+func (m *Meter) forget(all []moorage.Session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.known) <= maxSessions+len(all) {
+		return
+	}
+	alive := map[string]bool{}
+	for _, s := range all {
+		alive[s.ID] = true
+	}
+	for id := range m.known {
+		if len(m.known) <= maxSessions/2+len(all) {
+			return
+		}
+		if !alive[id] {
+			delete(m.known, id)
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package usage
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/telemetry"
+)
+
+// machine is one session, and what the meter kept of it.
+type machine struct {
+	mu     sync.Mutex
+	state  moorage.SessionState
+	cpu    time.Duration
+	looks  int
+	points []telemetry.Point
+	meter  *Meter
+}
+
+func start(t *testing.T, state moorage.SessionState) *machine {
+	m := &machine{state: state}
+	m.meter = &Meter{
+		Sessions: func() []moorage.Session {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return []moorage.Session{{ID: "s1", RuntimeID: "r", Endpoint: "DEFAULT", State: m.state}}
+		},
+		Stats: func(context.Context, string) sandbox.Stats {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.looks++
+			return sandbox.Stats{CPU: m.cpu, MemoryBytes: 1 << 20}
+		},
+		Append: func(_ context.Context, b telemetry.Batch) error {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.points = append(m.points, b.Points...)
+			return nil
+		},
+		Log: slog.New(slog.DiscardHandler),
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); m.meter.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return m
+}
+
+func (m *machine) set(state moorage.SessionState, cpu time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state, m.cpu = state, m.cpu+cpu
+}
+
+// last is the newest value of a metric.
+func (m *machine) last(name, labels string) (value float64, found bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.points {
+		if p.Series.Name == name && p.Series.Labels == labels {
+			value, found = p.Value, true
+		}
+	}
+	return value, found
+}
+
+func TestMeter_aSessionThatWorksIsSampled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := start(t, moorage.Active)
+		began := time.Now()
+		for range 4 {
+			time.Sleep(Every)
+			synctest.Wait()
+			m.set(moorage.Active, Every/4)
+		}
+		m.set(moorage.Paused, 0)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		samples := m.meter.Of("s1", began)
+		if len(samples) != 5 || samples[2].CPU != 0.25 || samples[2].MemoryBytes != 1<<20 {
+			t.Errorf("samples %+v, want four while it worked and one after, of a quarter of a processor", samples)
+		}
+		if later := m.meter.Of("s1", samples[3].Time); len(later) != 1 {
+			t.Errorf("since the fourth: %+v", later)
+		}
+		if none := m.meter.Of("nobody", began); len(none) != 0 {
+			t.Errorf("of nobody: %+v", none)
+		}
+	})
+}
+
+func TestMeter_nobodyLooksAtSessionsThatRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := start(t, moorage.Paused)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if m.looks != 1 || len(m.points) > 4*6 {
+			t.Errorf("a session that rests was looked at %d times, and %d points were kept in five minutes", m.looks, len(m.points))
+		}
+	})
+}
+
+func TestMeter_sumsFollowTheSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := start(t, moorage.Active)
+		time.Sleep(often + Every)
+		synctest.Wait()
+		m.set(moorage.Active, often/2)
+		time.Sleep(often + Every)
+		synctest.Wait()
+		if live, _ := m.last(SessionsMetric, `{"state":"live"}`); live != 1 {
+			t.Errorf("%v sessions are live", live)
+		}
+		if cores, _ := m.last(CPUMetric, ""); cores < 0.45 || cores > 0.5 {
+			t.Errorf("%v processors in use, want half of one", cores)
+		}
+		m.set(moorage.Asleep, 0)
+		time.Sleep(often + Every)
+		synctest.Wait()
+		live, _ := m.last(SessionsMetric, `{"state":"live"}`)
+		asleep, _ := m.last(SessionsMetric, `{"state":"asleep"}`)
+		if memory, kept := m.last(MemoryMetric, ""); live != 0 || asleep != 1 || memory != 0 || !kept {
+			t.Errorf("asleep: %v live, %v asleep, %v bytes", live, asleep, memory)
+		}
+	})
+}

@@ -1,0 +1,40 @@
+// What sessions take: how many there are, and the processor and memory that they use together.
+import { useMemo } from 'react'
+import { Chart, type Line } from '../chart'
+import { bytes, count, type Quantity } from '../format'
+import { type Point, seconds, type Series, useMetric, useTimes } from '../metrics'
+
+const processors = (v: number): Quantity => ({ value: Number(v.toPrecision(2)).toString(), unit: '' })
+const line = (label: string, color: string, values: (number | null)[]): Line => ({ label, color, values })
+
+/** together adds up what the places of a metric measured on average, for each time; a measure holds until the next. */
+function together(times: number[], series: Series[], of: (p: Point) => number): (number | null)[] {
+  const step = times.length > 1 ? times[1]! - times[0]! : 60
+  const now = Date.now() / 1000
+  const each = series.map((s) => new Map(s.points.map((p) => [Math.floor(seconds(p) / step) * step, of(p)])))
+  const held = each.map(() => null as number | null)
+  return times.map((t) => {
+    if (t > now) return null
+    each.forEach((known, i) => (held[i] = known.get(t) ?? held[i]!))
+    return held.some((v) => v !== null) ? held.reduce<number>((all, v) => all + (v ?? 0), 0) : null
+  })
+}
+
+export function SessionsChart({ runtime }: { runtime?: string }) {
+  const sessions = useMetric('moorage.sessions', { runtime, by: 'runtime,endpoint,state' })
+  const { times } = useTimes(sessions)
+  const lines = useMemo(() => {
+    const of = (state: string) => together(times, (sessions ?? []).filter((s) => s.labels.state === state), (p) => p.max)
+    return [line('live', '--ok', of('live')), line('asleep', '--asleep', of('asleep'))]
+  }, [times, sessions])
+  return <Chart title="Sessions" lines={lines} times={times} show={count} empty="No session in this time" />
+}
+
+/** UsageChart draws the processor to the left and memory to the right. */
+export function UsageChart({ runtime }: { runtime?: string }) {
+  const cpu = useMetric('moorage.cpu', { runtime, by: 'runtime,endpoint' })
+  const memory = useMetric('moorage.memory', { runtime, by: 'runtime,endpoint' })
+  const { times } = useTimes(cpu)
+  const lines = useMemo(() => [line('CPU', '--agent', together(times, cpu ?? [], (p) => p.mean)), { ...line('memory', '--retrieval', together(times, memory ?? [], (p) => p.mean)), show: bytes }], [times, cpu, memory])
+  return <Chart title="CPU and memory" lines={lines} times={times} show={processors} empty="Nothing ran in this time" />
+}
