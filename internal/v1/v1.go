@@ -76,7 +76,7 @@ type Handler struct {
 	Inlet     http.Handler
 	Audit     *audit.Log
 	Usage     *usage.Meter // what sessions take of the machine
-	LogDir    string // journals, one directory per sandbox
+	LogDir    string       // journals, one directory per sandbox
 	Log       *slog.Logger
 	// Error answers with a coded error in the form of AWS's JSON services.
 	Error func(http.ResponseWriter, *http.Request, error)

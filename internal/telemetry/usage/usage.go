@@ -133,7 +133,7 @@ func (m *Meter) sample(h *history, stats sandbox.Stats, now time.Time, works boo
 	if h.worked && now.After(h.looked) {
 		passed = now.Sub(h.looked)
 	}
-	cpu := max(0, (stats.CPU - h.used).Seconds()/passed.Seconds())
+	cpu := max(0, (stats.CPU-h.used).Seconds()/passed.Seconds())
 	if h.looked.IsZero() && !works {
 		cpu = 0
 	}
