@@ -20,6 +20,13 @@ func TestBoto3_logs(t *testing.T) {
 
 func TestJavaScriptSDK_logs(t *testing.T) { runJavaScript(t, "logs.test.mjs") }
 
+func TestBoto3_metrics(t *testing.T) {
+	shared(t).deployed(t, tracedAgent)
+	runChecks(t, "metrics.py")
+}
+
+func TestJavaScriptSDK_metrics(t *testing.T) { runJavaScript(t, "metrics.test.mjs") }
+
 // toolkits is where the packages are whose queries are tests.
 const toolkits = "../.cache/toolkits"
 

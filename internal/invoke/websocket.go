@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/telemetry"
 )
 
 // Limits of a WebSocket. Source: AgentCore quotas.
@@ -160,8 +161,9 @@ func (e *closeError) Error() string { return e.text }
 func (c *connection) relay(ctx context.Context, caller, agent *wire) {
 	asked, answered := make(chan error, 1), make(chan error, 1)
 	var both sync.WaitGroup
-	both.Go(func() { asked <- copyFrames(agent, caller, framesInSecond, c.lease.Touch) })
-	both.Go(func() { answered <- copyFrames(caller, agent, 0, c.lease.Touch) })
+	c.count(telemetry.SocketsOpen, "Count", 1)
+	both.Go(func() { asked <- copyFrames(agent, caller, framesInSecond, c.frame(telemetry.SocketBytesIn)) })
+	both.Go(func() { answered <- copyFrames(caller, agent, 0, c.frame(telemetry.SocketBytesOut)) })
 	var reason *closeError
 	select {
 	case err := <-asked:
@@ -187,6 +189,18 @@ func (c *connection) relay(ctx context.Context, caller, agent *wire) {
 	}
 	caller.Close()
 	agent.Close()
+}
+
+// frame says what happens for each frame of a direction: it keeps the session, and is counted.
+func (c *connection) frame(series string) func(size uint64) {
+	return func(size uint64) {
+		c.lease.Touch()
+		c.count(series, "Bytes", float64(size))
+	}
+}
+
+func (c *connection) count(series, unit string, value float64) {
+	c.span.Count(series, unit, value)
 }
 
 // goodbye is how long the sides have to close after one of them did.
@@ -217,16 +231,16 @@ var errClosed = errors.New("closed")
 
 const opClose = 8
 
-// copyFrames relays frames from one wire to the other, unopened, telling touch of each. perSecond
+// copyFrames relays frames from one wire to the other, unopened, telling touch of each and its size. perSecond
 // bounds their rate; 0 does not.
-func copyFrames(to, from *wire, perSecond int, touch func()) error {
+func copyFrames(to, from *wire, perSecond int, touch func(size uint64)) error {
 	rate := frameRate{perSecond: perSecond}
 	for {
 		header, size, err := readFrameHeader(from.in)
 		if err != nil {
 			return err
 		}
-		touch()
+		touch(size)
 		if size > maxFrame {
 			return &closeError{1009, fmt.Sprintf("a frame has at most %d bytes", maxFrame)}
 		}

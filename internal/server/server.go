@@ -189,6 +189,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	work.Go(func() { h.knowledge.Run(background) })
 	work.Go(func() { h.printed().Run(background) })
 	work.Go(func() { h.usage.Run(background) })
+	work.Go(func() { h.meter(background) })
 
 	handler := h.handler()
 	srv := &http.Server{

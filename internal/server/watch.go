@@ -1,10 +1,14 @@
 package server
 
 import (
+	"compress/gzip"
 	"net/http"
 
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/aws/cloudwatch"
 	"github.com/moorage-dev/moorage/internal/aws/logs"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
+	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
 )
 
 // watchService is a service by which AWS's clients look at what agents do.
@@ -19,7 +23,7 @@ type watchService struct {
 func (h *house) watching() map[string]http.Handler {
 	out := map[string]http.Handler{}
 	for _, svc := range h.watchServices() {
-		svc.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
+		svc.Use(func(next http.Handler) http.Handler { return h.signed(unzipped(next), wire.WriteError) })
 		out[svc.sign] = svc
 	}
 	return out
@@ -30,9 +34,33 @@ func (h *house) watchServices() []watchService {
 	lines := watchService{wire.NewService(logs.Model, options), logs.Model.Name, logsNote, "logs"}
 	h.logs = &logs.Service{Archive: h.telemetry, Store: h.store, Region: h.Region, Account: h.account, Log: h.Log}
 	h.logs.Serve(lines.Service)
-	return []watchService{lines}
+	numbers := watchService{wire.NewService(cloudwatch.Model, options), cloudwatch.Model.Name, numbersNote, "monitoring"}
+	(&cloudwatch.Service{Archive: h.telemetry, Region: h.Region, Account: h.account}).Serve(numbers.Service)
+	return []watchService{lines, numbers}
 }
+
+const numbersNote = "The thirteen metrics of `AWS/Bedrock-AgentCore`, the minute that runs among them; agents' own under `bedrock-agentcore`; whatever PutMetricData and\n" +
+	"embedded metrics bring. Metric math knows + - * / ^, SUM, AVG, MIN, MAX, FILL, RATE, ABS, CEIL, FLOOR, METRICS and SEARCH. Clients may speak CBOR, JSON or forms."
 
 const logsNote = "Log groups of runtimes and `aws/spans` are there without anything to set up. Queries are those of Logs Insights: fields, display, filter,\n" +
 	"parse, stats, sort, limit, dedup. StartLiveTail needs a client that puts nothing before the host's name (boto3: `inject_host_prefix=False`,\n" +
 	"JavaScript: `disableHostPrefix: true`). Filter patterns of columns (`[a, b]`) are refused. Deliveries and policies are remembered, and do nothing."
+
+// unzipped gives a handler the plain form of a body that a client compressed: botocore does so with long
+// ones. The signature is over what was sent.
+func unzipped(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Content-Encoding") != "gzip" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		plain, err := gzip.NewReader(r.Body)
+		if err != nil {
+			wire.WriteError(w, r, moorage.Errorf(moorage.Invalid, "the body is not gzip, as Content-Encoding says"))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, plain, otlp.MaxBody)
+		r.ContentLength = -1
+		next.ServeHTTP(w, r)
+	})
+}

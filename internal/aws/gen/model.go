@@ -39,6 +39,8 @@ func (m *model) protocol() string {
 		return "JSON11"
 	case "query":
 		return "AWSQuery"
+	case "smithy-rpc-v2-cbor1.0":
+		return "RPCv2"
 	}
 	return ""
 }

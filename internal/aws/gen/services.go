@@ -57,6 +57,10 @@ var services = []service{
 			"CreateDelivery", "GetDelivery", "DeleteDelivery", "DescribeDeliveries",
 		},
 	},
+	{
+		Package: "cloudwatch", Model: "cloudwatch/2010-08-01",
+		Serve: []string{"GetMetricData", "GetMetricStatistics", "ListMetrics", "PutMetricData"},
+	},
 	// Only tests serve it so far.
 	{Package: "compat/ecr", Model: "ecr/2015-09-21", Serve: []string{"CreateRepository", "DescribeRepositories"}},
 	{

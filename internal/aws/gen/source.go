@@ -172,7 +172,12 @@ func (a *api) table(p *printer) {
 		a.operationRow(p, name)
 	}
 	p.line("},\nFaults: map[string]int{")
+	coded := map[string]bool{} // two exceptions of the query protocol may share a name
 	for _, name := range a.exceptions() {
+		if coded[a.model.Shapes[name].code(name)] {
+			continue
+		}
+		coded[a.model.Shapes[name].code(name)] = true
 		p.line("%q: %d,", a.model.Shapes[name].code(name), a.model.Shapes[name].status())
 	}
 	p.line("},\nShapes: []wire.Shape{")

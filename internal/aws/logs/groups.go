@@ -177,6 +177,9 @@ func (s *Service) streams(ctx context.Context, g group) ([]stream, error) {
 		return nil, err
 	}
 	for _, from := range sources {
+		if strings.HasPrefix(from.Source.Group, VendedPrefix) {
+			add(VendedStream, from.First, from.Last)
+		}
 		if from.Source.Group != "" || !g.lines {
 			continue // its streams were made
 		}

@@ -8,6 +8,7 @@
 //	    otel-rt-logs                              log records that came as OTLP, one JSON document each
 //	    spans                                     spans, likewise
 //	aws/spans                                     all spans, in the stream default
+//	/aws/vendedlogs/bedrock-agentcore/runtime/USAGE_LOGS/ID   processor and memory of a runtime's sessions
 //	/moorage/otlp/SERVICE                         log records of services elsewhere
 //	whatever else CreateLogGroup made             what PutLogEvents put there
 //
@@ -74,6 +75,12 @@ func (s *Service) Close() {
 		s.working.Wait()
 	}
 }
+
+// VendedPrefix is what groups begin with into which the platform itself writes, each into VendedStream.
+const (
+	VendedPrefix = "/aws/vendedlogs/bedrock-agentcore/"
+	VendedStream = "default"
+)
 
 const (
 	runtimePrefix = "/aws/bedrock-agentcore/runtimes/"

@@ -12,6 +12,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/store"
 	"github.com/moorage-dev/moorage/internal/telemetry"
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
+	"github.com/moorage-dev/moorage/internal/telemetry/emf"
 	"github.com/moorage-dev/moorage/internal/telemetry/printed"
 )
 
@@ -111,7 +112,9 @@ func (s *Service) batch(from telemetry.Source, stream string, events []InputLogE
 	now := time.Now()
 	first, last := time.UnixMilli(events[0].Timestamp), time.UnixMilli(events[len(events)-1].Timestamp)
 	out := telemetry.Lines{Source: from, Count: len(events), First: first.UnixNano(), Last: last.UnixNano()}
+	var points []telemetry.Point
 	for _, e := range events {
+		points = append(points, emf.Parse(from, e.Message, time.UnixMilli(e.Timestamp))...)
 		record := records.AppendEmpty()
 		record.SetTimestamp(pcommon.NewTimestampFromTime(time.UnixMilli(e.Timestamp)))
 		record.SetObservedTimestamp(pcommon.NewTimestampFromTime(now))
@@ -124,5 +127,5 @@ func (s *Service) batch(from telemetry.Source, stream string, events []InputLogE
 	}
 	var err error
 	out.Doc, err = s.Archive.Codec().PackLogs(doc)
-	return telemetry.Batch{Received: now, Lines: []telemetry.Lines{out}}, err
+	return telemetry.Batch{Received: now, Lines: []telemetry.Lines{out}, Points: points}, err
 }

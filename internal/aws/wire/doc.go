@@ -18,7 +18,8 @@
 //   - streams are flushed chunk by chunk, and cut (not ended) when they fail half-way;
 //   - values that the model marks as sensitive appear neither in errors nor, through fmt and slog, in logs.
 //
-// Its protocols are restJson1, awsJson 1.0 and 1.1, and awsQuery; restXml and ec2Query are to come.
+// Its protocols are restJson1, awsJson 1.0 and 1.1, awsQuery, and RPC v2 CBOR beside the two before; restXml and
+// ec2Query are to come.
 //
 // It does not authenticate: [Service.Use] puts a caller's check between finding the operation and
 // reading the body. Paths are matched as they were sent, escaped, never cleaned or redirected,

@@ -21,7 +21,7 @@ type Protocol interface {
 	writeFault(w http.ResponseWriter, c Call, f *fault)
 }
 
-var _ = []Protocol{restJSON{}, rpcJSON{}, query{}}
+var _ = []Protocol{restJSON{}, rpcJSON{}, query{}, rpcV2{}}
 
 // model is the model of the service that is called.
 func (c Call) model() *Model { return c.route.service.model }

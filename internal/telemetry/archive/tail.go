@@ -96,6 +96,9 @@ func traceItem(trace telemetry.TraceID, from telemetry.Source, spans ...telemetr
 }
 
 func (a *Archive) publishLines(l telemetry.Lines) {
+	if l.Source.Group != "" {
+		return
+	}
 	err := a.records(stored{source: l.Source, doc: l.Doc}, func(id string, record plog.LogRecord) {
 		line := logView(l.Source, id, record)
 		line.ID = "" // it has one when it is asked for

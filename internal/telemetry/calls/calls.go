@@ -39,6 +39,7 @@ type Recorder struct {
 
 	finished chan *Span
 	dropped  atomic.Int64
+	meter    meter
 }
 
 // New makes a recorder; Run has to run for anything to be kept.
@@ -120,6 +121,11 @@ func (r *Recorder) Run(ctx context.Context) {
 const maxFlush = 512
 
 func (r *Recorder) flush(ctx context.Context) error {
+	if points := r.meter.take(); len(points) > 0 {
+		if err := r.keep(ctx, telemetry.Batch{Received: time.Now(), Points: points}); err != nil {
+			return err
+		}
+	}
 	for len(r.finished) > 0 {
 		n := min(len(r.finished), maxFlush)
 		batch, err := r.batch(n)

@@ -19,6 +19,7 @@ const startScope = "moorage.session"
 func (s *Span) Waited(session moorage.Session) {
 	if s != nil && !session.CreatedAt.Before(s.began) && session.StartTook > 0 {
 		s.started = &session
+		s.recorder.Count(s.call.Source, telemetry.SessionsStarted, "Count", 1)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/sandbox/journal"
 	"github.com/moorage-dev/moorage/internal/telemetry"
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
+	"github.com/moorage-dev/moorage/internal/telemetry/emf"
 )
 
 // batch makes lines of one sandbox into log records.
@@ -23,12 +24,14 @@ func (f *Follower) batch(from telemetry.Source, lines []journal.Line) (telemetry
 		Source: from, Count: len(lines), First: lines[0].Time.UnixNano(), Last: lines[len(lines)-1].Time.UnixNano(),
 		Mark: lines[len(lines)-1].Next,
 	}
+	var points []telemetry.Point
 	for i, l := range lines {
 		if l.Time.IsZero() { // a remark of the journal's own, beside the line after it
 			l.Time = lines[min(i+1, len(lines)-1)].Time
 		}
 		record := records.AppendEmpty()
 		fill(record, l)
+		points = append(points, emf.Parse(from, l.Text, l.Time)...)
 		out.First, out.Last = min(out.First, l.Time.UnixNano()), max(out.Last, l.Time.UnixNano())
 		if id := telemetry.TraceID(record.TraceID()); id != (telemetry.TraceID{}) && !slices.Contains(out.Traces, id) {
 			out.Traces = append(out.Traces, id)
@@ -36,7 +39,7 @@ func (f *Follower) batch(from telemetry.Source, lines []journal.Line) (telemetry
 	}
 	packed, err := f.Archive.Codec().PackLogs(doc)
 	out.Doc = packed
-	return telemetry.Batch{Received: time.Now(), Lines: []telemetry.Lines{out}}, err
+	return telemetry.Batch{Received: time.Now(), Lines: []telemetry.Lines{out}, Points: points}, err
 }
 
 func fill(record plog.LogRecord, l journal.Line) {

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/aws/logs"
+	"github.com/moorage-dev/moorage/internal/telemetry"
+	"github.com/moorage-dev/moorage/internal/telemetry/archive"
+)
+
+// How often sessions are asked for what they use: those that are at work, and those that rest in memory.
+const (
+	meterEvery = 5 * time.Second
+	meterRest  = time.Minute
+)
+
+// metered is what a session had used when it was asked last.
+type metered struct {
+	at  time.Time
+	cpu time.Duration
+}
+
+// meter writes down what sessions use until ctx ends: processor and memory by endpoint, as metrics and,
+// by session, as the usage logs that AWS vends.
+func (h *house) meter(ctx context.Context) {
+	seen := map[string]metered{}
+	tick := time.NewTicker(meterEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if err := h.meterOnce(ctx, now, seen); err != nil && ctx.Err() == nil {
+				h.Log.Warn("write down what sessions use", "err", err)
+			}
+		}
+	}
+}
+
+func (h *house) meterOnce(ctx context.Context, now time.Time, seen map[string]metered) error {
+	batch := telemetry.Batch{Received: now}
+	all := h.sessions.List()
+	live := map[string]bool{}
+	for _, s := range all {
+		live[s.ID] = true
+		last, known := seen[s.ID]
+		if !known {
+			last = metered{at: s.CreatedAt}
+		}
+		if s.State == moorage.Asleep || s.State == moorage.Paused && now.Sub(last.at) < meterRest {
+			if s.State == moorage.Asleep && known {
+				last.at = now
+				seen[s.ID] = last
+			}
+			continue
+		}
+		used := h.sessions.Stats(ctx, s.ID)
+		seen[s.ID] = metered{now, used.CPU}
+		u := spent{s, now, now.Sub(last.at), max(used.CPU-last.cpu, 0), used.MemoryBytes}
+		batch.Points = append(batch.Points, u.points()...)
+		lines, err := h.usageLog(u)
+		if err != nil {
+			return err
+		}
+		batch.Lines = append(batch.Lines, lines)
+	}
+	for id := range seen {
+		if !live[id] {
+			delete(seen, id)
+		}
+	}
+	if len(all) > 0 {
+		active := float64(len(all))
+		batch.Points = append(batch.Points, telemetry.Point{
+			Series: telemetry.Series{Name: telemetry.SessionsActive, Unit: "Count"}, Time: now.UnixNano(), Value: active, Count: 1, Min: active, Max: active,
+			Parts: []telemetry.Observed{{Value: active, Count: 1}},
+		})
+	}
+	if len(batch.Points) == 0 {
+		return nil
+	}
+	return h.telemetry.Append(ctx, batch)
+}
+
+// spent is what a session used in a stretch of time.
+type spent struct {
+	moorage.Session
+	at      time.Time
+	elapsed time.Duration
+	cpu     time.Duration
+	memory  int64 // bytes at the end of it
+}
+
+func (u spent) processorHours() float64 { return u.cpu.Hours() }
+func (u spent) memoryHours() float64    { return float64(u.memory) / (1 << 30) * u.elapsed.Hours() }
+
+func (u spent) points() (out []telemetry.Point) {
+	for name, v := range map[string]float64{telemetry.ProcessorHours: u.processorHours(), telemetry.MemoryHours: u.memoryHours()} {
+		out = append(out, telemetry.Point{
+			Series: telemetry.Series{Runtime: u.RuntimeID, Endpoint: u.Endpoint, Name: name}, Time: u.at.UnixNano(), Value: v, Count: 1, Min: v, Max: v,
+		})
+	}
+	return out
+}
+
+// usageGroup is the log group in which a runtime's usage is. At AWS it is the user's to choose.
+func usageGroup(runtimeID string) string {
+	return logs.VendedPrefix + "runtime/USAGE_LOGS/" + runtimeID
+}
+
+// usageLog is one record of AgentCore's USAGE_LOGS.
+func (h *house) usageLog(u spent) (telemetry.Lines, error) {
+	arn := moorage.RuntimeARN(h.Region, h.account, u.RuntimeID).String()
+	text, err := json.Marshal(map[string]any{
+		"resource_arn": arn, "event_timestamp": u.at.UnixMilli(),
+		"resource": map[string]any{"cloud.provider": "aws", "service.name": "AgentCore.Runtime", "cloud.region": h.Region},
+		"attributes": map[string]any{
+			"account.id": h.account, "time_elapsed_seconds": u.elapsed.Seconds(), "agent.name": runtimeName(u.RuntimeID), "region": h.Region,
+			"session.id": u.CallerID, "resource.id": arn + "/runtime-endpoint/" + u.Endpoint,
+		},
+		"metrics": map[string]any{"agent.runtime.vcpu.hours.used": u.processorHours(), "agent.runtime.memory.gb_hours.used": u.memoryHours()},
+	})
+	if err != nil {
+		return telemetry.Lines{}, err
+	}
+	doc := plog.NewLogs()
+	record := doc.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
+	record.SetTimestamp(pcommon.NewTimestampFromTime(u.at))
+	record.Body().SetStr(string(text))
+	record.Attributes().PutStr(archive.LogStreamKey, logs.VendedStream)
+	packed, err := h.telemetry.Codec().PackLogs(doc)
+	from := telemetry.Source{Group: usageGroup(u.RuntimeID)}
+	return telemetry.Lines{Source: from, Doc: packed, Count: 1, First: u.at.UnixNano(), Last: u.at.UnixNano()}, err
+}
+
+// runtimeName is the name in a runtime's id: it has no hyphen.
+func runtimeName(id string) string {
+	name, _, _ := strings.Cut(id, "-")
+	return name
+}
