@@ -37,6 +37,7 @@ func runBrowser(t *testing.T, file string) {
 	context := s.worked(t)
 	context["bin"], context["dir"], context["endpoint"] = s.bin, s.dir, s.client.Endpoint
 	context["chromium"], context["screens"] = chromium, screens
+	context["keyId"], context["secret"] = s.client.AccessKeyID, s.client.SecretAccessKey
 	doc, err := json.Marshal(context)
 	if err != nil {
 		t.Fatal(err)

@@ -71,7 +71,7 @@ function Frame({ who }: { who: string }) {
         <Keys />
         <Range />
         <Theme />
-        <button className="plain" title={`Log out ${who}`} onClick={() => call('POST', '/console/logout').finally(() => location.reload())}>
+        <button className="plain wide" title={`Log out ${who}`} onClick={() => call('POST', '/console/logout').finally(() => location.reload())}>
           Log out
         </button>
       </header>

@@ -87,7 +87,7 @@ function options(element: HTMLElement, lines: Line[], times: number[], show: Pro
   return {
     width: element.clientWidth,
     height: high,
-    padding: [8, 12, 0, 0],
+    padding: [8, lines.some((l) => l.show) ? 0 : 22, 0, 0],
     cursor: { sync: { key: 'moorage' }, points: { size: 5 }, y: false, drag: { x: true, y: false, setScale: false } },
     legend: { show: false },
     scales: {

@@ -7,7 +7,7 @@ import { Figure } from '../ui'
 import { type Step, trajectory } from './trajectory'
 import type { Span } from './types'
 
-const cell = { wide: 196, high: 62, left: 24, top: 32, below: 18 } // pixels, of a card and what is around it
+const cell = { wide: 178, high: 60, left: 16, top: 30, below: 18 } // pixels, of a card and what is around it
 const legible = 0.8 // the least that a way is made smaller to fit
 
 type CardNode = Node<{ step: Step; selected: boolean; reached: boolean; select: (id: string) => void }, 'step'>
@@ -66,11 +66,11 @@ export default function Graph({ spans, selected, select, playhead }: Props) {
         <Background gap={20} />
         <Controls showInteractive={false} />
       </ReactFlow>
-      <ol className="hidden-text" aria-label="Steps of the trajectory">
+      <ol className="steps" aria-label="Steps of the trajectory">
         {way.steps.map((s) => (
           <li key={s.id}>
-            <button onClick={() => select(s.spans[0]!.spanId)}>
-              {way.lanes[s.lane]?.agent}: {s.kind} {s.name}, {s.spans.length} times
+            <button className={'plain kind-' + s.kind} onClick={() => select(s.spans[0]!.spanId)}>
+              <span className="dim">{way.lanes[s.lane]?.agent}</span> <span className="mark" /> {s.kind} {s.name} {s.spans.length > 1 && <b className="num">×{s.spans.length}</b>}
             </button>
           </li>
         ))}

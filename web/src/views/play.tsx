@@ -211,11 +211,34 @@ function useTurn() {
 }
 
 async function read(response: Response, each: (text: string) => void) {
+  const events = response.headers.get('Content-Type')?.startsWith('text/event-stream')
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+  let rest = ''
   for (;;) {
     const { value, done } = await reader.read()
-    if (done) return
-    each(value)
+    if (done) return rest && each(said(rest))
+    if (!events) {
+      each(value)
+      continue
+    }
+    const parts = (rest + value).split(/\r?\n\r?\n/)
+    rest = parts.pop()!
+    if (parts.length) each(parts.map(said).join(''))
+  }
+}
+
+/** said is the data of a server-sent event: a string as its text, anything else on a line of its own. */
+function said(event: string): string {
+  const data = event
+    .split(/\r?\n/)
+    .filter((l) => l.startsWith('data:'))
+    .map((l) => l.slice(5).replace(/^ /, ''))
+    .join('\n')
+  try {
+    const value: unknown = JSON.parse(data)
+    return typeof value === 'string' ? value : data + '\n'
+  } catch {
+    return data && data + '\n'
   }
 }
 
@@ -223,7 +246,7 @@ function CopyAs({ info, runtime, session, payload }: { info?: Info; runtime: Run
   return (
     <span className="bar copies">
       <span className="dim">copy as</span>
-      {Object.entries(snippets({ endpoint: info?.endpoint ?? location.origin, region: info?.region ?? 'us-east-1', arn: runtime.arn, name: runtime.name, session, payload })).map(([name, text]) => (
+      {Object.entries(snippets({ endpoint: info?.endpoint ?? location.origin, region: info?.region ?? 'us-east-1', account: info?.account ?? '', id: runtime.id, arn: runtime.arn, name: runtime.name, session, payload })).map(([name, text]) => (
         <span key={name} className="copy-as">
           {name}
           <Copy text={text} what={`Copy as ${name}`} />

@@ -2,6 +2,8 @@
 export interface Call {
   endpoint: string
   region: string
+  account: string
+  id: string
   arn: string
   name: string
   session: string
@@ -19,7 +21,7 @@ const curl = (c: Call) => `# eval "$(moorage env)" sets the credentials
 curl --no-buffer --aws-sigv4 aws:amz:${c.region}:bedrock-agentcore --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\
   -H 'Content-Type: application/json' -H 'X-Amzn-Bedrock-AgentCore-Runtime-Session-Id: ${c.session}' \\
   --data ${quoted(c.payload)} \\
-  '${c.endpoint}/runtimes/${encodeURIComponent(c.arn)}/invocations?qualifier=DEFAULT'`
+  '${c.endpoint}/runtimes/${c.id}/invocations?accountId=${c.account}&qualifier=DEFAULT'`
 
 const boto3 = (c: Call) => `import boto3
 
