@@ -23,6 +23,7 @@ run . ./...
 for module in agent internal/aws/gen internal/aws/compat compat hostile bench examples/hello-go; do
 	run "$module" ./...
 done
+GOWORK=off run examples/newsroom ./... # outside the workspace, too
 GOWORK=off run agent/otel ./... # outside the workspace: its dependencies are not the server's
 
 if grep -qE '^\s*--- FAIL|^panic' "$log"; then
