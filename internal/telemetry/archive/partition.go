@@ -46,8 +46,8 @@ func beganAt(path string) (time.Time, error) {
 	return time.Parse("20060102T150405.000000000Z.db", name)
 }
 
-func dsn(path, mode, lock string) string {
-	pragmas := []string{"page_size(8192)", "journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "wal_autocheckpoint(2000)", mode}
+func dsn(path, lock string, modes ...string) string {
+	pragmas := append([]string{"page_size(8192)", "journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "wal_autocheckpoint(2000)"}, modes...)
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{"_txlock": {lock}, "_pragma": pragmas}.Encode()
 }
 
@@ -60,7 +60,7 @@ func openPartition(path string) (*partition, error) {
 	if err != nil {
 		return nil, err
 	}
-	read, err := sql.Open("sqlite", dsn(path, "query_only(1)", "deferred"))
+	read, err := sql.Open("sqlite", dsn(path, "deferred", "query_only(1)"))
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,8 @@ func newPartition(ctx context.Context, dir string, began time.Time) (*partition,
 }
 
 func (p *partition) openWrite(ctx context.Context) (err error) {
-	if p.write, err = sql.Open("sqlite", dsn(p.path, "cache_size(-16384)", "immediate")); err != nil {
+	// What a statement of many rows would undo if it failed is kept in memory, not in a file of its own.
+	if p.write, err = sql.Open("sqlite", dsn(p.path, "immediate", "cache_size(-16384)", "temp_store(memory)")); err != nil {
 		return err
 	}
 	p.conn, err = p.write.Conn(ctx)
