@@ -139,6 +139,23 @@ type Cloner interface {
 	Clone(ctx context.Context, dir string, as CloneSpec) (Sandbox, error)
 }
 
+// Preparer is a Cloner that can do the first part of a clone's start ahead of need.
+type Preparer interface {
+	Cloner
+
+	// Prepare starts an engine that waits to become a clone of what is frozen in dir. Until it has, nothing
+	// runs in the sandbox, and nobody can connect to it. Errors are those of Clone.
+	Prepare(ctx context.Context, dir string, as CloneSpec) (Prepared, error)
+}
+
+// Prepared is a sandbox that waits to become a clone.
+type Prepared interface {
+	Sandbox
+
+	// Load makes the sandbox what Clone would have started. It is called once; a failure ends the sandbox.
+	Load(ctx context.Context) error
+}
+
 // CloneSpec is what a clone does not have from its original.
 type CloneSpec struct {
 	ID     string            `json:"id"` // NewID

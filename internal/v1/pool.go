@@ -12,6 +12,7 @@ type Pool struct {
 	Version         string  `json:"version"`
 	Ready           int     `json:"ready"`
 	Filling         int     `json:"filling"`
+	Ahead           bool    `json:"ahead"` // an engine is booted and waits for the golden snapshot
 	Want            int     `json:"want"`
 	Floor           int     `json:"floor"`
 	StartsPerMinute float64 `json:"startsPerMinute"`
@@ -35,7 +36,7 @@ func (h *Handler) showPool(w http.ResponseWriter, r *http.Request) error {
 
 func poolView(s warm.PoolState) Pool {
 	return Pool{
-		Version: strconv.Itoa(s.Version), Ready: s.Ready, Filling: s.Filling, Want: s.Want, Floor: s.Floor,
+		Version: strconv.Itoa(s.Version), Ready: s.Ready, Filling: s.Filling, Ahead: s.Ahead, Want: s.Want, Floor: s.Floor,
 		StartsPerMinute: s.StartsPerMinute, RefillMs: milliseconds(s.Refill), MemoryBytes: s.MemoryBytes, Problem: s.Problem,
 		Golden: string(s.Golden), GoldenProblem: s.GoldenProblem,
 	}

@@ -25,7 +25,7 @@ type trusting struct {
 }
 
 type engine interface {
-	sandbox.Cloner
+	sandbox.Preparer
 	Build() string
 }
 
@@ -42,6 +42,18 @@ func (d *trusting) Clone(ctx context.Context, dir string, as sandbox.CloneSpec) 
 	}
 	return d.trust(box, err, doubt)
 }
+
+func (d *trusting) Prepare(ctx context.Context, dir string, as sandbox.CloneSpec) (sandbox.Prepared, error) {
+	box, err := d.engine.Prepare(ctx, dir, as)
+	if err != nil {
+		return nil, err
+	}
+	return prepared{trusted{box.(sandbox.Sleeper), nil}}, nil
+}
+
+type prepared struct{ trusted }
+
+func (p prepared) Load(ctx context.Context) error { return p.Sleeper.(sandbox.Prepared).Load(ctx) }
 
 func (d *trusting) trust(box sandbox.Sandbox, err, doubt error) (sandbox.Sandbox, error) {
 	if err != nil {
@@ -155,6 +167,42 @@ func TestGolden_poolsAreFilledWithClones(t *testing.T) {
 			t.Errorf("the clone counts to %q", got)
 		}
 	}
+}
+
+func TestTake_restoresIntoAnEngineThatWaits(t *testing.T) {
+	v, set := version(t, 1), warm.Settings{Floor: 1, WarmUp: warm.WarmUp{Path: "/add"}}
+	h := newHouse(t, func(h *house) {
+		h.Budget = 20 << 20 // enough for an engine, and not for a sandbox
+		cloning(set, v)(h)
+	})
+	waits := func() bool { return h.State(runtimeID)[0].Ahead }
+	for range 2 {
+		eventually(t, "an engine waits", waits)
+		agent := h.take(t, v)
+		if got := ask(t, agent, "/add"); got != "2" || agent.StartedBy != "restore" || len(agent.Steps) != 3 {
+			t.Errorf("started by %q in %v, it counts to %q", agent.StartedBy, agent.Steps, got)
+		}
+	}
+	eventually(t, "an engine waits", waits)
+	engine := h.aheadOf(t)
+	killEngine(t, engine)
+	eventually(t, "another waits in its place", func() bool { return waits() && h.aheadOf(t) != engine })
+	h.Serve(runtimeID, set, nil)
+	eventually(t, "none is left", func() bool { return len(h.boxes(t)) == 2 }) // of the sessions
+}
+
+// aheadOf is the sandbox of the engine that waits; "" while there is none.
+func (h *house) aheadOf(t *testing.T) (id string) {
+	all, err := h.shim.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, box := range all {
+		if box.Info().Labels["pool"] != "" {
+			id = box.Info().ID
+		}
+	}
+	return id
 }
 
 // The engine's word counts: it confirms nothing for an agent that knows no reseeding.

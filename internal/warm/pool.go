@@ -22,6 +22,9 @@ import (
 //	             │
 //	             └──▶ removed: its version is live on no endpoint, demand fell, it died
 //
+// Beside these, a version that has a golden and sees demand has one engine that is booted and waits for
+// it: a session that finds nothing ready is restored into that, see ahead.go.
+//
 // A pool is as large as its version's demand asks (see demand), between the runtime's floor and
 // Ceiling. All pools together stay inside Budget and Room; within these, the pool that lacks most is
 // filled first. Fills run in the background, one per two processors, and wait while sessions start.
@@ -75,6 +78,7 @@ type pool struct {
 	demand  demand
 	cost    int64 // bytes of one ready sandbox, as measured last; 0 before
 	retry   retry
+	ahead   ahead
 
 	ctx     context.Context // of its fills and watchers
 	cancel  context.CancelFunc
@@ -179,6 +183,7 @@ func (p *Pools) drop(q *pool) {
 		p.remove(q, r)
 	}
 	q.ready = nil
+	p.removeAhead(q)
 	p.dropped = append(slices.DeleteFunc(p.dropped, (*pool).isGone), q)
 	p.work.Go(func() {
 		q.work.Wait()
@@ -222,6 +227,7 @@ type PoolState struct {
 	Version         int
 	Ready           int
 	Filling         int
+	Ahead           bool // an engine is booted and waits for the golden
 	Want            int
 	Floor           int
 	StartsPerMinute float64       // as seen lately
@@ -247,7 +253,7 @@ func (p *Pools) State(runtimeID string) (out []PoolState) {
 		golden, why := p.Starter.Goldens.state(key)
 		out = append(out, PoolState{
 			Golden: golden, GoldenProblem: why,
-			Version: key.number, Ready: len(q.ready), Filling: q.filling, Want: p.want(q, now), Floor: q.set.Floor,
+			Version: key.number, Ready: len(q.ready), Filling: q.filling, Ahead: q.ahead.waits(), Want: p.want(q, now), Floor: q.set.Floor,
 			StartsPerMinute: 60 * q.demand.rateAt(now), Refill: time.Duration(q.demand.refill * float64(time.Second)),
 			MemoryBytes: q.bytes(), Problem: q.retry.problem,
 		})
@@ -262,7 +268,7 @@ func (q *pool) bytes() (sum int64) {
 	for _, r := range q.ready {
 		sum += r.bytes
 	}
-	return sum
+	return sum + q.ahead.bytes()
 }
 
 // Run adopts what an earlier server left ready, and keeps the pools filled until ctx ends. Ready
@@ -314,14 +320,22 @@ func (p *Pools) keep(now time.Time) {
 		for len(q.ready) > p.want(q, now) {
 			p.removeOldest(q)
 		}
+		if q.ahead.waits() && !p.wantsAhead(q, now) {
+			p.removeAhead(q)
+		}
 	}
-	for p.over() && p.largest() != nil {
-		p.removeOldest(p.largest())
+	for p.over() {
+		q, r := p.giveUpOne()
+		if q == nil {
+			break
+		}
+		p.remove(q, r)
 	}
 	p.freezeNext(now)
 	for p.filling < fillers() {
 		q := p.neediest(now)
 		if q == nil {
+			p.bootNext(now)
 			return
 		}
 		q.filling++
@@ -363,7 +377,7 @@ func (p *Pools) over() bool {
 func (p *Pools) held() (bytes int64, n int) {
 	for _, q := range p.pools {
 		bytes += q.bytes() + int64(q.filling)*q.estimate()
-		n += len(q.ready) + q.filling
+		n += len(q.ready) + q.filling + q.ahead.count()
 	}
 	return bytes, n
 }
@@ -401,6 +415,24 @@ func (p *Pools) neediest(now time.Time) (most *pool) {
 		}
 	}
 	return most
+}
+
+// giveUpOne takes off what is missed least: an engine that waits, then the oldest of the largest pool. It is
+// the caller's to end; nil when there is none.
+func (p *Pools) giveUpOne() (*pool, *ready) {
+	for _, q := range p.pools {
+		if r := q.ahead.engine; r != nil {
+			q.ahead = ahead{}
+			return q, r
+		}
+	}
+	q := p.largest()
+	if q == nil {
+		return nil, nil
+	}
+	r := q.ready[0]
+	q.ready = q.ready[1:]
+	return q, r
 }
 
 func (p *Pools) removeOldest(q *pool) {

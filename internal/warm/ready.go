@@ -10,15 +10,17 @@ import (
 	"github.com/moorage-dev/moorage/internal/sandbox"
 )
 
-// Ready is a paused sandbox that was taken from a pool. It belongs to whoever took it, who calls Open
+// Ready is a paused sandbox that was taken from a pool, or an engine that waits. It belongs to whoever took it, who calls Open
 // once.
 type Ready struct {
 	agent   *Agent
 	starter *Starter
 	resumed time.Duration // what Open needed to let it run
+	blank   bool          // it is an engine that waits for its version's golden
 }
 
-// Take notes that a session of v starts, and takes a ready sandbox for it; nil when there is none.
+// Take notes that a session of v starts, and takes a ready sandbox for it, or else an engine that waits;
+// nil when there is neither.
 func (p *Pools) Take(v moorage.Version) *Ready {
 	if p == nil {
 		return nil
@@ -32,7 +34,7 @@ func (p *Pools) Take(v moorage.Version) *Ready {
 	q.demand.asked(time.Now())
 	p.kick()
 	if len(q.ready) == 0 {
-		return nil
+		return p.takeAhead(q)
 	}
 	r := q.ready[0]
 	q.ready = q.ready[1:]
@@ -43,13 +45,18 @@ func (p *Pools) Take(v moorage.Version) *Ready {
 // ID is the sandbox's.
 func (r *Ready) ID() string { return r.agent.Sandbox.Info().ID }
 
-// Open lets the sandbox run under its owner's labels, and returns once its agent answered a ping. On
+// Open lets the sandbox run, restored if it has to be, under its owner's labels, and returns once its agent answered a ping. On
 // failure nothing is left of it.
 func (r *Ready) Open(ctx context.Context, labels map[string]string) (*Agent, error) {
 	defer r.starter.begin()()
+	if r.blank {
+		if err := r.load(ctx, labels); err != nil {
+			return nil, errors.Join(err, r.starter.discard(r.agent))
+		}
+		return r.agent, nil
+	}
 	began := time.Now()
-	err := r.open(ctx, labels)
-	if err != nil {
+	if err := r.open(ctx, labels); err != nil {
 		return nil, errors.Join(err, r.starter.discard(r.agent))
 	}
 	r.agent.StartedBy, r.agent.StartTook = "pool", time.Since(began)

@@ -1,19 +1,21 @@
 package warm
 
-// Shed ends one ready sandbox, of the pool that holds most, and returns once its memory is free again:
-// what is kept for later yields to what is there now. It reports false when there is none.
+// Shed ends one engine that waits, or a ready sandbox of the pool that holds most, and returns once its
+// memory is free again: what is kept for later yields to what is there now. It reports false when there is none.
 func (p *Pools) Shed() bool {
 	if p == nil {
 		return false
 	}
 	p.mu.Lock()
-	q := p.largest()
-	if q == nil || p.closed {
+	if p.closed {
 		p.mu.Unlock()
 		return false
 	}
-	r := q.ready[0]
-	q.ready = q.ready[1:]
+	q, r := p.giveUpOne()
+	if q == nil {
+		p.mu.Unlock()
+		return false
+	}
 	gone := make(chan struct{})
 	r.cancel()
 	q.work.Go(func() {

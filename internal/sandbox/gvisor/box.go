@@ -57,6 +57,7 @@ type box struct {
 	reseeding sync.Mutex    // one at a time
 	desk      reseed.Desk   // where the agent's processes confirm that they reseeded
 	held      chan struct{} // nil but for a clone: closed when it may send outward
+	blank     *blank        // nil but for a clone that was prepared
 	released  bool
 
 	stopping atomic.Bool
@@ -269,6 +270,9 @@ func (b *box) run() error { return b.withNetwork(b.startAgent) }
 
 // watch waits for the end, whoever brings it, and leaves nothing behind.
 func (b *box) watch() {
+	if b.blank != nil {
+		b.awaitLoaded()
+	}
 	status, err := b.awaitAgent()
 	if err == nil {
 		timer := time.AfterFunc(lingerAfterAgent, func() { killProcess(b.pidfd) })

@@ -135,18 +135,23 @@ func (d *Driver) openFrozen(dir string) (*snapshot.Snapshot, frozen, error) {
 func (d *Driver) thaw(ctx context.Context, b *box, image *plain, then func() error) (sandbox.Sandbox, error) {
 	return d.begin(b, func() (*box, error) {
 		return b.start(ctx, func() error {
-			if err := image.wait(); err != nil {
-				return err
-			}
-			files, err := image.reopen()
-			if err != nil {
-				return err
-			}
-			defer closeFiles(files)
-			if err := b.withNetwork(func(n *boot.CreateLinksAndRoutesArgs) error { return b.load(files, n) }); err != nil {
+			if err := b.become(image); err != nil {
 				return err
 			}
 			return then()
 		})
 	})
+}
+
+// become makes a booted engine what the image is of.
+func (b *box) become(image *plain) error {
+	if err := image.wait(); err != nil {
+		return err
+	}
+	files, err := image.reopen()
+	if err != nil {
+		return err
+	}
+	defer closeFiles(files)
+	return b.withNetwork(func(n *boot.CreateLinksAndRoutesArgs) error { return b.load(files, n) })
 }

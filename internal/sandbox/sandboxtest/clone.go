@@ -175,3 +175,54 @@ func (s suite) clonesShareNoMount(t *testing.T) {
 		t.Errorf("the original's directory holds %v", left)
 	}
 }
+
+func (s suite) preparedBecomesAClone(t *testing.T) {
+	d, ok := s.cloner(t).(sandbox.Preparer)
+	if !ok {
+		t.Skip("this driver prepares nothing, and does not say that it does")
+	}
+	_, dir := s.frozen(t, d)
+	prepare := func(name string) sandbox.Prepared {
+		as := cloneSpec(t, name)
+		box, err := d.Prepare(t.Context(), dir, as)
+		if err != nil {
+			t.Fatal("prepare:", detail(err))
+		}
+		t.Cleanup(func() {
+			if err := box.Stop(context.Background(), 0); err != nil {
+				t.Error("stop:", err)
+			}
+			s.leftNothing(t, as.ID)
+		})
+		return box
+	}
+	prepare("never loaded")
+	one := prepare("one")
+	if c, err := one.Dial(t.Context(), 8080); err == nil {
+		c.Close()
+		t.Error("something answers in a sandbox that is empty")
+	}
+	if err := one.Load(t.Context()); err != nil {
+		t.Fatal("load:", detail(err))
+	}
+	a := awaitAgent(t, one)
+	if got := a.must(t, "/add"); got != "2" {
+		t.Errorf("memory says %q", got)
+	}
+	wantCode(t, one.Load(t.Context()), moorage.Conflict)
+	ended := prepare("ended")
+	if err := ended.Stop(t.Context(), 0); err != nil {
+		t.Error("stop:", detail(err))
+	}
+	if err := ended.Load(t.Context()); err == nil {
+		t.Error("a sandbox that ended was loaded")
+	}
+	if err := os.Truncate(filepath.Join(dir, "image"), 10); err != nil {
+		t.Fatal(err)
+	}
+	damaged := prepare("damaged")
+	wantCode(t, damaged.Load(t.Context()), moorage.Conflict)
+	if _, err := damaged.Wait(t.Context()); err != nil {
+		t.Error("it stayed:", detail(err))
+	}
+}

@@ -78,6 +78,7 @@ func Run(t *testing.T, d sandbox.Driver, f Fixture) {
 		{"PausesAndResumesAtOnceDoNotMix", s.pauseRaces},
 		{"WhatSleepsWakesAsItWas", s.sleep},
 		{"ClonesOfOneMomentAreApart", s.clonesAreApart},
+		{"APreparedSandboxBecomesAClone", s.preparedBecomesAClone},
 		{"ADamagedSnapshotMakesNoClone", s.clonesOfADamagedSnapshot},
 		{"ClonesShareNoMount", s.clonesShareNoMount},
 	} {

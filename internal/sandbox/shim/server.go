@@ -129,7 +129,9 @@ func (s *server) handle(c *net.UnixConn, req request, files []*os.File) error {
 	case opWake:
 		return s.wake(ctx, c, req)
 	case opClone:
-		return s.clone(ctx, c, req.Dir, req.Clone)
+		return s.clone(c, req.Clone, func(as sandbox.CloneSpec) (sandbox.Sandbox, error) { return s.drivers.gvisor.Clone(ctx, req.Dir, as) })
+	case opPrepare:
+		return s.clone(c, req.Clone, func(as sandbox.CloneSpec) (sandbox.Sandbox, error) { return s.drivers.gvisor.Prepare(ctx, req.Dir, as) })
 	case opList:
 		return send(c, reply{Infos: s.list()})
 	case opShutdown:
@@ -160,6 +162,8 @@ func (s *server) handle(c *net.UnixConn, req request, files []*os.File) error {
 		return s.sleep(ctx, c, r, req.Dir)
 	case opReseed:
 		return s.reseed(ctx, c, r)
+	case opLoad:
+		return s.load(ctx, c, r)
 	case opPause:
 		return done(c, r.sandbox.Pause(ctx))
 	case opResume:

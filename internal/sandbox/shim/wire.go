@@ -45,6 +45,8 @@ const (
 	opWake     = "restore"    // what sleeps in dir
 	opReseed   = "reseed"     // and say whether every process did
 	opClone    = "clone"      // start one more from what is frozen in dir
+	opPrepare  = "prepare"    // start an engine for one
+	opLoad     = "load"       // and make it one
 	opShutdown = "shutdown"
 )
 
