@@ -89,6 +89,7 @@ func (b *bench) awaitPool(ctx context.Context, k kind) error {
 // pool is how a version's ready sandboxes and its golden snapshot stand.
 type pool struct {
 	Ready, Filling, Want  int
+	Ahead                 bool
 	Golden, GoldenProblem string
 }
 
