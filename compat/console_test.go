@@ -14,35 +14,57 @@ import (
 var newsroom = deployment{name: "newsroom", source: "newsroom", entry: "main.py", env: map[string]string{"PACE": "0.1"}}
 
 // The console in a real browser. Its screens are left in .cache/screens, for a person to look at.
-func TestConsole(t *testing.T) { runBrowser(t, "console.test.mjs") }
+func TestConsole(t *testing.T) {
+	b := findBrowser(t)
+	s := shared(t)
+	b.run(t, s, "console.test.mjs", s.worked(t))
+}
 
-// runBrowser runs the tests of a file under browser/, after agents did what its views show.
-func runBrowser(t *testing.T, file string) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("node is not installed")
+// The console over ten thousand spans in a trace, and a million in all: it sends those itself.
+func TestConsole_large(t *testing.T) {
+	if os.Getenv("MOORAGE_SLOW") == "" {
+		t.Skip("MOORAGE_SLOW is not set")
 	}
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("chromium is not installed")
+	b := findBrowser(t)
+	s := own(t)
+	large := s.alone(t, s.deployed(t, newsroom), map[string]any{"prompt": "a marathon", "spans": 10_000}, true)
+	b.run(t, s, "large.test.mjs", map[string]string{"large": large.TraceID})
+}
+
+// browser is what drives this machine's Chromium.
+type browser struct{ node, chromium string }
+
+// findBrowser skips the test where something is missing.
+func findBrowser(t *testing.T) (b browser) {
+	t.Helper()
+	for name, to := range map[string]*string{"node": &b.node, "chromium": &b.chromium} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Skipf("%s is not installed", name)
+		}
+		*to = path
 	}
 	if _, err := os.Stat("browser/node_modules/playwright-core"); err != nil {
 		t.Skip("the browser's driver is not installed: run make setup")
 	}
-	s := shared(t)
+	return b
+}
+
+// run runs the tests of a file under browser/, which find in context what agents did.
+func (b browser) run(t *testing.T, s *server, file string, context map[string]string) {
+	t.Helper()
 	screens, err := filepath.Abs("../.cache/screens")
 	if err != nil {
 		t.Fatal(err)
 	}
-	context := s.worked(t)
 	context["bin"], context["dir"], context["endpoint"] = s.bin, s.dir, s.client.Endpoint
-	context["chromium"], context["screens"] = chromium, screens
+	context["chromium"], context["screens"] = b.chromium, screens
 	context["keyId"], context["secret"] = s.client.AccessKeyID, s.client.SecretAccessKey
 	doc, err := json.Marshal(context)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), node, "--test", "--test-reporter=tap", "browser/"+file)
+	cmd := exec.CommandContext(t.Context(), b.node, "--test", "--test-reporter=tap", "browser/"+file)
 	cmd.Env = append(os.Environ(), "COMPAT="+string(doc))
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -43,7 +43,7 @@ const { runtime, session, trace } = env
 /** views are all that the console shows: where, and what is there once it is. */
 export const views = {
   runtimes: ['/', 'tbody a'],
-  failed: [`/runtimes/${env.failed}`, '.notice pre'],
+  failed: [`/runtimes/${env.failed}`, '.u-over'],
   runtime: [`/runtimes/${runtime}`, '.u-over'],
   sessions: ['/sessions', 'tbody a'],
   session: [`/sessions/${session}`, '.turn'],
@@ -58,6 +58,7 @@ export const views = {
   hostile: [`/traces/${env.hostile}?span=${env.hostileSpan}`, '.span-panel'],
   logs: ['/logs?runtime=' + runtime, '.line'],
   metrics: ['/metrics', '.u-over'],
+  identity: ['/identity', 'tbody td'],
   play: ['/play?runtime=' + runtime, 'textarea'],
   nowhere: ['/nowhere', '.empty'],
 }

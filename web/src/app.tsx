@@ -18,6 +18,7 @@ const Play = lazy(() => import('./views/play'))
 const Traces = lazy(() => import('./views/traces'))
 const TraceView = lazy(() => import('./views/trace'))
 const Metrics = lazy(() => import('./views/metrics'))
+const Identity = lazy(() => import('./views/identity'))
 const Logs = lazy(() => import('./views/logs'))
 
 export function App() {
@@ -47,6 +48,7 @@ const places = [
   ['Traces', '/traces', icons.traces],
   ['Logs', '/logs', icons.logs],
   ['Metrics', '/metrics', icons.metrics],
+  ['Identity', '/identity', icons.identity],
   ['Play', '/play', icons.play],
 ] as const
 
@@ -103,6 +105,8 @@ function view([section, id]: string[], info?: Info): ReactNode {
       return <Logs />
     case 'metrics':
       return <Metrics />
+    case 'identity':
+      return <Identity />
     case 'play':
       return <Play info={info} />
   }

@@ -9,6 +9,7 @@ export interface Line {
   label: string
   color: string // a custom property's name, such as --model
   values: (number | null)[] // one for each of the chart's times
+  stepped?: boolean // a measure that holds until the next
   show?: (v: number) => Quantity // of a second scale, to the right
 }
 
@@ -104,7 +105,7 @@ function options(element: HTMLElement, lines: Line[], times: number[], show: Pro
       {},
       ...drawn.map((l): uPlot.Series => ({
         stroke: color(l.color), width: bars ? 0 : 1.5, fill: bars ? color(l.color) : undefined, scale: l.show ? 'second' : 'y', spanGaps: false,
-        paths: bars ? uPlot.paths.bars!({ size: [0.8, 24], align: 1 }) : undefined, points: { show: bars ? false : lonely(l.values), size: 4 },
+        paths: bars ? uPlot.paths.bars!({ size: [0.8, 24], align: 1 }) : l.stepped ? uPlot.paths.stepped!({ align: 1 }) : undefined, points: { show: bars ? false : lonely(l.values), size: 4 },
       })),
     ],
     hooks: {

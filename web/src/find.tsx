@@ -16,7 +16,7 @@ interface Hit {
   act?: () => void // in place of going there
 }
 
-const pages: Hit[] = ['Runtimes', 'Sessions', 'Traces', 'Logs', 'Metrics', 'Play'].map((name) => ({ kind: 'page', name, detail: '', to: name === 'Runtimes' ? '/' : '/' + name.toLowerCase() }))
+const pages: Hit[] = ['Runtimes', 'Sessions', 'Traces', 'Logs', 'Metrics', 'Identity', 'Play'].map((name) => ({ kind: 'page', name, detail: '', to: name === 'Runtimes' ? '/' : '/' + name.toLowerCase() }))
 
 export function Find() {
   const dialog = useRef<HTMLDialogElement>(null)

@@ -8,6 +8,7 @@ const sections: Record<string, [string, string]> = {
   t: ['Traces', '/traces'],
   l: ['Logs', '/logs'],
   m: ['Metrics', '/metrics'],
+  i: ['Identity', '/identity'],
   p: ['Play', '/play'],
 }
 

@@ -62,7 +62,7 @@ export function Sessions() {
         </label>
       </div>
       {error && <Problem error={error} retry={reload} />}
-      <div className="panel">
+      <div className="panel" hidden={!!error && !shown}>
         {shown?.length === 0 ? (
           <Empty title={text ? 'No session matches' : live ? 'No session is alive' : 'No session in this time'}>
             {!text && <Command text={'moorage invoke --name NAME "What can you do?"'} />}

@@ -34,7 +34,7 @@ export default function Traces() {
         </label>
       </div>
       {error && <Problem error={error} retry={reload} />}
-      <div className="panel">
+      <div className="panel" hidden={!!error && !data}>
         {data?.traces.length === 0 ? <Empty title="No trace in this time">Every call makes one. Spans that an agent ends show here within a second.</Empty> : <TraceTable traces={data?.traces} />}
       </div>
     </div>
@@ -69,7 +69,7 @@ export function TraceTable({ traces }: { traces?: TraceSummary[] }) {
                   </Link>
                 </td>
                 <td title={t.name}>
-                  {t.runtime ? nameOf(t.runtime) : t.name} <span className="dim wide">{t.runtime ? t.name : ''}</span>
+                  {t.runtime ? nameOf(t.runtime) : t.name} <span className="dim wide">{t.runtime && t.name !== 'InvokeAgentRuntime' ? t.name : ''}</span>
                 </td>
                 <td className="right">
                   <Figure of={duration(t.durationMs)} />

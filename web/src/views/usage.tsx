@@ -25,7 +25,7 @@ export function SessionsChart({ runtime }: { runtime?: string }) {
   const { times } = useTimes(sessions)
   const lines = useMemo(() => {
     const of = (state: string) => together(times, (sessions ?? []).filter((s) => s.labels.state === state), (p) => p.max)
-    return [line('live', '--ok', of('live')), line('asleep', '--asleep', of('asleep'))]
+    return [line('live', '--ok', of('live')), line('asleep', '--asleep', of('asleep'))].map((l) => ({ ...l, stepped: true }))
   }, [times, sessions])
   return <Chart title="Sessions" lines={lines} times={times} show={count} empty="No session in this time" />
 }
