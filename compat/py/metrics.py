@@ -1,11 +1,13 @@
 """CloudWatch metrics and X-Ray through boto3."""
 
+import base64
 import datetime
 import json
+import os
 import time
 import uuid
 
-from harness import ACCOUNT, CONTEXT, ENDPOINT, REGION, boto3, invoke, main, once, refused, session_id, signed, wait
+from harness import CONTEXT, boto3, invoke, main, once, raw, refused, session_id, signed, wait
 
 cloudwatch = boto3.client("cloudwatch", config=once)
 PROBE = CONTEXT["agents"]["traced_agent"]
@@ -126,6 +128,64 @@ def check_usage_is_written_by_session():
     (event, *_) = wait(20, "its usage is written", written)
     record = json.loads(event["message"])
     assert record["attributes"]["session.id"] == session and record["metrics"]["agent.runtime.memory.gb_hours.used"] > 0, record
+
+
+def traced():
+    """Calls the agent and returns its session's trace, once the model's span is there."""
+    session = session_id()
+    invoke(PROBE, {"prompt": "tides"}, session=session)
+
+    def whole():
+        answer = signed("GET", f"/v1/sessions/{session}/trace")
+        traces = answer.json().get("traces", []) if answer.status_code == 200 else []
+        return next((t for t in traces if {"InvokeAgentRuntime", "chat nova-pro"} <= {s["name"] for s in t["spans"]}), None)
+
+    return session, wait(20, "the trace is whole", whole)
+
+
+def check_xray_shows_traces():
+    xray = boto3.client("xray", config=once)
+    session, trace = traced()
+    id = f"1-{trace['traceId'][:8]}-{trace['traceId'][8:]}"
+    (found,) = xray.batch_get_traces(TraceIds=[id])["Traces"]
+    documents = {d["name"]: d for d in (json.loads(s["Document"]) for s in found["Segments"])}
+    assert found["Id"] == id and "parent_id" not in documents["InvokeAgentRuntime"] and documents["chat nova-pro"]["type"] == "subsegment", documents
+    window = {"StartTime": time.time() - 3600, "EndTime": time.time() + 60}
+    listed = xray.get_trace_summaries(**window, FilterExpression=f'annotation.session_id = "{session}" AND responsetime >= 0')["TraceSummaries"]
+    assert id in [t["Id"] for t in listed], listed
+    assert xray.batch_get_traces(TraceIds=["1-00000000-000000000000000000000000"])["UnprocessedTraceIds"]
+    with refused("InvalidRequestException", 400, "not offered"):
+        xray.get_trace_summaries(**window, FilterExpression="edge(a, b)")
+    assert xray.get_trace_segment_destination() | {"ResponseMetadata": 0} == {"Destination": "CloudWatchLogs", "Status": "ACTIVE", "ResponseMetadata": 0}
+    assert xray.update_indexing_rule(Name="Default", Rule={"Probabilistic": {"DesiredSamplingPercentage": 100}})["IndexingRule"]["Name"] == "Default"
+
+
+def check_a_trace_leaves_as_otlp_and_comes_back():
+    session, trace = traced()
+    document = signed("GET", f"/v1/traces/{trace['traceId']}?format=otlp").json()
+    names = {s["name"] for r in document["resourceSpans"] for sc in r["scopeSpans"] for s in sc["spans"]}
+    assert {"InvokeAgentRuntime", "chat nova-pro"} <= names, names
+    again = signed("POST", "/v1/traces", {"Content-Type": "application/json"}, json.dumps(document).encode())
+    assert again.status_code == 200, again.content
+    of_session = signed("GET", f"/v1/sessions/{session}/trace?format=otlp")
+    assert of_session.status_code == 200 and trace["traceId"] in of_session.text, of_session.text
+    perfetto = signed("GET", f"/v1/traces/{trace['traceId']}?format=perfetto").json()
+    assert "chat nova-pro" in [e["name"] for e in perfetto["traceEvents"] if e["ph"] == "X"], perfetto
+    wrong = signed("GET", f"/v1/traces/{trace['traceId']}?format=pdf")
+    assert wrong.status_code == 400 and "otlp or perfetto" in wrong.text, wrong.text
+
+
+def check_prometheus_scrapes():
+    invoke(PROBE, {"prompt": "tides"})
+    key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+
+    def calls():
+        answer = raw("GET", "/metrics", {"Authorization": "Basic " + base64.b64encode(f"{key}:{secret}".encode()).decode()})
+        assert answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/plain; version=0.0.4"), answer.content
+        return [line for line in answer.text.splitlines() if line.startswith("moorage_calls_total{") and f'runtime="{RUNTIME}"' in line and not line.endswith(" 0")]
+
+    wait(10, "the call is scraped", calls)
+    assert raw("GET", "/metrics").status_code == 401
 
 
 if __name__ == "__main__":

@@ -57,6 +57,12 @@ type ServeOptions struct {
 	// Embedder makes the vectors of new knowledge bases: lexical, or an address with a model.
 	Embedder    string
 	EmbedderKey string // of the environment, never a flag: other users of the machine see those
+	// Forward is another OpenTelemetry backend that telemetry goes on to, and its headers as k=v,k=v.
+	Forward        string
+	ForwardHeaders string // of the environment, never a flag
+	// KeepTelemetry is how long telemetry is kept, and TelemetryLimit how many bytes of it; 0 is the default.
+	KeepTelemetry  time.Duration
+	TelemetryLimit int64
 	// ProviderNetworks are networks that identity providers are reached in although they are not public.
 	ProviderNetworks []netip.Prefix
 	MemoryLimit      int64 // bytes per session; 0 is the driver's default

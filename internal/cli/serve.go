@@ -24,6 +24,7 @@ func (a *app) serveCmd() *cobra.Command {
 	var o ServeOptions
 	var memory, poolMemory, cpu, logFormat, logLevel string
 	var networks []string
+	var telemetryLimit string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -59,6 +60,10 @@ of them sleeps on disk; when none can, the new one is refused
 			if o.Log, err = newLog(a.ui.err, logFormat, logLevel); err != nil {
 				return err
 			}
+			if o.TelemetryLimit, err = parseSize(telemetryLimit); err != nil {
+				return err
+			}
+			o.ForwardHeaders = os.Getenv("MOORAGE_FORWARD_HEADERS")
 			o.EmbedderKey = os.Getenv("MOORAGE_EMBEDDER_KEY")
 			return a.serve(cmd.Context(), o)
 		},
@@ -86,6 +91,9 @@ of them sleeps on disk; when none can, the new one is refused
 	flags.BoolVar(&o.LocalRegistries, "local-registries", false, "pull images from registries on this machine's loopback too")
 	flags.StringVar(&o.Embedder, "embedder", "lexical", "what makes the vectors of new knowledge bases: lexical, or an address that speaks the API of OpenAI and a model, such as http://127.0.0.1:11434/v1#nomic-embed-text (key: MOORAGE_EMBEDDER_KEY)")
 	flags.StringSliceVar(&networks, "provider-network", nil, "private network that identity providers are reached in, such as 10.0.0.0/8 (repeatable)")
+	flags.StringVar(&o.Forward, "forward-otlp", "", "another OpenTelemetry backend that spans and log lines go on to, over HTTP, such as http://127.0.0.1:4318 (its headers: MOORAGE_FORWARD_HEADERS, as name=value,…)")
+	flags.DurationVar(&o.KeepTelemetry, "telemetry-keep", 0, "how long telemetry is kept (default 720h)")
+	flags.StringVar(&telemetryLimit, "telemetry-limit", "", "disk that telemetry may take, such as 50G; the oldest goes first (default 20G)")
 	flags.StringVar(&cpu, "cpu-limit", "", "CPUs of one session, such as 0.5 (default 2)")
 	flags.StringVar(&logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")

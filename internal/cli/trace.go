@@ -67,6 +67,7 @@ type traceLog struct {
 // traceView says how much of a trace is shown.
 type traceView struct {
 	all, content bool
+	export       string
 }
 
 func (a *app) traceCmd() *cobra.Command {
@@ -78,11 +79,13 @@ func (a *app) traceCmd() *cobra.Command {
 Plumbing, such as the single messages of a web server, is folded and counted. Solid is
 a step; its colour says what kind it is.`,
 		Example: `  moorage trace 69203c2a5f6b8f1d2c3e4a5b6c7d8e9f
-  moorage trace 69203c2a5f6b8f1d2c3e4a5b6c7d8e9f --content`,
+  moorage trace 69203c2a5f6b8f1d2c3e4a5b6c7d8e9f --content
+  moorage trace 69203c2a5f6b8f1d2c3e4a5b6c7d8e9f --export perfetto >call.json   # open it at ui.perfetto.dev`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.trace(cmd.Context(), args[0], v) },
 	}
 	cmd.Flags().BoolVar(&v.all, "all", false, "show the plumbing too")
+	cmd.Flags().StringVar(&v.export, "export", "", "print it in a format of other tools: otlp or perfetto")
 	cmd.Flags().BoolVar(&v.content, "content", false, "show messages, tool arguments and results, and log lines")
 	return cmd
 }
@@ -93,10 +96,14 @@ func (a *app) trace(ctx context.Context, id string, v traceView) error {
 		return err
 	}
 	var raw json.RawMessage
-	if err := c.v1(ctx, "GET", "traces/"+url.PathEscape(id), nil, &raw); err != nil {
+	query := ""
+	if v.export != "" {
+		query = "?format=" + url.QueryEscape(v.export)
+	}
+	if err := c.v1(ctx, "GET", "traces/"+url.PathEscape(id)+query, nil, &raw); err != nil {
 		return err
 	}
-	if a.json {
+	if a.json || v.export != "" {
 		return a.ui.object(raw)
 	}
 	var t wholeTrace

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/invoke"
 	"github.com/moorage-dev/moorage/internal/sandbox"
+	"github.com/moorage-dev/moorage/internal/telemetry/archive"
 	"github.com/moorage-dev/moorage/internal/v1"
 )
 
@@ -35,6 +37,7 @@ func (h *house) handler() http.Handler {
 	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region, Log: h.Log}, s3.WriteError)
 	core, who, bedrock, watch := cors(h.agentCore()), h.sts(), h.bedrock(), h.watching()
 	consent := h.consentPages()
+	numbers := &scrape{house: h, began: time.Now(), sealed: map[string][]archive.Total{}}
 	pages := (&console.Handler{Browser: h.browser, Error: wire.WriteError}).Routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
@@ -42,6 +45,8 @@ func (h *house) handler() http.Handler {
 		case path == "/healthz":
 			w.Header().Set("Content-Type", "application/json")
 			w.Write([]byte("{\"status\":\"ok\"}\n"))
+		case path == "/metrics":
+			numbers.ServeHTTP(w, withRequestID(w, r))
 		case path == "/" && signedFor(r) == "":
 			http.Redirect(w, r, "/console/", http.StatusFound)
 		case path == "/console" || strings.HasPrefix(path, "/console/"):

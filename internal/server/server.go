@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,6 +49,10 @@ type Options struct {
 	LocalRegistries bool
 	// Embedder makes the vectors of new knowledge bases, see knowledge.ParseEmbedder; EmbedderKey is sent to it.
 	Embedder, EmbedderKey string
+	// Forward is the address of another OpenTelemetry backend; ForwardHeaders are name=value, with commas between.
+	Forward, ForwardHeaders string
+	KeepTelemetry           time.Duration // default 30 days
+	TelemetryLimit          int64         // bytes on disk, default 20 GiB
 	// ProviderNetworks are networks that identity providers are reached in although they are not public;
 	// this machine's loopback is one of them while the server listens there.
 	ProviderNetworks []netip.Prefix
@@ -87,6 +92,9 @@ func (o *Options) defaults() error {
 
 // checkListen refuses to send keys and payloads in the clear outside this machine.
 func (o *Options) checkListen() error {
+	if u, err := url.Parse(o.Forward); o.Forward != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return moorage.Errorf(moorage.Invalid, "--forward-otlp %q is not an address such as http://127.0.0.1:4318", o.Forward)
+	}
 	if (o.TLSCert == "") != (o.TLSKey == "") {
 		return moorage.Errorf(moorage.Invalid, "--tls-cert and --tls-key go together")
 	}
@@ -190,6 +198,9 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	work.Go(func() { h.printed().Run(background) })
 	work.Go(func() { h.usage.Run(background) })
 	work.Go(func() { h.meter(background) })
+	if h.Forward != "" {
+		work.Go(func() { h.forwarder().Run(background) })
+	}
 
 	handler := h.handler()
 	srv := &http.Server{

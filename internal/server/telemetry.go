@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -12,6 +14,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/telemetry"
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
 	"github.com/moorage-dev/moorage/internal/telemetry/calls"
+	"github.com/moorage-dev/moorage/internal/telemetry/forward"
 	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
 	"github.com/moorage-dev/moorage/internal/telemetry/price"
 	"github.com/moorage-dev/moorage/internal/telemetry/printed"
@@ -22,12 +25,27 @@ func (h *house) openTelemetry(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if h.telemetry, err = archive.Open(ctx, archive.Options{Dir: h.path("telemetry"), Price: prices.Of, Log: h.Log}); err != nil {
+	if h.telemetry, err = archive.Open(ctx, archive.Options{Dir: h.path("telemetry"), Price: prices.Of, Keep: h.KeepTelemetry, Limit: h.TelemetryLimit, Log: h.Log}); err != nil {
 		return err
 	}
 	h.inlet = otlp.New(h.telemetry.Append, h.telemetry.Codec(), h.Log)
 	h.calls = calls.New(h.telemetry.Append, h.telemetry.Codec(), h.Region, h.account, h.Log)
 	return nil
+}
+
+// forwarder sends telemetry on to another backend. What a header's value is may be percent-encoded, as in
+// OTEL_EXPORTER_OTLP_HEADERS.
+func (h *house) forwarder() *forward.Forwarder {
+	header := map[string]string{}
+	for _, pair := range strings.Split(h.ForwardHeaders, ",") {
+		if name, value, ok := strings.Cut(pair, "="); ok {
+			if plain, err := url.QueryUnescape(strings.ReplaceAll(value, "+", "%2B")); err == nil {
+				value = plain
+			}
+			header[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
+	}
+	return &forward.Forwarder{Archive: h.telemetry, URL: h.Forward, Header: header, Cursor: h.path("forward.json"), Log: h.Log}
 }
 
 // fromInside takes telemetry from sandboxes, for whom they belong to.

@@ -8,6 +8,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/aws/cloudwatch"
 	"github.com/moorage-dev/moorage/internal/aws/logs"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
+	"github.com/moorage-dev/moorage/internal/aws/xray"
 	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
 )
 
@@ -36,7 +37,9 @@ func (h *house) watchServices() []watchService {
 	h.logs.Serve(lines.Service)
 	numbers := watchService{wire.NewService(cloudwatch.Model, options), cloudwatch.Model.Name, numbersNote, "monitoring"}
 	(&cloudwatch.Service{Archive: h.telemetry, Region: h.Region, Account: h.account}).Serve(numbers.Service)
-	return []watchService{lines, numbers}
+	spans := watchService{wire.NewService(xray.Model, options), xray.Model.Name, spansNote, "xray"}
+	(&xray.Service{Archive: h.telemetry, Region: h.Region, Account: h.account}).Serve(spans.Service)
+	return []watchService{lines, numbers, spans}
 }
 
 const numbersNote = "The thirteen metrics of `AWS/Bedrock-AgentCore`, the minute that runs among them; agents' own under `bedrock-agentcore`; whatever PutMetricData and\n" +
@@ -45,6 +48,9 @@ const numbersNote = "The thirteen metrics of `AWS/Bedrock-AgentCore`, the minute
 const logsNote = "Log groups of runtimes and `aws/spans` are there without anything to set up. Queries are those of Logs Insights: fields, display, filter,\n" +
 	"parse, stats, sort, limit, dedup. StartLiveTail needs a client that puts nothing before the host's name (boto3: `inject_host_prefix=False`,\n" +
 	"JavaScript: `disableHostPrefix: true`). Filter patterns of columns (`[a, b]`) are refused. Deliveries and policies are remembered, and do nothing."
+
+const spansNote = "Traces as segments. Filter expressions: fault, error, ok, responsetime and duration, annotation.session_id, service(), with AND between them.\n" +
+	"Destinations and indexing rules are answered as what they are here: on, for everything."
 
 // unzipped gives a handler the plain form of a body that a client compressed: botocore does so with long
 // ones. The signature is over what was sent.

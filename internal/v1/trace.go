@@ -96,11 +96,18 @@ func (h *Handler) showTrace(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return moorage.Errorf(moorage.Invalid, "%q is not a trace id: 32 hexadecimal digits", r.PathValue("id"))
 	}
-	t, err := h.Telemetry.Trace(r.Context(), id)
+	whole := func() ([]telemetry.Trace, error) {
+		t, err := h.Telemetry.Trace(r.Context(), id)
+		return []telemetry.Trace{t}, err
+	}
+	if done, err := h.exported(w, r, archive.SpanQuery{Traces: []telemetry.TraceID{id}}, whole); done || err != nil {
+		return err
+	}
+	t, err := whole()
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, t)
+	return writeJSON(w, t[0])
 }
 
 // sessionTrace shows everything of a session. A session that only sent telemetry from elsewhere is known
@@ -111,6 +118,13 @@ func (h *Handler) sessionTrace(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		id = s.ID
 	} else if moorage.CodeOf(err) != moorage.NotFound {
+		return err
+	}
+	traces := func() ([]telemetry.Trace, error) {
+		out, err := h.Telemetry.Session(r.Context(), id)
+		return out.Traces, err
+	}
+	if done, err := h.exported(w, r, archive.SpanQuery{Session: id}, traces); done || err != nil {
 		return err
 	}
 	out, failed := h.Telemetry.Session(r.Context(), id)

@@ -61,6 +61,12 @@ var services = []service{
 		Package: "cloudwatch", Model: "cloudwatch/2010-08-01",
 		Serve: []string{"GetMetricData", "GetMetricStatistics", "ListMetrics", "PutMetricData"},
 	},
+	{
+		Package: "xray", Model: "xray/2016-04-12",
+		Serve: []string{
+			"BatchGetTraces", "GetTraceSummaries", "GetTraceSegmentDestination", "UpdateTraceSegmentDestination", "GetIndexingRules", "UpdateIndexingRule",
+		},
+	},
 	// Only tests serve it so far.
 	{Package: "compat/ecr", Model: "ecr/2015-09-21", Serve: []string{"CreateRepository", "DescribeRepositories"}},
 	{
