@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	controltypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/zitadel/oidc/v3/example/server/exampleop"
@@ -24,12 +25,18 @@ type openIDProvider struct{ issuer string }
 
 func newOpenIDProvider(t *testing.T) openIDProvider {
 	t.Helper()
+	return newProviderOf(t, func(s *storage.Storage) tokenStorage { return tokenStorage{Storage: s} })
+}
+
+// newProviderOf is newOpenIDProvider with changes to how it stores.
+func newProviderOf(t *testing.T, wrap func(*storage.Storage) tokenStorage) openIDProvider {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := openIDProvider{"http://" + listener.Addr().String()}
-	store := tokenStorage{storage.NewStorage(storage.NewUserStore(p.issuer))}
+	store := wrap(storage.NewStorage(storage.NewUserStore(p.issuer)))
 	before := slog.Default() // which the provider replaces
 	router := exampleop.SetupServer(p.issuer, store, slog.New(slog.DiscardHandler), false, op.WithAllowInsecure())
 	slog.SetDefault(before)
@@ -40,7 +47,26 @@ func newOpenIDProvider(t *testing.T) openIDProvider {
 }
 
 // tokenStorage has the provider issue JSON Web Tokens, where it would issue opaque ones.
-type tokenStorage struct{ *storage.Storage }
+type tokenStorage struct {
+	*storage.Storage
+	life time.Duration // of access tokens that come with refresh tokens; 0 is the provider's own
+}
+
+func (s tokenStorage) GetClientByClientID(ctx context.Context, id string) (op.Client, error) {
+	client, err := s.Storage.GetClientByClientID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return tokenClient{client}, nil
+}
+
+func (s tokenStorage) CreateAccessAndRefreshTokens(ctx context.Context, r op.TokenRequest, current string) (id, refresh string, expires time.Time, err error) {
+	id, refresh, expires, err = s.Storage.CreateAccessAndRefreshTokens(ctx, r, current)
+	if s.life > 0 {
+		expires = time.Now().Add(s.life)
+	}
+	return id, refresh, expires, err
+}
 
 func (s tokenStorage) ClientCredentials(ctx context.Context, id, secret string) (op.Client, error) {
 	client, err := s.Storage.ClientCredentials(ctx, id, secret)
@@ -59,7 +85,12 @@ func (p openIDProvider) discovery() string { return p.issuer + "/.well-known/ope
 // token gets one as a machine does.
 func (p openIDProvider) token(t *testing.T) string {
 	t.Helper()
-	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"sid1"}, "client_secret": {"verysecret"}, "scope": {"openid"}}
+	return p.asks(t, url.Values{"grant_type": {"client_credentials"}, "client_id": {"sid1"}, "client_secret": {"verysecret"}, "scope": {"openid"}})
+}
+
+// asks sends form to the token endpoint and returns the access token.
+func (p openIDProvider) asks(t *testing.T, form url.Values) string {
+	t.Helper()
 	answer, err := http.PostForm(p.issuer+"/oauth/token", form)
 	if err != nil {
 		t.Fatal(err)

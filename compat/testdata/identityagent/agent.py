@@ -50,6 +50,7 @@ async def access(payload):
         callback_url=payload.get("callback"),
         force_authentication=payload.get("force", False),
         custom_state=payload.get("state"),
+        custom_parameters=payload.get("parameters"),
         on_auth_url=lambda url: asked.update(url=url),
         token_poller=Once() if payload.get("once") else None,
     )
