@@ -107,6 +107,7 @@ type deployment struct {
 	headers []string // allow-list
 	storage string   // mount path of session storage
 	idle    int32    // seconds; 0 is the default
+	tags    map[string]string
 
 	protocol controltypes.ServerProtocol // empty is HTTP
 	port     int32                       // 0 is the protocol's
@@ -143,7 +144,7 @@ func (s *server) create(ctx context.Context, d deployment) (*agent, error) {
 		AgentRuntimeName: uniqueName(d.name), RoleArn: aws.String(s.role()), AgentRuntimeArtifact: artifact,
 		NetworkConfiguration: &controltypes.NetworkConfiguration{NetworkMode: controltypes.NetworkModePublic},
 		EnvironmentVariables: d.env, RequestHeaderConfiguration: d.allowlist(), FilesystemConfigurations: d.filesystems(), LifecycleConfiguration: d.lifecycle(),
-		ProtocolConfiguration: d.protocolConfiguration(), AuthorizerConfiguration: d.authorizer,
+		ProtocolConfiguration: d.protocolConfiguration(), AuthorizerConfiguration: d.authorizer, Tags: d.tags,
 	})
 	if err != nil {
 		return nil, err

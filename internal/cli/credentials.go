@@ -42,6 +42,9 @@ stays sealed in the server's vault and is never shown again.`,
 // credential is what credentials create is told.
 type credential struct {
 	name, vendor, clientID, discovery, issuer, tenant, onBehalf string
+
+	inject []string // rules
+	scopes string   // of the tokens that they inject
 }
 
 func (a *app) credentialsCreate() *cobra.Command {
@@ -53,8 +56,13 @@ func (a *app) credentialsCreate() *cobra.Command {
 argument, since arguments show in the list of processes. Without --client-id it
 is an API key. A client of an OAuth2 provider has --vendor, one of those that
 AWS names (GoogleOauth2, GithubOauth2, MicrosoftOauth2, …), or --discovery-url.
-Register the callback URL that is printed with the provider.`,
+Register the callback URL that is printed with the provider.
+
+With --inject agents never hold the secret: they send moorage-credential-NAME in a
+header or the query of a call, and the server replaces it on the way to the hosts
+that the rules name. Their runtime needs the tag moorage:inject=on.`,
 		Example: `  moorage credentials create weather < weather.key
+  moorage credentials create weather --inject "GET api.weather.example/v1/" < weather.key
   moorage credentials create mail --vendor MicrosoftOauth2 --tenant contoso --client-id 1b2c
   moorage credentials create crm --discovery-url https://idp.example/.well-known/openid-configuration --client-id agents --on-behalf-of TOKEN_EXCHANGE`,
 		Args: arguments(cobra.ExactArgs(1)),
@@ -66,11 +74,25 @@ Register the callback URL that is printed with the provider.`,
 	flags.StringVar(&in.issuer, "issuer", "", "issuer, of vendors whose customers have servers of their own")
 	flags.StringVar(&in.tenant, "tenant", "", "tenant, of MicrosoftOauth2")
 	flags.StringVar(&in.onBehalf, "on-behalf-of", "", "how the provider exchanges users' tokens: TOKEN_EXCHANGE or JWT_AUTHORIZATION_GRANT")
+	flags.StringArrayVar(&in.inject, "inject", nil, "calls that get the credential in place of a placeholder: [METHOD ...] HOST[:PORT][/PATH] (repeatable)")
+	flags.StringVar(&in.scopes, "inject-scopes", "", "scopes of the tokens of a client that --inject puts into calls")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in.name = args[0]
 		return a.createCredential(cmd.Context(), cmd.InOrStdin(), in)
 	}
 	return cmd
+}
+
+// tags hold the rules of --inject.
+func (in credential) tags() map[string]string {
+	tags := map[string]string{}
+	for i, rule := range in.inject {
+		tags[fmt.Sprintf("moorage:inject:%d", i+1)] = rule
+	}
+	if in.scopes != "" {
+		tags["moorage:inject-scopes"] = in.scopes
+	}
+	return tags
 }
 
 // maxSecret is in bytes. Source: AgentCore API reference, CreateApiKeyCredentialProvider.
@@ -117,7 +139,7 @@ func (a *app) createCredential(ctx context.Context, stdin io.Reader, in credenti
 	if oauth {
 		return a.createClient(ctx, c, in, secret)
 	}
-	made, err := c.control.CreateApiKeyCredentialProvider(ctx, &control.CreateApiKeyCredentialProviderInput{Name: &in.name, ApiKey: &secret})
+	made, err := c.control.CreateApiKeyCredentialProvider(ctx, &control.CreateApiKeyCredentialProviderInput{Name: &in.name, ApiKey: &secret, Tags: in.tags()})
 	if err != nil {
 		return err
 	}
@@ -131,7 +153,7 @@ func (a *app) createCredential(ctx context.Context, stdin io.Reader, in credenti
 func (a *app) createClient(ctx context.Context, c *client, in credential, secret string) error {
 	vendor, config := in.config(secret)
 	made, err := c.control.CreateOauth2CredentialProvider(ctx, &control.CreateOauth2CredentialProviderInput{
-		Name: &in.name, CredentialProviderVendor: vendor, Oauth2ProviderConfigInput: config,
+		Name: &in.name, CredentialProviderVendor: vendor, Oauth2ProviderConfigInput: config, Tags: in.tags(),
 	})
 	if err != nil {
 		return err

@@ -63,6 +63,9 @@ type Service struct {
 	view  map[string]*mirror // by runtime id
 	wake  chan struct{}
 	steps steps
+
+	// injecting holds which runtimes have TagInject. It is apart from view: who starts sandboxes asks while view changes.
+	injecting sync.Map
 }
 
 // mirror is one runtime with all that calls to it need.
@@ -122,6 +125,7 @@ func (s *Service) refresh(ctx context.Context, id string) error {
 		}
 		m.starts, _ = starts(tags) // ones from before the tags had a meaning are none
 		m.longSleep, _ = longSleep(tags)
+		s.injecting.Store(id, tags[TagInject] == injectOn)
 		if m.least, err = leastIsolation(tags); err != nil {
 			m.least = sandbox.VM // who asked for something that we cannot read gets no less than the most
 		}
@@ -131,6 +135,7 @@ func (s *Service) refresh(ctx context.Context, id string) error {
 	defer s.mu.Unlock()
 	if moorage.CodeOf(err) == moorage.NotFound {
 		delete(s.view, id)
+		s.injecting.Delete(id)
 		s.servePools(id)
 		return nil
 	}

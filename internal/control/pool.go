@@ -71,6 +71,9 @@ func checkTags(tags map[string]string) error {
 	if _, err := longSleep(tags); err != nil {
 		return err
 	}
+	if v, ok := tags[TagInject]; ok && v != injectOn && v != "off" {
+		return invalid("tags", "the tag %s is on or off; %q is neither", TagInject, v)
+	}
 	_, err := starts(tags)
 	return err
 }

@@ -95,3 +95,15 @@ func bringsCollector(set map[string]string) bool {
 	}
 	return false
 }
+
+// Trust points programs at a bundle of certificates, in PEM, in place of their own. What the owner or the image
+// sets is left alone.
+func Trust(bundle string, set map[string]string) map[string]string {
+	env := map[string]string{}
+	for _, name := range []string{"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS"} {
+		if _, ok := set[name]; !ok {
+			env[name] = bundle
+		}
+	}
+	return env
+}

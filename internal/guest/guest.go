@@ -53,7 +53,11 @@ type Server struct {
 	// Telemetry takes POST /v1/traces, /v1/logs and /v1/metrics, and gRPC's Export calls; nil refuses.
 	Telemetry http.Handler
 	// AWS serves what the role may call; identity.WorkloadOf tells it where a request comes from.
-	AWS         http.Handler
+	AWS http.Handler
+	// Broker makes calls to other hosts in a sandbox's stead, on a connection that was for the port; Brokered says to
+	// which hosts. Both are nil where there is none.
+	Broker      func(ctx context.Context, c net.Conn, who Occupant, port uint16)
+	Brokered    func(host string) bool
 	Credentials *identity.Temporary
 	TokenKey    []byte // secret from which the metadata's tokens are made
 	Region      string
@@ -89,7 +93,9 @@ func (s *Server) Serve(ctx context.Context, l *door.Listener) error {
 		},
 	}
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
-	err := srv.Serve(l)
+	in := &entrance{Listener: l, server: s, ctx: ctx}
+	defer in.work.Wait()
+	err := srv.Serve(in)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

@@ -212,6 +212,15 @@ var bundles = []string{
 	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem",
 }
 
+// Bundle returns the certificates of the authorities that this machine trusts, in PEM; none is no error.
+func Bundle() ([]byte, error) {
+	i := slices.IndexFunc(bundles, func(name string) bool { _, err := os.Stat(name); return err == nil })
+	if i < 0 {
+		return nil, nil
+	}
+	return os.ReadFile(bundles[i])
+}
+
 const certificates = "/etc/ssl/certs/ca-certificates.crt"
 
 // certificates puts this machine's authorities, a company's own among them, where programs look.

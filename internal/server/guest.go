@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/door"
+	"github.com/moorage-dev/moorage/internal/warm"
 )
 
 // openDoor opens the socket to which sandboxes' requests to the platform come. Plain processes have
@@ -35,6 +38,7 @@ func (h *house) serveGuests(ctx context.Context) {
 	s := &guest.Server{
 		Occupant: h.occupant, Telemetry: h.fromInside(), AWS: h.roleAWS(), Credentials: h.temporary, TokenKey: h.tokenKey,
 		Region: h.Region, Account: h.account, Log: h.Log,
+		Broker: h.brokers, Brokered: h.vault.Brokered,
 	}
 	if err := s.Serve(ctx, h.door); err != nil {
 		h.Log.Error("sandboxes reach the platform no more", "err", err)
@@ -42,9 +46,13 @@ func (h *house) serveGuests(ctx context.Context) {
 }
 
 // offer is what of an agent's environment leads to the platform's addresses.
-func offer(v moorage.Version, set map[string]string) map[string]string {
+func (h *house) offer(v moorage.Version, set map[string]string) map[string]string {
 	name, _, _ := strings.Cut(v.RuntimeID, "-") // a name has no hyphen
-	return guest.Environment(name, set)
+	env := guest.Environment(name, set)
+	if h.control.Injects(v.RuntimeID) {
+		maps.Copy(env, guest.Trust(path.Join(warm.TrustDir, trustBundle), set))
+	}
+	return env
 }
 
 // roleAWS serves what an agent's role may call from inside its sandbox: to ask who it is, for

@@ -14,6 +14,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/identity/audit"
 	"github.com/moorage-dev/moorage/internal/identity/bearer"
+	"github.com/moorage-dev/moorage/internal/identity/inject"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/image"
@@ -63,12 +64,13 @@ type house struct {
 	workloads *workload.Service
 	audit     *audit.Log
 	vault     *vault.Vault
+	broker    *inject.Broker
 }
 
 // build opens every room, lowest rank first, and takes up where an earlier server left off.
 func build(ctx context.Context, o Options) (*house, error) {
 	h := &house{Options: o}
-	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openWorkloads, h.openTelemetry, h.openEngine, h.openDoor, h.openImages, h.openKnowledge, h.openSessions, h.openControl, h.resume} {
+	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openWorkloads, h.openBroker, h.openTelemetry, h.openEngine, h.openDoor, h.openImages, h.openKnowledge, h.openSessions, h.openControl, h.resume} {
 		if err := open(ctx); err != nil {
 			h.close()
 			return nil, err
@@ -136,7 +138,8 @@ func (h *house) openSessions(context.Context) error {
 		},
 	}
 	if h.door != nil {
-		h.warm.Door, h.warm.Offer = h.path(doorName), offer
+		h.warm.Door, h.warm.Offer = h.path(doorName), h.offer
+		h.warm.Trust, h.warm.TrustsUs = h.path(trustName), func(id string) bool { return h.control.Injects(id) }
 	}
 	h.pools = &warm.Pools{Starter: h.warm, Budget: h.PoolMemory, Room: func() int { return h.sessions.Room() }, Log: h.Log}
 	h.sessions = &session.Manager{

@@ -39,6 +39,10 @@ type Starter struct {
 	Limits sandbox.Limits // of each sandbox
 	Region string         // as agents see it in AWS_REGION
 	Door   string         // socket of the platform's own addresses in each sandbox; empty for none
+	// Trust is a host directory that sandboxes have at TrustDir, where TrustsUs says so of a runtime. It holds what
+	// their programs have to trust for the server to speak for other hosts.
+	Trust    string
+	TrustsUs func(runtimeID string) bool
 	// Offer is what points agents at those addresses, beside what is set already; nil for nothing.
 	Offer    func(v moorage.Version, set map[string]string) map[string]string
 	Patience time.Duration // from start to the first healthy answer; default 30 s
@@ -100,8 +104,14 @@ func (s *Starter) Adopt(box sandbox.Sandbox, v moorage.Version) *Agent {
 	return newAgent(box, v.Config.Protocol)
 }
 
+// TrustDir is where sandboxes have Starter.Trust.
+const TrustDir = "/run/moorage/trust"
+
 func (s *Starter) spec(v moorage.Version, id string, labels map[string]string, mounts []sandbox.Mount) sandbox.Spec {
 	p := v.Program
+	if s.Trust != "" && s.TrustsUs(v.RuntimeID) {
+		mounts = append(slices.Clone(mounts), sandbox.Mount{Source: s.Trust, Target: TrustDir, ReadOnly: true})
+	}
 	return sandbox.Spec{
 		ID: id, Labels: labels, Root: sandbox.Root{EROFS: p.Root},
 		Process: sandbox.ProcessSpec{Args: p.Args, Env: s.environment(v), Dir: p.Dir, User: p.User},

@@ -113,6 +113,29 @@ def fetch(request):
         return {"status": 0, "body": repr(e)}
 
 
+def search(request):
+    """Where a text is, in files and in the environments of processes. It comes in parts, so that it is not here by being asked for."""
+    text = "".join(request["parts"]).encode()
+    found = []
+    for top, dirs, files in os.walk("/"):
+        if top == "/":
+            dirs[:] = [d for d in dirs if d not in ("proc", "sys", "dev")]
+        for name in files:
+            path = os.path.join(top, name)
+            try:
+                if os.path.isfile(path) and os.path.getsize(path) < 1 << 24 and text in open(path, "rb").read():
+                    found.append(path)
+            except OSError:
+                pass
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if text in open(f"/proc/{pid}/environ", "rb").read():
+                found.append(f"the environment of {pid}")
+        except OSError:
+            pass
+    return {"found": found}
+
+
 def connect(request):
     try:
         socket.create_connection((request["host"], request["port"]), timeout=3).close()
@@ -131,7 +154,7 @@ def ignore_sigterm(request):
     return state(request)
 
 
-OPERATIONS = {f.__name__: f for f in (state, report, write, read, environment, chance, busy, release, saw_disconnect, fetch, connect, leave, ignore_sigterm)}
+OPERATIONS = {f.__name__: f for f in (state, report, write, read, environment, chance, busy, release, saw_disconnect, fetch, search, connect, leave, ignore_sigterm)}
 signals = {"ignore": False}
 
 

@@ -24,6 +24,11 @@ func NewClient(exceptions []netip.Prefix) *http.Client {
 	return &http.Client{Transport: plainGuard{guard, transport}, CheckRedirect: sameHost, Timeout: fetchLimit}
 }
 
+// NewDialer returns a dialer with the same bounds on addresses.
+func NewDialer(exceptions []netip.Prefix) *net.Dialer {
+	return &net.Dialer{Timeout: fetchLimit, Control: guard(exceptions).control}
+}
+
 // guard holds the networks that are reached although they are not public.
 type guard []netip.Prefix
 

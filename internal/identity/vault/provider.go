@@ -32,6 +32,9 @@ type Provider struct {
 	CallbackID string    `json:"callbackId"` // of OAuth2
 	Client     Client    `json:"client"`     // of OAuth2
 
+	Rules        []Rule   `json:"rules,omitempty"`        // calls that get the credential in place of a placeholder
+	InjectScopes []string `json:"injectScopes,omitempty"` // of the tokens that they get
+
 	secret store.Sealed
 	once   *sync.Mutex
 	opened bool

@@ -91,6 +91,10 @@ func (v *Vault) byCallback(id string) *Provider {
 // Create makes a provider. Secret is the key, or the client's secret. Errors: Conflict when the name is taken,
 // Quota.
 func (v *Vault) Create(ctx context.Context, p Provider, secret string, tags map[string]string) (*Provider, error) {
+	var err error
+	if p.Rules, p.InjectScopes, err = rulesOf(tags); err != nil {
+		return nil, err
+	}
 	p.CreatedAt = v.now().UTC()
 	p.UpdatedAt, p.CallbackID = p.CreatedAt, uuid.NewString()
 	return v.put(ctx, p, secret, func(tx *store.Tx) error {
@@ -123,6 +127,7 @@ func (v *Vault) Update(ctx context.Context, p Provider, secret string) (*Provide
 	if err != nil {
 		return nil, err
 	}
+	p.Rules, p.InjectScopes = old.Rules, old.InjectScopes
 	p.CreatedAt, p.UpdatedAt, p.CallbackID = old.CreatedAt, v.now().UTC(), old.CallbackID
 	return v.put(ctx, p, secret, func(tx *store.Tx) error {
 		_, err := tx.CredentialProvider(string(p.Kind), p.Name)

@@ -30,6 +30,10 @@ var (
 	Credentials = netip.MustParseAddr("169.254.170.2")   // where they look for a container's credentials
 )
 
+// Broker is where names lead whose calls the server makes in the sandbox's stead, with credentials that the
+// sandbox does not have. Every port of it leads to the server.
+var Broker = netip.MustParseAddr("169.254.170.3")
+
 // The ports of Addr. Credentials has the first of them only.
 const (
 	Metadata = 80
@@ -51,7 +55,9 @@ func Leads(to netip.AddrPort) bool {
 
 // A connection begins with version, port (2 bytes, big endian), the length of the sandbox's id, and the id.
 const (
-	version  = 1
+	version  = 1 // of a connection to Addr or Credentials
+	brokered = 2 // one to Broker
+	question = 3 // the gateway's own: a name, to which the server answers 1 where it leads to Broker
 	headSize = 4
 
 	// patience is how long a connection may take to say where it comes from: the gateway says so at once.
@@ -60,6 +66,50 @@ const (
 
 // Dial connects a sandbox to the server whose socket is at path.
 func Dial(ctx context.Context, path, sandbox string, port uint16) (*net.UnixConn, error) {
+	return dial(ctx, version, path, sandbox, port)
+}
+
+// DialBroker connects a sandbox to the server's broker.
+func DialBroker(ctx context.Context, path, sandbox string, port uint16) (*net.UnixConn, error) {
+	return dial(ctx, brokered, path, sandbox, port)
+}
+
+// Ask asks the server, on a gateway's behalf, whether a name leads to Broker. A server that is away answers no.
+func Ask(ctx context.Context, path, sandbox, name string) bool {
+	c, err := dial(ctx, question, path, sandbox, 0)
+	if err != nil || len(name) > 255 {
+		return false
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Write(append([]byte{byte(len(name))}, name...)); err != nil {
+		return false
+	}
+	var answer [1]byte
+	_, err = io.ReadFull(c, answer[:])
+	return err == nil && answer[0] == 1
+}
+
+// Answer reads the name that a question is about and answers it.
+func (c *Conn) Answer(leads func(name string) bool) error {
+	c.SetDeadline(time.Now().Add(patience))
+	var size [1]byte
+	if _, err := io.ReadFull(c, size[:]); err != nil {
+		return err
+	}
+	name := make([]byte, size[0])
+	if _, err := io.ReadFull(c, name); err != nil {
+		return err
+	}
+	answer := byte(0)
+	if leads(string(name)) {
+		answer = 1
+	}
+	_, err := c.Write([]byte{answer})
+	return err
+}
+
+func dial(ctx context.Context, kind byte, path, sandbox string, port uint16) (*net.UnixConn, error) {
 	if len(sandbox) > 255 {
 		return nil, moorage.Errorf(moorage.Invalid, "the sandbox id %q is too long", sandbox)
 	}
@@ -67,7 +117,7 @@ func Dial(ctx context.Context, path, sandbox string, port uint16) (*net.UnixConn
 	if err != nil {
 		return nil, err
 	}
-	head := append([]byte{version, byte(port >> 8), byte(port), byte(len(sandbox))}, sandbox...)
+	head := append([]byte{kind, byte(port >> 8), byte(port), byte(len(sandbox))}, sandbox...)
 	if _, err := c.Write(head); err != nil {
 		c.Close()
 		return nil, err
@@ -78,8 +128,10 @@ func Dial(ctx context.Context, path, sandbox string, port uint16) (*net.UnixConn
 // Conn is a connection that came from inside a sandbox.
 type Conn struct {
 	*net.UnixConn
-	Sandbox string // id
-	Port    uint16 // that the sandbox dialled
+	Sandbox  string // id
+	Port     uint16 // that the sandbox dialled
+	Brokered bool   // to Broker
+	Question bool   // of the gateway, see Answer
 }
 
 // Listener is the server's end: a net.Listener whose connections are all of type *Conn.
@@ -155,14 +207,15 @@ func greet(raw *net.UnixConn) (*Conn, error) {
 	if _, err := io.ReadFull(raw, head[:]); err != nil {
 		return nil, err
 	}
-	if head[0] != version {
+	if head[0] < version || head[0] > question {
 		return nil, moorage.Errorf(moorage.Unsupported, "version %d of the door is not known here", head[0])
 	}
 	id := make([]byte, head[3])
 	if _, err := io.ReadFull(raw, id); err != nil {
 		return nil, err
 	}
-	return &Conn{raw, string(id), uint16(head[1])<<8 | uint16(head[2])}, raw.SetReadDeadline(time.Time{})
+	c := &Conn{UnixConn: raw, Sandbox: string(id), Port: uint16(head[1])<<8 | uint16(head[2]), Brokered: head[0] == brokered, Question: head[0] == question}
+	return c, raw.SetReadDeadline(time.Time{})
 }
 
 // Accept implements net.Listener.

@@ -49,7 +49,7 @@ func TestListener_oneThatSaysNothingHoldsUpNobody(t *testing.T) {
 	half := raw(t, path)
 	half.Write([]byte{version, 0})
 	stranger := raw(t, path)
-	stranger.Write([]byte{version + 1, 0, Metadata, 1, 'x'})
+	stranger.Write([]byte{question + 1, 0, Metadata, 1, 'x'})
 	c, err := Dial(t.Context(), path, "sandbox", OTLPHTTP)
 	if err != nil {
 		t.Fatal(err)

@@ -64,6 +64,10 @@ func (b *box) withNetwork(f func(*boot.CreateLinksAndRoutesArgs) error) error {
 // platform is what answers the sandbox at the platform's own addresses.
 func (b *box) platform() (p gateway.Platform) {
 	if path, id := b.spec.Network.Door, b.info.ID; path != "" {
+		p.DialBroker = func(ctx context.Context, port uint16) (*net.UnixConn, error) {
+			return door.DialBroker(ctx, path, id, port)
+		}
+		p.Brokered = func(ctx context.Context, name string) bool { return door.Ask(ctx, path, id, name) }
 		p.Dial = func(ctx context.Context, port uint16) (*net.UnixConn, error) { return door.Dial(ctx, path, id, port) }
 	}
 	if b.spec.Reseeder {

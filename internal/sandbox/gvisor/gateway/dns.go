@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moorage-dev/moorage/internal/sandbox/door"
 	"golang.org/x/net/dns/dnsmessage"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 )
@@ -35,7 +36,7 @@ func (g *Gateway) serveDNSPackets(conn *gonet.UDPConn) {
 		query := append([]byte(nil), buf[:n]...)
 		// A resolver asks for A and AAAA at once from one port: neither waits for the other.
 		g.query(func() {
-			if reply := g.policy.answer(query); reply != nil {
+			if reply := g.answer(query); reply != nil {
 				conn.WriteTo(reply, from)
 			}
 		})
@@ -64,7 +65,7 @@ func (g *Gateway) serveDNSStream(conn *gonet.TCPConn) {
 		if _, err := io.ReadFull(conn, query); err != nil {
 			return
 		}
-		reply := g.policy.answer(query)
+		reply := g.answer(query)
 		if reply == nil {
 			return
 		}
@@ -75,7 +76,7 @@ func (g *Gateway) serveDNSStream(conn *gonet.TCPConn) {
 }
 
 // answer makes the reply to a query, or nil for what is not one.
-func (p *policy) answer(query []byte) []byte {
+func (g *Gateway) answer(query []byte) []byte {
 	var parser dnsmessage.Parser
 	head, err := parser.Start(query)
 	if err != nil || head.Response {
@@ -91,9 +92,21 @@ func (p *policy) answer(query []byte) []byte {
 		reply.RCode = dnsmessage.RCodeNotImplemented
 		return pack(reply, &q, nil)
 	}
-	addrs, code := p.resolve(q)
+	addrs, code := g.resolve(q)
 	reply.RCode = code
 	return pack(reply, &q, addrs)
+}
+
+// resolve tells a name that leads to the broker apart from all others.
+func (g *Gateway) resolve(q dnsmessage.Question) ([]netip.Addr, dnsmessage.RCode) {
+	name := strings.ToLower(strings.TrimSuffix(q.Name.String(), "."))
+	if !g.isBrokered(name) {
+		return g.policy.resolve(q)
+	}
+	if q.Type != dnsmessage.TypeA {
+		return nil, dnsmessage.RCodeSuccess
+	}
+	return []netip.Addr{door.Broker}, dnsmessage.RCodeSuccess
 }
 
 // resolve looks a name up for the sandbox. Names it may not ask for do not exist, for it.

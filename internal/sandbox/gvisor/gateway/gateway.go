@@ -14,6 +14,8 @@
 //
 // What the sandbox sends to the platform's own addresses, see package door, goes to the server, or is
 // answered in this process. It is neither counted nor bounded with what goes outward.
+//
+// Names of hosts for which the server has credentials lead to its broker, at door.Broker, which calls them.
 package gateway
 
 import (
@@ -74,6 +76,7 @@ type Gateway struct {
 	queries  chan struct{}
 	platform Platform
 	visits   chan struct{} // connections to the platform
+	names    brokered
 
 	mu     sync.Mutex
 	open   map[io.Closer]struct{} // nil once closed
@@ -89,6 +92,9 @@ func Wanted(n sandbox.Network) bool {
 type Platform struct {
 	// Dial connects to the server. Its error is a refused connection inside.
 	Dial func(ctx context.Context, port uint16) (*net.UnixConn, error)
+	// DialBroker connects to the server's broker, and Brokered says which names lead there. Both may be nil.
+	DialBroker func(ctx context.Context, port uint16) (*net.UnixConn, error)
+	Brokered   func(ctx context.Context, name string) bool
 	// Serve answers ports of door.Addr in this process, and goes before Dial. The connection is closed
 	// when it returns; it must return when the connection fails.
 	Serve map[uint16]func(net.Conn)
@@ -127,7 +133,7 @@ func Open(n sandbox.Network, p Platform) (g *Gateway, link *os.File, err error) 
 		return nil, nil, errors.Join(err, theirs.Close())
 	}
 	g = &Gateway{
-		link: l, policy: rules, platform: p, open: map[io.Closer]struct{}{},
+		link: l, policy: rules, platform: p, names: brokered{asked: map[string]verdict{}}, open: map[io.Closer]struct{}{},
 		conns: make(chan struct{}, maxConns), flows: make(chan struct{}, maxFlows), queries: make(chan struct{}, maxDNS),
 		visits: make(chan struct{}, maxDoor),
 	}

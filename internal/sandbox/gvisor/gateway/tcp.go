@@ -35,6 +35,10 @@ func (g *Gateway) forwardTCP(r *tcp.ForwarderRequest) {
 		g.connect(r, g.visits, new(traffic), func() (stream, error) { return g.platform.Dial(g.policy.ctx, to.Port()) })
 		return
 	}
+	if to.Addr() == door.Broker && g.platform.DialBroker != nil {
+		g.connect(r, g.conns, &g.outward, func() (stream, error) { return g.platform.DialBroker(g.policy.ctx, to.Port()) })
+		return
+	}
 	g.connect(r, g.conns, &g.outward, func() (stream, error) {
 		c, err := g.policy.dial("tcp", to)
 		if err != nil {
