@@ -11,6 +11,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox/snapshot"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/sentry/control"
 	"gvisor.dev/gvisor/pkg/state/statefile"
@@ -56,15 +57,14 @@ func (b *box) writeImage(w *snapshot.Writer, parts []string) error {
 	if err := b.save(files); err != nil {
 		return saveError(err)
 	}
+	var sealing errgroup.Group // the disk is waited for once
 	for i, part := range parts {
-		if _, err := files[i].Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		if err := w.Write(part, files[i]); err != nil {
-			return err
-		}
+		sealing.Go(func() error {
+			_, err := files[i].Seek(0, io.SeekStart)
+			return errors.Join(err, w.Write(part, files[i]))
+		})
 	}
-	return nil
+	return sealing.Wait()
 }
 
 // writeStream lets the engine save itself into a pipe whose other end is sealed.

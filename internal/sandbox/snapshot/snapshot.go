@@ -24,6 +24,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/moorage-dev/moorage"
 )
 
@@ -80,7 +82,7 @@ func Create(dir string, m Manifest) (*Writer, error) {
 	return w, nil
 }
 
-// Write seals what r yields, to its end, as the part of that name.
+// Write seals what r yields, to its end, as the part of that name. Several parts may be written at once.
 func (w *Writer) Write(part string, r io.Reader) error {
 	s, err := newStream(w.key, part, w.manifest)
 	if err != nil {
@@ -91,7 +93,7 @@ func (w *Writer) Write(part string, r io.Reader) error {
 		return diskError("write a snapshot", err)
 	}
 	defer f.Close()
-	seal := newSealer(s, f)
+	seal := newSealer(s, &eager{File: f})
 	if _, err = seal.ReadFrom(r); err == nil {
 		err = seal.Close()
 	}
@@ -99,6 +101,21 @@ func (w *Writer) Write(part string, r io.Reader) error {
 		err = f.Sync()
 	}
 	return diskError("write a snapshot", err)
+}
+
+// eager has the disk begin with what is written while the rest is sealed, so that the end has less to wait for.
+type eager struct {
+	*os.File
+	size int64
+}
+
+func (e *eager) Write(p []byte) (int, error) {
+	n, err := e.File.Write(p)
+	if n > 0 {
+		unix.SyncFileRange(int(e.Fd()), e.size, int64(n), unix.SYNC_FILE_RANGE_WRITE) // Sync is what counts
+		e.size += int64(n)
+	}
+	return n, err
 }
 
 // Commit puts the snapshot in its place. After it the snapshot survives a crash of the machine.
