@@ -9,7 +9,7 @@ import (
 func TestJavaScriptSDK(t *testing.T) { runJavaScript(t, "core.test.mjs") }
 
 // runJavaScript runs the tests of a file under js/ on this machine's Node.
-func runJavaScript(t *testing.T, file string) {
+func runJavaScript(t *testing.T, file string, environment ...string) {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("node is not installed")
@@ -19,7 +19,7 @@ func runJavaScript(t *testing.T, file string) {
 	}
 	s := shared(t)
 	cmd := exec.CommandContext(t.Context(), node, "--test", "js/"+file)
-	cmd.Env = append(s.environment(), "COMPAT="+s.compatContext(t))
+	cmd.Env = append(append(s.environment(), "COMPAT="+s.compatContext(t)), environment...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

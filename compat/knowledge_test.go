@@ -87,6 +87,11 @@ func TestKnowledge_goSDK(t *testing.T) {
 	}
 }
 
+func TestKnowledge_javaScriptSDK(t *testing.T) {
+	id := shared(t).base(t, "js_sdk", map[string]string{"boats.md": "The Petrel is a sloop. Her keel is of oak."})
+	runJavaScript(t, "knowledge.test.mjs", "KNOWLEDGE_BASE_ID="+id)
+}
+
 func TestKnowledge_fromInsideASandbox(t *testing.T) {
 	s := shared(t)
 	a := s.deployed(t, guestAgent)

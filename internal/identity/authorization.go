@@ -221,11 +221,14 @@ func (a *authorization) checkExpires(path string) error {
 	return nil
 }
 
+// authority is what HTTP/2 has for the host, and what the SDK for JavaScript signs there.
+const authority = ":authority"
+
 // checkSignedHeaders requires that the signature covers the host, the time, and everything in the
 // request that AWS gives a meaning to: else somebody on the way could add a user's id. AWS itself
 // asks for this of X-Amz-* only; all its SDKs sign the others too.
 func checkSignedHeaders(r *http.Request, a *authorization) error {
-	if !a.signs("host") {
+	if !a.signs("host") && !(r.ProtoMajor == 2 && a.signs(authority)) {
 		return a.scope.refuse(badSignature, "'Host' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	for name := range r.Header {
@@ -278,7 +281,7 @@ func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 // headerValue is the value of a signed header as it is signed.
 func headerValue(r *http.Request, name string) string {
 	switch values := r.Header[textproto.CanonicalMIMEHeaderKey(name)]; {
-	case name == "host":
+	case name == "host", name == authority && r.ProtoMajor == 2:
 		return trimSpaces(r.Host)
 	case name == "content-length" && len(values) == 0 && r.ContentLength >= 0:
 		return strconv.FormatInt(r.ContentLength, 10)

@@ -3,8 +3,10 @@ package knowledge
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/moorage-dev/moorage"
 )
@@ -82,19 +84,15 @@ const fuse = 60
 // search asks by words and by vector, and fuses the ranks.
 func search(ctx context.Context, index Index, text string, vector []float32, q Query) ([]Passage, error) {
 	depth := max(3*q.Results, 20)
-	near, err := index.Near(ctx, vector, depth, q.Filter)
-	if err != nil {
-		return nil, err
-	}
-	lists := [][]Hit{near}
+	lists, errs := make([][]Hit, 1, 2), [2]error{}
+	var both sync.WaitGroup
 	if !q.Semantic {
-		words, err := index.Words(ctx, text, depth, q.Filter)
-		if err != nil {
-			return nil, err
-		}
-		lists = append(lists, words)
+		lists = lists[:2]
+		both.Go(func() { lists[1], errs[1] = index.Words(ctx, text, depth, q.Filter) })
 	}
-	return rankTogether(lists, q.Results), nil
+	lists[0], errs[0] = index.Near(ctx, vector, depth, q.Filter)
+	both.Wait()
+	return rankTogether(lists, q.Results), errors.Join(errs[:]...)
 }
 
 func rankTogether(lists [][]Hit, n int) []Passage {

@@ -203,8 +203,12 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	}
 
 	handler := h.handler()
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // as the SDK for JavaScript speaks to Bedrock
 	srv := &http.Server{
 		Handler:           answerEarly(handler),
+		Protocols:         protocols,
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

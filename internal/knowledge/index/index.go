@@ -30,6 +30,7 @@ type Index struct {
 	write, read *sql.DB
 	signer      signer
 	memory      *memory
+	counted     counts
 }
 
 var _ knowledge.Index = (*Index)(nil)
@@ -180,6 +181,7 @@ func (x *Index) update(ctx context.Context, fn func(*sql.Tx, *change) error) err
 	if err := tx.Commit(); err != nil {
 		return diskFull(err)
 	}
+	x.counted.forget()
 	for _, id := range c.removed {
 		x.memory.remove(id)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/moorage-dev/moorage/internal/knowledge"
@@ -94,7 +95,7 @@ func (x *Index) document(id int64) knowledge.Document {
 // How much one question may ask of the full-text index.
 const (
 	maxTerms = 64    // looked up
-	postings = 6_000 // read through, about
+	postings = 3_000 // read through, about
 )
 
 // Words implements [knowledge.Index].
@@ -181,21 +182,79 @@ func unique(words []string) []string {
 // frequencies counts the chunks that a term is in. Of a term beyond ASCII, which the index may spell
 // otherwise, nothing is known: it counts as rare.
 func (x *Index) frequencies(ctx context.Context, terms []string) (map[string]int, error) {
-	out := map[string]int{}
-	if len(terms) == 0 {
+	out, unknown := x.counted.known(terms)
+	if len(unknown) == 0 {
 		return out, nil
 	}
-	for _, t := range terms {
+	state := x.counted.state()
+	for _, t := range unknown {
+		out[t] = 0
 		if len(t) != utf8.RuneCountInString(t) {
 			out[t] = 1
 		}
 	}
-	err := x.each(ctx, "SELECT term, doc FROM vocabulary WHERE term IN ("+marks(len(terms))+")", func(scan func(...any) error) error {
+	err := x.each(ctx, "SELECT term, doc FROM vocabulary WHERE term IN ("+marks(len(unknown))+")", func(scan func(...any) error) error {
 		var term string
 		var n int
 		err := scan(&term, &n)
 		out[term] = n
 		return err
-	}, anys(terms)...)
+	}, anys(unknown)...)
+	if err == nil {
+		x.counted.learn(state, unknown, out)
+	}
 	return out, err
+}
+
+// counts remembers how many chunks terms are in: to count those of a common word is to read through all of
+// its list. A change of the index forgets them.
+type counts struct {
+	mu      sync.Mutex
+	changes int
+	of      map[string]int
+}
+
+// maxCounts is how many terms are remembered.
+const maxCounts = 100_000
+
+func (c *counts) known(terms []string) (have map[string]int, unknown []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	have = map[string]int{}
+	for _, t := range terms {
+		if n, ok := c.of[t]; ok {
+			have[t] = n
+		} else {
+			unknown = append(unknown, t)
+		}
+	}
+	return have, unknown
+}
+
+func (c *counts) state() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changes
+}
+
+// learn takes what was counted, unless the index has changed since.
+func (c *counts) learn(state int, terms []string, found map[string]int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if state != c.changes {
+		return
+	}
+	if c.of == nil || len(c.of) > maxCounts {
+		c.of = map[string]int{}
+	}
+	for _, t := range terms {
+		c.of[t] = found[t]
+	}
+}
+
+func (c *counts) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes++
+	c.of = nil
 }
