@@ -60,6 +60,11 @@ func (p kbPassage) source() string {
 
 // kb calls an operation of Bedrock's knowledge bases.
 func (c *client) kb(ctx context.Context, method, path string, in, out any) error {
+	return c.send(ctx, "bedrock", method, path, in, out)
+}
+
+// send calls an operation whose input and output are JSON; nil is none.
+func (c *client) send(ctx context.Context, service, method, path string, in, out any) error {
 	body := []byte{}
 	if in != nil {
 		var err error
@@ -73,7 +78,7 @@ func (c *client) kb(ctx context.Context, method, path string, in, out any) error
 	}
 	r.Header.Set("Content-Type", "application/json")
 	sum := sha256.Sum256(body)
-	resp, err := c.do(ctx, r, "bedrock", hex.EncodeToString(sum[:]))
+	resp, err := c.do(ctx, r, service, hex.EncodeToString(sum[:]))
 	if err != nil {
 		return err
 	}

@@ -30,9 +30,9 @@ const bedrockName = "bedrock"
 
 // bedrock serves the services of Bedrock, which share a signing name and no paths.
 func (h *house) bedrock() http.Handler {
-	services := knowledgeServices(h.knowledge, h.baseARN, h.Log)
+	services := append(knowledgeServices(h.knowledge, h.baseARN, h.Log), modelService(h.answerer(), h.Log))
 	for _, svc := range services {
-		svc.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
+		svc.Use(func(next http.Handler) http.Handler { return h.signed(h.traced(next), wire.WriteError) })
 	}
 	return wire.Router(services)
 }
@@ -41,7 +41,10 @@ func (h *house) bedrock() http.Handler {
 func (h *house) bedrockInside() http.Handler {
 	services := knowledgeServices(h.knowledge, h.baseARN, h.Log)
 	services[0].Use(func(http.Handler) http.Handler { return h.signed(http.HandlerFunc(denyManagement), wire.WriteError) })
-	services[1].Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
+	services = append(services, modelService(h.answerer(), h.Log))
+	for _, svc := range services[1:] {
+		svc.Use(func(next http.Handler) http.Handler { return h.signed(h.traced(next), wire.WriteError) })
+	}
 	return wire.Router(services)
 }
 

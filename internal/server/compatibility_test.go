@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/moorage-dev/moorage/internal/aws/agentcorecontrol"
 	"github.com/moorage-dev/moorage/internal/aws/bedrockagent"
 	"github.com/moorage-dev/moorage/internal/aws/bedrockagentruntime"
+	"github.com/moorage-dev/moorage/internal/aws/bedrockruntime"
+	"github.com/moorage-dev/moorage/internal/aws/wire"
 )
 
 var update = flag.Bool("update", false, "write docs/COMPATIBILITY.md from the routes")
@@ -38,8 +41,8 @@ func compatibility() string {
 	var b strings.Builder
 	b.WriteString("# Compatibility\n\nMade from the routes by `go test ./internal/server -run Compatibility -update`.\n\n" +
 		"An operation that is not listed as served is refused by name (`UnsupportedOperationException`, 400), and clients do not retry it.\n")
-	names := []string{agentcorecontrol.Model.Name, agentcore.Model.Name, bedrockagent.Model.Name, bedrockagentruntime.Model.Name}
-	for i, svc := range append(services(nil, nil, nil, nil, nil), knowledgeServices(nil, nil, nil)...) {
+	names := []string{agentcorecontrol.Model.Name, agentcore.Model.Name, bedrockagent.Model.Name, bedrockagentruntime.Model.Name, bedrockruntime.Model.Name}
+	for i, svc := range slices.Concat(services(nil, nil, nil, nil, nil), knowledgeServices(nil, nil, nil), []*wire.Service{modelService(nil, nil)}) {
 		fmt.Fprintf(&b, "\n## %s\n\n| operation | request |\n|---|---|\n", names[i])
 		refused := 0
 		for _, op := range svc.Operations() {

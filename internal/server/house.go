@@ -20,6 +20,8 @@ import (
 	"github.com/moorage-dev/moorage/internal/image"
 	"github.com/moorage-dev/moorage/internal/invoke"
 	"github.com/moorage-dev/moorage/internal/knowledge"
+	"github.com/moorage-dev/moorage/internal/model/provider"
+	"github.com/moorage-dev/moorage/internal/model/spans"
 	"github.com/moorage-dev/moorage/internal/object"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/door"
@@ -45,6 +47,8 @@ type house struct {
 	images    *image.Store
 	objects   *object.Store
 	knowledge *knowledge.Service
+	models    *provider.Registry
+	asked     *spans.Recorder // of models
 	warm      *warm.Starter
 	pools     *warm.Pools
 	sessions  *session.Manager
@@ -70,7 +74,7 @@ type house struct {
 // build opens every room, lowest rank first, and takes up where an earlier server left off.
 func build(ctx context.Context, o Options) (*house, error) {
 	h := &house{Options: o}
-	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openWorkloads, h.openBroker, h.openTelemetry, h.openEngine, h.openDoor, h.openImages, h.openKnowledge, h.openSessions, h.openControl, h.resume} {
+	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openWorkloads, h.openBroker, h.openTelemetry, h.openModels, h.openEngine, h.openDoor, h.openImages, h.openKnowledge, h.openSessions, h.openControl, h.resume} {
 		if err := open(ctx); err != nil {
 			h.close()
 			return nil, err

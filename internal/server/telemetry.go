@@ -52,15 +52,19 @@ func (h *house) forwarder() *forward.Forwarder {
 func (h *house) fromInside() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who := guest.OccupantOf(r.Context())
-		from := telemetry.Source{
-			Runtime: who.RuntimeID, Endpoint: who.Endpoint, Version: strconv.Itoa(who.Version), Session: who.Session, Sandbox: who.Sandbox,
-		}
-		if s, ok := h.sessions.Find(who.Session); ok {
-			from = sourceOf(s)
-		}
-		ctx := telemetry.WithBirth(telemetry.WithSource(r.Context(), from), who.ClonedAt)
+		ctx := telemetry.WithBirth(telemetry.WithSource(r.Context(), h.sourceOf(who)), who.ClonedAt)
 		h.inlet.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// sourceOf is what telemetry that comes from a sandbox is kept under.
+func (h *house) sourceOf(who guest.Occupant) telemetry.Source {
+	if s, ok := h.sessions.Find(who.Session); ok {
+		return sourceOf(s)
+	}
+	return telemetry.Source{
+		Runtime: who.RuntimeID, Endpoint: who.Endpoint, Version: strconv.Itoa(who.Version), Session: who.Session, Sandbox: who.Sandbox,
+	}
 }
 
 func sourceOf(s moorage.Session) telemetry.Source {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -122,4 +123,22 @@ func (tx *Tx) PutIdempotent(operation, token, digest, response string, now time.
 		return err
 	}
 	return tx.exec("INSERT INTO idempotency VALUES (?, ?, ?, ?, ?)", operation, token, digest, response, nanos(now))
+}
+
+// SealedSetting returns a value of this instance that holds secrets; nil when it was never set.
+func (tx *Tx) SealedSetting(key string) ([]byte, error) {
+	text, err := tx.Setting(key)
+	if err != nil || text == "" {
+		return nil, err
+	}
+	sealed, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("setting %s: %w", key, err)
+	}
+	return tx.seal.open(sealed, "setting "+key)
+}
+
+// PutSealedSetting sets a value of this instance that holds secrets.
+func (tx *Tx) PutSealedSetting(key string, value []byte) error {
+	return tx.PutSetting(key, base64.StdEncoding.EncodeToString(tx.seal.seal(value, "setting "+key)))
 }

@@ -25,6 +25,9 @@
 //	GET    /v1/audit?kind=&refused=&caller=&request=&since=&limit= who did what
 //	POST   /v1/audit/verify                          whether that record is as it was written
 //	DELETE /v1/runtimes/{id}                         remove it and wait; says what was removed
+//	GET    /v1/model-providers                       who answers for models, and which route leads there
+//	PUT    /v1/model-providers/{name}                set one up; DELETE takes it away
+//	PUT    /v1/model-routes                          lead models to a provider; DELETE ?pattern= takes that back
 //
 // Requests reach it authenticated. Errors have the form of AWS's JSON services.
 package v1
@@ -45,6 +48,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/identity/audit"
+	"github.com/moorage-dev/moorage/internal/model/provider"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/store"
@@ -75,6 +79,7 @@ type Handler struct {
 	Telemetry *archive.Archive
 	Inlet     http.Handler
 	Audit     *audit.Log
+	Models    *provider.Registry
 	Usage     *usage.Meter // what sessions take of the machine
 	LogDir    string       // journals, one directory per sandbox
 	Log       *slog.Logger
@@ -116,6 +121,11 @@ func (h *Handler) Routes() http.Handler {
 		"GET /v1/audit":                            h.listAudit,
 		"POST /v1/audit/verify":                    h.verifyAudit,
 		"DELETE /v1/runtimes/{id}":                 h.destroy,
+		"GET /v1/model-providers":                  h.listModels,
+		"PUT /v1/model-providers/{name}":           h.putProvider,
+		"DELETE /v1/model-providers/{name}":        h.deleteProvider,
+		"PUT /v1/model-routes":                     h.putRoute,
+		"DELETE /v1/model-routes":                  h.deleteRoute,
 	} {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			err := serve(w, r)

@@ -42,6 +42,11 @@ var services = []service{
 		Model:   "bedrock-agent-runtime/2023-07-26",
 		Serve:   []string{"Retrieve", "RetrieveAndGenerate", "RetrieveAndGenerateStream"},
 	},
+	{
+		Package: "bedrockruntime",
+		Model:   "bedrock-runtime/2023-09-30",
+		Serve:   []string{"Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream", "CountTokens"},
+	},
 	{Package: "sts", Model: "sts/2011-06-15", Serve: []string{"AssumeRole", "GetCallerIdentity"}},
 	{
 		Package: "logs",

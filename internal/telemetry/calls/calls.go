@@ -12,6 +12,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ type Recorder struct {
 	finished chan *Span
 	dropped  atomic.Int64
 	meter    meter
+	current  sync.Map // of sessions: the span of the call that came last and is not over
 }
 
 // New makes a recorder; Run has to run for anything to be kept.
@@ -85,6 +87,7 @@ func (r *Recorder) Begin(c Call) *Span {
 func (s *Span) Join(session string) {
 	if s != nil {
 		s.call.Source.Session = session
+		s.recorder.current.Store(session, s)
 	}
 }
 
@@ -94,6 +97,7 @@ func (s *Span) End(err error) {
 		return
 	}
 	s.took, s.err, s.call.Header = time.Since(s.began), err, nil
+	s.recorder.current.CompareAndDelete(s.call.Source.Session, s)
 	select {
 	case s.recorder.finished <- s:
 	default:

@@ -108,3 +108,15 @@ func baggage(sent []string, session string) string {
 	}
 	return strings.Join(append(kept, "session.id="+url.PathEscape(session)), ",")
 }
+
+// ParentOf is what a request from inside a session belongs to: what its headers say, else the call that the
+// session is answering, the last one where there are several. Trace is zero where there is neither.
+func (r *Recorder) ParentOf(h http.Header, session string) (telemetry.TraceID, telemetry.SpanID) {
+	if c := contextOf(h, time.Time{}); !c.begun {
+		return c.trace, c.parent
+	}
+	if s, ok := r.current.Load(session); ok && session != "" {
+		return s.(*Span).context.trace, s.(*Span).id
+	}
+	return telemetry.TraceID{}, telemetry.SpanID{}
+}

@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
 	"github.com/moorage-dev/moorage"
@@ -37,18 +38,29 @@ func (i *Inlet) takeTraces(ctx context.Context, raw []byte, json bool, now time.
 	if err := decode(raw, json, request.UnmarshalProto, request.UnmarshalJSON); err != nil {
 		return nil, err
 	}
-	s := i.newSplitter(ctx, now)
-	s.traces(request.Traces())
-	batch, err := s.batch()
-	if err == nil && len(batch.Chunks) > 0 {
-		err = i.keep(ctx, batch)
-	}
+	s, err := i.keepTraces(ctx, request.Traces(), now)
 	answer := ptraceotlp.NewExportResponse()
 	if s.refused > 0 {
 		answer.PartialSuccess().SetRejectedSpans(s.refused)
 		answer.PartialSuccess().SetErrorMessage(fmt.Sprintf("%d spans have no trace id or no span id", s.refused))
 	}
 	return answer, err
+}
+
+// Keep takes spans that the platform made itself, for the source of ctx.
+func (i *Inlet) Keep(ctx context.Context, spans ptrace.Traces) error {
+	_, err := i.keepTraces(ctx, spans, time.Now())
+	return err
+}
+
+func (i *Inlet) keepTraces(ctx context.Context, spans ptrace.Traces, now time.Time) (*splitter, error) {
+	s := i.newSplitter(ctx, now)
+	s.traces(spans)
+	batch, err := s.batch()
+	if err == nil && len(batch.Chunks) > 0 {
+		err = i.keep(ctx, batch)
+	}
+	return s, err
 }
 
 func (i *Inlet) takeLogs(ctx context.Context, raw []byte, json bool, now time.Time) (exported, error) {

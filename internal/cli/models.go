@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// modelProvider and modelRoute are what the server says of models.
+type modelProvider struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"`
+	URL  string `json:"url,omitempty"`
+	Key  string `json:"key,omitempty"`
+	File string `json:"file,omitempty"`
+}
+
+type modelRoute struct {
+	Pattern  string `json:"pattern"`
+	Provider string `json:"provider"`
+	Model    string `json:"model,omitempty"`
+}
+
+type modelSetup struct {
+	Providers []modelProvider `json:"providers"`
+	Routes    []modelRoute    `json:"routes"`
+}
+
+func (a *app) modelsCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "models",
+		Short: "Who answers when agents call a model",
+		Long: `Agents call models by Amazon Bedrock's API, with the ids that they know: Converse,
+ConverseStream and InvokeModel of bedrock-runtime, from inside their sandboxes too. A
+route leads ids to a provider. Until you make routes, Amazon's Nova and Anthropic's
+models are answered by the built-in demo model, which needs no key and no network,
+and makes nothing up: it only puts together what it was given.
+
+Keys are sealed on the server, and agents never see them.`,
+		Example: `  moorage models add local --kind openai --url http://127.0.0.1:11434/v1
+  moorage models route '*nova*' local --model qwen3:8b
+  moorage models list`,
+		Args: knownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.modelsListCmd(), a.modelsAddCmd(), a.modelsRemoveCmd(), a.modelsRouteCmd(), a.modelsUnrouteCmd())
+	return cmd
+}
+
+func (a *app) modelsListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List providers, and which models are led to each", Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.changeModels(cmd.Context(), "GET", "/v1/model-providers", nil, nil)
+		},
+	}
+}
+
+func (a *app) modelsAddCmd() *cobra.Command {
+	var p modelProvider
+	cmd := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Set up a provider, or change one",
+		Long: `Add sets up a provider of models. The kind openai is whoever speaks OpenAI's chat
+completions: OpenAI, Ollama, llama-server, vLLM. The key is read from the environment
+variable MOORAGE_MODEL_KEY, or from standard input with --key-stdin, so that it stands
+in no history of commands.`,
+		Example: `  moorage models add local --kind openai --url http://127.0.0.1:11434/v1
+  MOORAGE_MODEL_KEY=sk-... moorage models add claude --kind anthropic
+  moorage models add fixtures --kind script --file answers.yaml`,
+		Args: arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			fromStdin, err := cmd.Flags().GetBool("key-stdin")
+			if err == nil {
+				p.Key, err = modelKey(cmd.InOrStdin(), fromStdin)
+			}
+			if err != nil {
+				return err
+			}
+			return a.changeModels(cmd.Context(), "PUT", "/v1/model-providers/"+url.PathEscape(args[0]), nil, p)
+		},
+	}
+	cmd.Flags().StringVar(&p.Kind, "kind", "openai", "openai, anthropic or script")
+	cmd.Flags().StringVar(&p.URL, "url", "", "address of its API, up to the version")
+	cmd.Flags().StringVar(&p.File, "file", "", "of a script, on the server's machine")
+	cmd.Flags().Bool("key-stdin", false, "read the key from standard input")
+	return cmd
+}
+
+func modelKey(in io.Reader, fromStdin bool) (string, error) {
+	if !fromStdin {
+		return os.Getenv("MOORAGE_MODEL_KEY"), nil
+	}
+	text, err := io.ReadAll(io.LimitReader(in, 16<<10))
+	return strings.TrimSpace(string(text)), err
+}
+
+func (a *app) modelsRemoveCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "remove NAME", Short: "Take a provider away", Args: arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.changeModels(cmd.Context(), "DELETE", "/v1/model-providers/"+url.PathEscape(args[0]), nil, nil)
+		},
+	}
+}
+
+func (a *app) modelsRouteCmd() *cobra.Command {
+	var r modelRoute
+	cmd := &cobra.Command{
+		Use:   "route PATTERN PROVIDER",
+		Short: "Lead models to a provider",
+		Long: `Route leads every model whose id or ARN matches the pattern to a provider; * stands for
+anything. The route that was made last comes first, and all come before the default ones.`,
+		Example: `  moorage models route '*nova*' local --model qwen3:8b
+  moorage models route gpt-5 openai`,
+		Args: arguments(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.Pattern, r.Provider = args[0], args[1]
+			return a.changeModels(cmd.Context(), "PUT", "/v1/model-routes", nil, r)
+		},
+	}
+	cmd.Flags().StringVar(&r.Model, "model", "", "what the provider calls the model (default: as the caller does)")
+	return cmd
+}
+
+func (a *app) modelsUnrouteCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "unroute PATTERN", Short: "Take a route back", Args: arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.changeModels(cmd.Context(), "DELETE", "/v1/model-routes", url.Values{"pattern": {args[0]}}, nil)
+		},
+	}
+}
+
+// changeModels asks the server for a change, or for none, and prints what is set up then.
+func (a *app) changeModels(ctx context.Context, method, path string, query url.Values, body any) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	var setup modelSetup
+	if err := c.send(ctx, serviceName, method, path, body, &setup); err != nil {
+		return err
+	}
+	if a.json {
+		return a.ui.object(setup)
+	}
+	providers := table{head: []string{"PROVIDER", "KIND", "WHERE"}}
+	for _, p := range setup.Providers {
+		providers.add(p.Name, p.Kind, cmp.Or(p.URL, p.File, "-"))
+	}
+	routes := table{head: []string{"MODELS", "PROVIDER", "AS"}}
+	for _, r := range setup.Routes {
+		routes.add(r.Pattern, r.Provider, cmp.Or(r.Model, "-"))
+	}
+	a.ui.table(providers)
+	a.ui.printf("\n")
+	a.ui.table(routes)
+	return nil
+}

@@ -1,0 +1,202 @@
+package openai
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/model"
+)
+
+// Client asks a server that speaks OpenAI's chat completions: OpenAI, Ollama, llama-server, vLLM.
+type Client struct {
+	URL  string // up to the version: https://api.openai.com/v1
+	Key  string // none where the server wants none
+	HTTP *http.Client
+}
+
+var _ model.Provider = (*Client)(nil)
+
+// Bounds of an answer.
+const (
+	maxLine = 4 << 20         // bytes of one event
+	silence = 2 * time.Minute // between two events, and before the first
+)
+
+// Answer implements [model.Provider].
+func (c *Client) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Event, error] {
+	return func(yield func(model.Event, error) bool) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		stalled := moorage.Errorf(moorage.Unavailable, "the model's provider said nothing for %s", silence)
+		watch := time.AfterFunc(silence, func() { cancel(stalled) })
+		defer watch.Stop()
+		reply, err := c.post(ctx, r)
+		if err != nil {
+			yield(model.Event{}, cause(ctx, err))
+			return
+		}
+		defer reply.Close()
+		p := parser{model: r.Model, estimate: model.Estimate(r)}
+		lines := bufio.NewScanner(reply)
+		lines.Buffer(nil, maxLine)
+		for lines.Scan() {
+			watch.Reset(silence)
+			data, ok := strings.CutPrefix(lines.Text(), "data:")
+			if !ok {
+				continue
+			}
+			events, err := p.take(strings.TrimSpace(data))
+			for _, e := range events {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(model.Event{}, err)
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(model.Event{}, cause(ctx, &moorage.Error{Code: moorage.Unavailable, Message: "the model's provider broke off its answer", Err: err}))
+			return
+		}
+		for _, e := range p.end() {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// cause prefers why we gave up to what that looked like.
+func cause(ctx context.Context, err error) error {
+	if coded := (*moorage.Error)(nil); errors.As(context.Cause(ctx), &coded) {
+		return coded
+	}
+	return err
+}
+
+func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, error) {
+	doc, err := body(r)
+	if err != nil {
+		return nil, err
+	}
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.URL, "/")+"/chat/completions", bytes.NewReader(doc))
+	if err != nil {
+		return nil, err
+	}
+	q.Header.Set("Content-Type", "application/json")
+	q.Header.Set("Accept", "text/event-stream")
+	if c.Key != "" {
+		q.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	reply, err := c.HTTP.Do(q)
+	if err != nil {
+		return nil, &moorage.Error{Code: moorage.Unavailable, Message: "the model's provider does not answer", Err: err}
+	}
+	if reply.StatusCode == http.StatusOK {
+		return reply.Body, nil
+	}
+	defer reply.Body.Close()
+	said, _ := io.ReadAll(io.LimitReader(reply.Body, 64<<10))
+	var f failure
+	_ = json.Unmarshal(said, &f) // what is no JSON has no message
+	return nil, model.Refusal(r.Model, reply.StatusCode, f.Error.Message)
+}
+
+// parser reads a streamed answer.
+type parser struct {
+	model    string
+	estimate int // of the request, in tokens, for servers that do not count
+	reason   string
+	used     *usage
+	bytes    int // of the answer
+	tool     int // index of the call that is being written, from 1
+	done     bool
+}
+
+// take reads one event's data.
+func (p *parser) take(data string) (out []model.Event, err error) {
+	if data == "[DONE]" || data == "" {
+		return nil, nil
+	}
+	var c struct {
+		completion
+		failure
+	}
+	if err := json.Unmarshal([]byte(data), &c); err != nil {
+		return nil, &moorage.Error{Code: moorage.AgentFailed, Message: "the model's provider answered with what is no JSON", Err: err}
+	}
+	if c.Error.Message != "" {
+		return nil, model.Refusal(p.model, http.StatusBadGateway, c.Error.Message)
+	}
+	if c.Usage != nil {
+		p.used = c.Usage
+	}
+	for _, choice := range c.Choices {
+		if choice.Index != 0 || choice.Delta == nil {
+			continue
+		}
+		out = append(out, p.delta(*choice.Delta)...)
+		if choice.FinishReason != nil && *choice.FinishReason != "" {
+			p.reason = *choice.FinishReason
+		}
+	}
+	return out, nil
+}
+
+func (p *parser) delta(d delta) (out []model.Event) {
+	if d.Reasoning != "" {
+		out = append(out, model.Event{Reasoning: &model.Reasoning{Text: d.Reasoning}})
+	}
+	if d.Content != nil && *d.Content != "" {
+		p.bytes += len(*d.Content)
+		out = append(out, model.Event{Text: *d.Content})
+	}
+	for _, call := range d.ToolCalls {
+		index := 1
+		if call.Index != nil {
+			index = *call.Index + 1
+		}
+		if index != p.tool && call.Function.Name != "" {
+			p.tool = index
+			out = append(out, model.Event{Tool: &model.ToolUse{ID: model.ToolID(call.ID), Name: call.Function.Name}})
+		}
+		if call.Function.Arguments != "" && p.tool != 0 {
+			p.bytes += len(call.Function.Arguments)
+			out = append(out, model.Event{Input: call.Function.Arguments})
+		}
+	}
+	return out
+}
+
+// end closes an answer whose provider said why it ended.
+func (p *parser) end() []model.Event {
+	if p.reason == "" {
+		return nil // it was broken off
+	}
+	reason := model.StopReason(finishes[p.reason])
+	if reason == "" || p.tool > 0 && reason == model.EndTurn {
+		reason = model.EndTurn
+		if p.tool > 0 {
+			reason = model.UseTool
+		}
+	}
+	stop := model.Stop{Reason: reason, Model: p.model, Usage: model.Usage{Input: p.estimate, Output: (p.bytes + 3) / 4}}
+	if u := p.used; u != nil {
+		stop.Usage = model.Usage{Input: u.Prompt, Output: u.Completion}
+		if u.Details != nil {
+			stop.Usage.CacheRead = u.Details.Cached
+		}
+	}
+	return []model.Event{{Stop: &stop}}
+}

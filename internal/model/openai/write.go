@@ -1,0 +1,119 @@
+package openai
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+
+	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/model"
+)
+
+// body writes a request for a server.
+func body(r model.Request) ([]byte, error) {
+	out := request{
+		Model: r.Model, MaxTokens: r.MaxTokens, Temperature: r.Temperature, TopP: r.TopP,
+		Stream: true, StreamOptions: &streamOptions{IncludeUsage: true},
+	}
+	if len(r.System) > 0 {
+		out.Messages = append(out.Messages, message{Role: "system", Content: text(strings.Join(r.System, "\n\n"))})
+	}
+	for _, m := range r.Messages {
+		more, err := turns(m)
+		if err != nil {
+			return nil, err
+		}
+		out.Messages = append(out.Messages, more...)
+	}
+	for _, t := range r.Tools {
+		out.Tools = append(out.Tools, tool{"function", function{t.Name, t.Description, t.Schema}})
+	}
+	if len(r.Stop) > 0 {
+		out.Stop, _ = json.Marshal(r.Stop)
+	}
+	out.ToolChoice = choiceOf(r.Choice)
+	doc, err := json.Marshal(out)
+	if err != nil || r.Extra == nil {
+		return doc, err
+	}
+	return merged(doc, r.Extra)
+}
+
+// merged adds the settings of one maker's models.
+func merged(doc []byte, extra json.RawMessage) ([]byte, error) {
+	all := map[string]json.RawMessage{}
+	if err := json.Unmarshal(extra, &all); err != nil {
+		return nil, moorage.Errorf(moorage.Invalid, "additionalModelRequestFields is not a JSON object")
+	}
+	if err := json.Unmarshal(doc, &all); err != nil { // what the request itself says counts
+		return nil, err
+	}
+	return json.Marshal(all)
+}
+
+func text(words string) json.RawMessage {
+	doc, _ := json.Marshal(words) // a string always can be
+	return doc
+}
+
+func choiceOf(c model.Choice) json.RawMessage {
+	switch {
+	case c.Name != "":
+		doc, _ := json.Marshal(tool{"function", function{Name: c.Name}})
+		return doc
+	case c.Any:
+		return json.RawMessage(`"required"`)
+	}
+	return nil
+}
+
+// turns writes one message: the results of tools are messages of their own, before what else it says.
+func turns(m model.Message) (out []message, err error) {
+	rest := message{Role: string(m.Role)}
+	var parts []part
+	for _, b := range m.Content {
+		switch {
+		case b.ToolResult != nil:
+			out = append(out, message{Role: "tool", ToolCallID: b.ToolResult.ID, Content: text(resultText(*b.ToolResult))})
+		case b.ToolUse != nil:
+			rest.ToolCalls = append(rest.ToolCalls, toolCall{ID: b.ToolUse.ID, Type: "function", Function: called{b.ToolUse.Name, string(b.ToolUse.Input)}})
+		case b.Image != nil:
+			data := "data:image/" + b.Image.Format + ";base64," + base64.StdEncoding.EncodeToString(b.Image.Bytes)
+			parts = append(parts, part{Type: "image_url", ImageURL: &imageURL{data}})
+		case b.Document != nil:
+			words, err := b.Document.Words()
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, part{Type: "text", Text: words})
+		case b.Text != "":
+			parts = append(parts, part{Type: "text", Text: b.Text})
+		}
+	}
+	if len(parts) > 0 {
+		rest.Content, err = content(parts)
+	}
+	if rest.Content != nil || rest.ToolCalls != nil {
+		out = append(out, rest)
+	}
+	return out, err
+}
+
+// content is one text where there is nothing else: not all servers read parts.
+func content(parts []part) (json.RawMessage, error) {
+	var words []string
+	for _, p := range parts {
+		if p.ImageURL != nil {
+			return json.Marshal(parts)
+		}
+		words = append(words, p.Text)
+	}
+	return text(strings.Join(words, "\n")), nil
+}
+
+func resultText(r model.ToolResult) string {
+	if r.Failed {
+		return "Error: " + r.Text()
+	}
+	return r.Text()
+}

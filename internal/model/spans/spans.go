@@ -1,0 +1,150 @@
+// Package spans tells telemetry of every call to a model, so that the tokens, the cost and the words of an
+// agent are seen that reports nothing itself. Where an agent does report, its trace goes on in these spans,
+// and tokens count on the innermost.
+//
+// Nobody waits for a span: they are kept in the background, and counted where there are too many.
+package spans
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/moorage-dev/moorage/internal/model"
+	"github.com/moorage-dev/moorage/internal/telemetry"
+)
+
+// Parent is what a call to a model belongs to: a trace, and the span in it that made the call.
+type Parent struct {
+	Trace telemetry.TraceID
+	Span  telemetry.SpanID
+}
+
+type parentKey struct{}
+
+// WithParent says what the calls of a context belong to. Without, each is a trace of its own.
+func WithParent(ctx context.Context, p Parent) context.Context {
+	return context.WithValue(ctx, parentKey{}, p)
+}
+
+// Recorder keeps the spans of calls. Make one with [New]; Run has to run for anything to be kept.
+type Recorder struct {
+	keep    func(context.Context, ptrace.Traces) error
+	log     *slog.Logger
+	calls   chan call
+	dropped atomic.Int64
+}
+
+type call struct {
+	ctx    context.Context // says where it came from
+	record model.Record
+}
+
+// maxWaiting is how many calls wait to be kept.
+const maxWaiting = 1024
+
+// New makes a recorder that hands finished spans to keep.
+func New(keep func(context.Context, ptrace.Traces) error, log *slog.Logger) *Recorder {
+	return &Recorder{keep: keep, log: log, calls: make(chan call, maxWaiting)}
+}
+
+// Dropped is how many calls came faster than their spans were kept.
+func (r *Recorder) Dropped() int64 { return r.dropped.Load() }
+
+// Done takes note of a call; it is what [model.Service] tells.
+func (r *Recorder) Done(ctx context.Context, record model.Record) {
+	select {
+	case r.calls <- call{ctx, record}:
+	default:
+		r.dropped.Add(1)
+	}
+}
+
+// Run keeps spans until ctx ends, and those that wait then.
+func (r *Recorder) Run(ctx context.Context) {
+	for {
+		select {
+		case c := <-r.calls:
+			r.write(c)
+		case <-ctx.Done():
+			for len(r.calls) > 0 {
+				r.write(<-r.calls)
+			}
+			return
+		}
+	}
+}
+
+func (r *Recorder) write(c call) {
+	if err := r.keep(c.ctx, document(c)); err != nil {
+		r.dropped.Add(1)
+		r.log.Error("keep the span of a call to a model", "err", err)
+	}
+}
+
+// Scope names the platform's spans of calls to models.
+const Scope = "moorage.model"
+
+// document writes a call as a span. Source: OpenTelemetry semantic conventions for generative AI, inference.
+func document(c call) ptrace.Traces {
+	out := ptrace.NewTraces()
+	resource := out.ResourceSpans().AppendEmpty()
+	resource.Resource().Attributes().PutStr("service.name", "models") // of calls from outside, which nobody else names
+	scope := resource.ScopeSpans().AppendEmpty()
+	scope.Scope().SetName(Scope)
+	span := scope.Spans().AppendEmpty()
+	parent, _ := c.ctx.Value(parentKey{}).(Parent)
+	if parent.Trace == (telemetry.TraceID{}) {
+		binary.BigEndian.PutUint64(parent.Trace[:8], rand.Uint64()|1)
+		binary.BigEndian.PutUint64(parent.Trace[8:], rand.Uint64())
+	}
+	var id pcommon.SpanID
+	binary.BigEndian.PutUint64(id[:], rand.Uint64()|1)
+	span.SetTraceID(pcommon.TraceID(parent.Trace))
+	span.SetParentSpanID(pcommon.SpanID(parent.Span))
+	span.SetSpanID(id)
+	describe(span, c.record)
+	return out
+}
+
+func describe(span ptrace.Span, r model.Record) {
+	span.SetName("chat " + r.Request.Model)
+	span.SetKind(ptrace.SpanKindClient)
+	span.SetStartTimestamp(pcommon.NewTimestampFromTime(r.Began))
+	span.SetEndTimestamp(pcommon.NewTimestampFromTime(r.Began.Add(r.Took)))
+	a := span.Attributes()
+	a.PutStr("gen_ai.operation.name", "chat")
+	a.PutStr("gen_ai.provider.name", "aws.bedrock")
+	a.PutStr("gen_ai.request.model", r.Request.Model)
+	if r.First > 0 {
+		a.PutDouble("gen_ai.response.time_to_first_chunk", r.First.Seconds())
+	}
+	if stop := r.Answer.Stop; stop.Reason != "" {
+		a.PutStr("gen_ai.response.model", stop.Model)
+		a.PutEmptySlice("gen_ai.response.finish_reasons").AppendEmpty().SetStr(string(stop.Reason))
+		a.PutInt("gen_ai.usage.input_tokens", int64(stop.Usage.Input))
+		a.PutInt("gen_ai.usage.output_tokens", int64(stop.Usage.Output))
+		if stop.Usage.CacheRead > 0 {
+			a.PutInt("gen_ai.usage.cache_read.input_tokens", int64(stop.Usage.CacheRead))
+		}
+	}
+	put(a, "gen_ai.system_instructions", instructions(r.Request.System))
+	put(a, "gen_ai.input.messages", messages(r.Request.Messages))
+	put(a, "gen_ai.output.messages", messages([]model.Message{r.Answer.Message}))
+	if r.Err != nil {
+		span.Status().SetCode(ptrace.StatusCodeError)
+		span.Status().SetMessage(r.Err.Error())
+	}
+}
+
+func put(a pcommon.Map, key string, what any) {
+	if doc, err := json.Marshal(what); err == nil && string(doc) != "null" {
+		a.PutStr(key, string(doc))
+	}
+}
