@@ -73,15 +73,17 @@ func (b browser) run(t *testing.T, s *server, file string, context map[string]st
 	t.Logf("%s", out)
 }
 
+// plumbing is how many spans of a web server's protocol a call of the reference application makes.
+const plumbing = 825
+
 // worked lets the newsroom do everything that the console has a view for, and says where that is.
 func (s *server) worked(t *testing.T) map[string]string {
 	t.Helper()
 	a := s.deployed(t, newsroom)
 	out := map[string]string{"runtime": a.id, "arn": a.arn, "failed": s.stillborn(t)}
 	id := newSession(t)
-	for _, prompt := range []string{"NeuraHealth raised $50M to read retinas. Write it up.", "And now for the weekend edition."} {
-		s.play(t, a, id, map[string]any{"prompt": prompt}, true)
-	}
+	s.play(t, a, id, map[string]any{"prompt": "NeuraHealth raised $50M to read retinas. Write it up.", "noise": plumbing}, true)
+	s.play(t, a, id, map[string]any{"prompt": "And now for the weekend edition."}, true)
 	st := s.traceOf(t, id, 30*time.Second, func(st sessionTrace) bool {
 		return len(st.Traces) == 2 && st.Traces[0].span("InvokeAgentRuntime").SpanID != "" && st.Traces[1].span("InvokeAgentRuntime").SpanID != ""
 	})

@@ -88,6 +88,33 @@ test('a link restores what was looked at', async () => {
   await context.close()
 })
 
+test('of hundreds of spans, what matters shows', async () => {
+  const { page, context, faults } = await login(chrome)
+  await page.setViewportSize({ width: 1280, height: 2000 })
+  await open(page, `/traces/${env.trace}`, '.span-row')
+  assert.match(await page.locator('.summary').textContent(), /\+825 noise/)
+  const rows = await page.locator('.span-row').count()
+  assert.ok(rows > 25 && rows < 60, `${rows} rows`)
+  await page.getByRole('tab', { name: 'Trajectory' }).click()
+  await page.waitForSelector('.react-flow__edge', { state: 'attached' })
+  const lanes = await page.locator('.lane b').allTextContents()
+  assert.deepEqual(lanes, ['supervisor', 'researchAgent', 'articleWritingAgent', 'articleReviewerAgent'])
+  const lost = await page.evaluate(() => {
+    const ends = new Set([...document.querySelectorAll('.react-flow__edge')].flatMap((e) => e.dataset.id.split('>')))
+    return [...document.querySelectorAll('.react-flow__node-step')].filter((n) => !ends.has(n.dataset.id)).map((n) => n.textContent)
+  })
+  assert.deepEqual(lost, [], 'steps that no line leads to or from')
+  const columns = await page.evaluate(() => ['retrieve', 'web_search', 'http_request'].map((name) => [...document.querySelectorAll('.card')].find((c) => c.textContent.includes(name)).getBoundingClientRect().left))
+  assert.equal(new Set(columns).size, 1, 'what ran at the same time stands in one column')
+  const bright = () => page.evaluate(() => [...document.querySelectorAll('.card:not(.ahead)')].filter((c) => c.checkVisibility({ visibilityProperty: true })).length)
+  const all = await bright()
+  await page.getByRole('button', { name: 'Play', exact: true }).click()
+  await page.waitForFunction((n) => [...document.querySelectorAll('.card')].filter((c) => c.checkVisibility({ visibilityProperty: true })).length === n && document.querySelector('.card.ahead') && document.querySelector('.card:not(.ahead)'), all)
+  await page.waitForFunction(() => !document.querySelector('.card.ahead')) // it is over
+  assert.deepEqual(faults, [])
+  await context.close()
+})
+
 test('by the keyboard alone', async () => {
   const { page, context, faults } = await login(chrome)
   await page.keyboard.press('Control+k')

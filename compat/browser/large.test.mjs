@@ -15,10 +15,7 @@ test('a trace of 10,000 spans paints within a second and scrolls without a stutt
   for (let i = 0; i < 5; i++) {
     await page.goto('about:blank')
     await page.goto(`${env.endpoint}/console/traces/${env.large}`, { waitUntil: 'commit' })
-    painted.push(await page.evaluate(() => new Promise((done) => {
-      const look = () => (document.querySelector('.span-row') ? requestAnimationFrame(() => done(performance.now())) : requestAnimationFrame(look))
-      look()
-    })))
+    painted.push(await firstPaint(page, '.span-row'))
   }
   painted.sort((a, b) => a - b)
   console.log(`# first paint after ${painted.map((ms) => ms.toFixed(0)).join(', ')} ms`)
@@ -29,6 +26,13 @@ test('a trace of 10,000 spans paints within a second and scrolls without a stutt
   assert.deepEqual(faults, [])
   await context.close()
 })
+
+/** firstPaint waits until something is there, and says when that was, in ms from when the page was asked for. */
+const firstPaint = (page, wanted) =>
+  page.evaluate((wanted) => new Promise((done) => {
+    const look = () => (document.querySelector(wanted) ? requestAnimationFrame(() => done(performance.now())) : requestAnimationFrame(look))
+    look()
+  }), wanted)
 
 const at = (sorted, share) => Number(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))].toFixed(1))
 
@@ -55,14 +59,12 @@ test('the sessions of a million spans are listed within 300 ms', async () => {
   const took = []
   for (let i = 0; i < 10; i++) {
     await page.goto('about:blank')
-    await page.goto(`${env.endpoint}/console/sessions?range=24h`)
-    await page.waitForSelector('tbody a')
-    const answer = await page.evaluate(() => Math.max(...performance.getEntriesByType('resource').filter((e) => /\/v1\/(telemetry\/)?sessions/.test(e.name)).map((e) => e.duration)))
-    took.push(answer)
+    await page.goto(`${env.endpoint}/console/sessions?range=24h`, { waitUntil: 'commit' })
+    took.push(await firstPaint(page, 'tbody a'))
   }
   took.sort((a, b) => a - b)
   const shown = await page.locator('tbody tr').count()
-  console.log(`# ${shown} sessions were there after ${took.map((ms) => ms.toFixed(0)).join(', ')} ms`)
+  console.log(`# ${shown} sessions were on the page after ${took.map((ms) => ms.toFixed(0)).join(', ')} ms`)
   assert.ok(shown >= 100 && took[5] < 300, `${shown} sessions after ${took} ms`)
   assert.deepEqual(faults, [])
   await context.close()
@@ -97,7 +99,7 @@ async function fill(spans) {
 /** post sends JSON without what only browsers send beside. */
 const post = (agent, path, body, cookie = '') =>
   new Promise((done, fail) => {
-    const sent = http.request(env.endpoint + path, { method: 'POST', agent, headers: { 'Content-Type': 'application/json', Cookie: cookie } }, (answer) => {
+    const sent = http.request(env.endpoint + path, { method: 'POST', agent, headers: { 'Content-Type': 'application/json', Origin: env.endpoint, Cookie: cookie } }, (answer) => {
       let text = ''
       answer.setEncoding('utf8').on('data', (more) => (text += more))
       answer.on('end', () => done(Object.assign(answer, { text })))

@@ -58,7 +58,7 @@ export const views = {
   hostile: [`/traces/${env.hostile}?span=${env.hostileSpan}`, '.span-panel'],
   logs: ['/logs?runtime=' + runtime, '.line'],
   metrics: ['/metrics', '.u-over'],
-  identity: ['/identity', 'tbody td'],
+  identity: ['/identity', 'main .panel'],
   play: ['/play?runtime=' + runtime, 'textarea'],
   nowhere: ['/nowhere', '.empty'],
 }

@@ -1,5 +1,6 @@
 // Calls to the server that served the page. The login is a cookie that scripts cannot read.
 import { useCallback, useEffect, useRef, useState } from 'react'
+import { isPaused } from './live'
 
 /** Refusal is what the server answered instead: what happened, and the id to look it up by. */
 export class Refusal extends Error {
@@ -50,11 +51,13 @@ export function useData<T>(path: string | null, every = 0): Data<T> {
     if (!path) return
     const stop = new AbortController()
     let timer: ReturnType<typeof setTimeout> | undefined
+    let loaded = false
     const load = async () => {
       clearTimeout(timer)
       try {
-        if (document.visibilityState === 'visible') {
+        if (document.visibilityState === 'visible' && !(loaded && isPaused())) {
           const data = await get<T>(path, stop.signal)
+          loaded = true
           setState({ path, data })
         }
       } catch (error) {

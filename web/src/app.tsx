@@ -5,6 +5,7 @@ import { icons } from './icons'
 import { Crumbs } from './crumbs'
 import { ranges, said, useRange } from './ranges'
 import { Find } from './find'
+import { usePaused } from './live'
 import { Keys } from './keys'
 import { href, useURL } from './url'
 import { Empty, Link } from './ui'
@@ -72,6 +73,7 @@ function Frame({ who }: { who: string }) {
         <Find />
         <Keys />
         <Range />
+        <Live />
         <Theme />
         <button className="plain wide" title={`Log out ${who}`} onClick={() => call('POST', '/console/logout').finally(() => location.reload())}>
           Log out
@@ -130,6 +132,17 @@ function Range() {
         </option>
       ))}
     </select>
+  )
+}
+
+/** Live says whether pages follow what comes in; pressed, what is on the screen stays. */
+function Live() {
+  const [paused, pause] = usePaused()
+  return (
+    <button className="plain live" aria-pressed={!paused} title={paused ? 'The page stays as it is. Press to follow again.' : 'The page follows what comes in. Press to keep it as it is.'} onClick={() => pause(!paused)}>
+      <i /> <span className="wide">{paused ? 'paused' : 'live'}</span>
+      <span className="hidden-text">follow what comes in</span>
+    </button>
   )
 }
 

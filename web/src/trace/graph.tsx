@@ -8,6 +8,7 @@ import { type Step, trajectory } from './trajectory'
 import type { Span } from './types'
 
 const cell = { wide: 178, high: 60, left: 16, top: 30, below: 18 } // pixels, of a card and what is around it
+const card = { wide: 156, high: 46 }
 const legible = 0.8 // the least that a way is made smaller to fit
 
 type CardNode = Node<{ step: Step; selected: boolean; reached: boolean; select: (id: string) => void }, 'step'>
@@ -23,6 +24,8 @@ interface Props {
 export default function Graph({ spans, selected, select, playhead }: Props) {
   const box = useRef<HTMLDivElement>(null)
   const way = useMemo(() => trajectory(spans), [spans])
+  // Playback moves the playhead with every frame; nodes that are made anew are measured anew, and hidden meanwhile.
+  const reached = way.steps.map((step) => (playhead === undefined || step.spans.some((s) => s.offsetMs <= playhead) ? '1' : '0')).join('')
   const nodes = useMemo(() => {
     const wide = Math.max(1, ...way.steps.map((s) => s.column + 1)) * cell.wide + cell.left
     const tops: number[] = []
@@ -30,16 +33,16 @@ export default function Graph({ spans, selected, select, playhead }: Props) {
     const lanes = way.lanes.map(
       (l, i): LaneNode => ({
         id: 'lane' + i, type: 'lane', position: { x: 0, y: (tops[i] = top) }, data: { agent: l.agent, runs: l.spans.length },
-        style: { width: wide, height: heightOf(l, (h) => (top += h)) }, draggable: false, selectable: false, focusable: false, zIndex: -1,
+        ...sized(wide, heightOf(l, (h) => (top += h))), draggable: false, selectable: false, focusable: false, zIndex: -1,
       }),
     )
-    const cards = way.steps.map((step): CardNode => ({
-      id: step.id, type: 'step', draggable: false,
+    const cards = way.steps.map((step, i): CardNode => ({
+      id: step.id, type: 'step', draggable: false, width: card.wide, height: card.high, measured: { width: card.wide, height: card.high },
       position: { x: cell.left + step.column * cell.wide, y: tops[step.lane]! + cell.top + step.row * cell.high },
-      data: { step, select, selected: step.spans.some((s) => s.spanId === selected), reached: playhead === undefined || step.spans.some((s) => s.offsetMs <= playhead) },
+      data: { step, select, selected: step.spans.some((s) => s.spanId === selected), reached: reached[i] === '1' },
     }))
     return [...lanes, ...cards]
-  }, [way, selected, select, playhead])
+  }, [way, selected, select, reached])
   const edges = useMemo(
     () =>
       way.edges.map((e): Edge => ({
@@ -78,6 +81,8 @@ export default function Graph({ spans, selected, select, playhead }: Props) {
     </div>
   )
 }
+
+const sized = (width: number, height: number) => ({ width, height, measured: { width, height } })
 
 function heightOf(lane: { rows: number }, took: (high: number) => void): number {
   const high = cell.top + lane.rows * cell.high + cell.below

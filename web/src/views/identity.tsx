@@ -1,4 +1,4 @@
-// Who called what, who was refused, and why: the newest records of the audit log.
+// What was changed and handed out, who was refused, and why: from the audit log.
 import { useMemo } from 'react'
 import { useData } from '../api'
 import { clock } from '../format'
@@ -28,8 +28,8 @@ export default function Identity() {
   const [refused, setRefused] = useQuery('refused')
   const [text, setText] = useQuery('q')
   const since = useMemo(() => new Date(range.fixed ? range.fixed.from * 1000 : Math.floor((Date.now() - range.length) / minute) * minute).toISOString().replace(/\.\d+/, ''), [range])
-  const { data, error, reload } = useData<{ records: Entry[] }>(`/v1/audit?limit=500&since=${since}${refused ? '&refused=true' : ''}`, 5000)
-  const shown = data?.records.filter((r) => !text || JSON.stringify(r).toLowerCase().includes(text.toLowerCase())).reverse()
+  const { data, error, reload } = useRecords(since, refused !== '')
+  const shown = data?.filter((r) => !text || JSON.stringify(r).toLowerCase().includes(text.toLowerCase()))
   return (
     <div className="stack">
       <div className="bar">
@@ -41,7 +41,7 @@ export default function Identity() {
       {error && <Problem error={error} retry={reload} />}
       <div className="panel" hidden={!!error && !data}>
         {shown?.length === 0 ? (
-          <Empty title={refused ? 'Nobody was refused in this time' : 'Nothing in this time'}>Changes, calls, credentials handed out and refusals are on record here.</Empty>
+          <Empty title={refused ? 'Nobody was refused in this time' : 'Nothing in this time'}>What is changed, which tokens and secrets are handed out, and who is refused shows here; `moorage audit` lists every request.</Empty>
         ) : (
           <div className="scroll" tabIndex={0} role="region" aria-label="Audit records">
             <table>
@@ -71,6 +71,23 @@ export default function Identity() {
       </div>
     </div>
   )
+}
+
+/** useRecords lists what was changed and handed out, and who was refused, the newest first. Requests that merely succeeded would bury that. */
+function useRecords(since: string, refused: boolean) {
+  const path = (what: string) => `/v1/audit?limit=200&since=${since}&${what}`
+  const asked = [
+    useData<{ records: Entry[] }>(path('refused=true'), 10_000),
+    useData<{ records: Entry[] }>(refused ? null : path('kind=change'), 10_000),
+    useData<{ records: Entry[] }>(refused ? null : path('kind=release'), 10_000),
+    useData<{ records: Entry[] }>(refused ? null : path('kind=token'), 10_000),
+  ].slice(0, refused ? 1 : 4)
+  const all = new Map(asked.flatMap((a) => (a.data?.records ?? []).map((r): [number, Entry] => [r.seq, r])))
+  return {
+    data: asked.every((a) => a.data) ? [...all.values()].sort((a, b) => b.seq - a.seq) : undefined,
+    error: asked.find((a) => a.error)?.error,
+    reload: () => asked.forEach((a) => a.reload()),
+  }
 }
 
 function Line({ of: r }: { of: Entry }) {

@@ -76,6 +76,7 @@ function Loaded({ trace }: { trace: Trace }) {
           </label>
         )}
         <span className="grow" />
+        <Shares tree={tree} />
         {zoomText && <button onClick={() => setZoom()}>Fit</button>}
         {(mode === 'Timeline' || mode === 'Trajectory') && (
           <button onClick={play.toggle} aria-pressed={play.running} title="Play the trace through, in both views">
@@ -181,6 +182,43 @@ function Summary({ trace: t, noise, setNoise }: { trace: Trace; noise: boolean; 
       <Copy text={t.traceId} what="Copy the trace id" />
     </div>
   )
+}
+
+/** Shares says what the trace's length hangs on: how much of it is models, tools and the rest. */
+function Shares({ tree }: { tree: Tree }) {
+  const shares = useMemo(() => {
+    const sums = { model: 0, tool: 0, rest: 0 }
+    for (const [id, times] of tree.criticalPath()) sums[partOf(tree, id)] += times.reduce((all, t) => all + t.to - t.from, 0)
+    const all = sums.model + sums.tool + sums.rest
+    return (Object.entries(sums) as [Part, number][]).map(([part, ms]) => [part, Math.round((100 * ms) / (all || 1))] as const).filter(([, share]) => share > 0)
+  }, [tree])
+  if (shares.every(([part]) => part === 'rest')) return null
+  return (
+    <span className="shares mid" title="What the trace's length hangs on">
+      <span className="share-bar" aria-hidden>
+        {shares.map(([part, share]) => (
+          <i key={part} style={{ width: `${share}%`, background: `var(${{ model: '--model', tool: '--tool', rest: '--http' }[part]})` }} />
+        ))}
+      </span>
+      {shares.map(([part, share]) => (
+        <span key={part}>
+          {{ model: 'models', tool: 'tools', rest: 'the rest' }[part]} <Figure of={{ value: String(share), unit: '%' }} />
+        </span>
+      ))}
+    </span>
+  )
+}
+
+type Part = 'model' | 'tool' | 'rest'
+
+/** partOf counts a request that a tool makes as the tool's time. */
+function partOf(tree: Tree, id: string): Part {
+  for (let at = tree.byId.get(id); at; at = at.parentId ? tree.byId.get(at.parentId) : undefined) {
+    if (at.kind === 'model') return 'model'
+    if (at.kind === 'tool' || at.kind === 'retrieval') return 'tool'
+    if (at.kind === 'agent' || at.kind === 'service') return 'rest'
+  }
+  return 'rest'
 }
 
 function bySpan(all: Log[]): Map<string, Log[]> {

@@ -7,16 +7,23 @@ import { type Point, seconds, type Series, useMetric, useTimes } from '../metric
 const processors = (v: number): Quantity => ({ value: Number(v.toPrecision(2)).toString(), unit: '' })
 const line = (label: string, color: string, values: (number | null)[]): Line => ({ label, color, values })
 
-/** together adds up what the places of a metric measured on average, for each time; a measure holds until the next. */
+const fresh = 180 // seconds that a measure holds; where sessions are, there is one each minute
+
+/** together adds up what the places of a metric measured, for each time; a measure holds for a while. */
 function together(times: number[], series: Series[], of: (p: Point) => number): (number | null)[] {
   const step = times.length > 1 ? times[1]! - times[0]! : 60
   const now = Date.now() / 1000
-  const each = series.map((s) => new Map(s.points.map((p) => [Math.floor(seconds(p) / step) * step, of(p)])))
-  const held = each.map(() => null as number | null)
+  const each = series.map((s) => ({ known: new Map(s.points.map((p) => [Math.floor(seconds(p) / step) * step, of(p)])), value: 0, until: 0 }))
+  let begun = false
   return times.map((t) => {
-    if (t > now) return null
-    each.forEach((known, i) => (held[i] = known.get(t) ?? held[i]!))
-    return held.some((v) => v !== null) ? held.reduce<number>((all, v) => all + (v ?? 0), 0) : null
+    let all = 0
+    for (const place of each) {
+      const measured = place.known.get(t)
+      if (measured !== undefined) [place.value, place.until] = [measured, t + Math.max(fresh, step)]
+      begun ||= measured !== undefined
+      all += t < place.until ? place.value : 0
+    }
+    return begun && t <= now ? all : null
   })
 }
 
