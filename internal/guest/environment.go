@@ -37,6 +37,7 @@ func Environment(runtimeName string, set map[string]string) map[string]string {
 // endpoints are those of each service that we serve inside, and of no others: theirs are AWS's own.
 var endpoints = []string{
 	"AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME", "AWS_ENDPOINT_URL_BEDROCK_AGENT",
+	"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "AWS_ENDPOINT_URL_CLOUDWATCH",
 }
 
 // awsEnvironment points at our services. The address of the credentials is a path, for the one address

@@ -49,11 +49,14 @@ func (h *house) forwarder() *forward.Forwarder {
 }
 
 // fromInside takes telemetry from sandboxes, for whom they belong to.
-func (h *house) fromInside() http.Handler {
+func (h *house) fromInside() http.Handler { return h.sourced(h.inlet) }
+
+// sourced tells a handler which sandbox a request comes from.
+func (h *house) sourced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who := guest.OccupantOf(r.Context())
 		ctx := telemetry.WithBirth(telemetry.WithSource(r.Context(), h.sourceOf(who)), who.ClonedAt)
-		h.inlet.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 

@@ -30,6 +30,23 @@ func (h *house) watching() map[string]http.Handler {
 	return out
 }
 
+// maxPut bounds a request of an agent that puts events or metrics, in bytes: a batch of events has a
+// megabyte, more when JSON escapes it.
+const maxPut = 4 << 20
+
+// watchingInside are what agents may put log events and metrics into, for whom their sandbox belongs to.
+func (h *house) watchingInside() map[string]http.Handler {
+	options := wire.Options{Logger: h.Log}
+	lines, numbers := wire.NewService(logs.Model, options), wire.NewService(cloudwatch.Model, options)
+	(&logs.Service{Archive: h.telemetry, Store: h.store, Region: h.Region, Account: h.account, Log: h.Log}).ServeWrites(lines)
+	(&cloudwatch.Service{Archive: h.telemetry, Region: h.Region, Account: h.account}).ServeWrites(numbers)
+	out := map[string]http.Handler{"logs": lines, "monitoring": numbers}
+	for _, svc := range []*wire.Service{lines, numbers} {
+		svc.Use(func(next http.Handler) http.Handler { return h.signed(unzipped(h.sourced(next)), wire.WriteError) })
+	}
+	return out
+}
+
 func (h *house) watchServices() []watchService {
 	options := wire.Options{Logger: h.Log}
 	lines := watchService{wire.NewService(logs.Model, options), logs.Model.Name, logsNote, "logs"}

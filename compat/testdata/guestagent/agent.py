@@ -1,6 +1,8 @@
 """An agent that looks for AWS as any agent does, and says what it finds."""
 
+import json
 import os
+import time
 
 import boto3
 from bedrock_agentcore import BedrockAgentCoreApp
@@ -56,11 +58,20 @@ def change(payload):
     return {}
 
 
+def put(payload):
+    """Puts an event with an embedded metric, and a metric, as agents with AWS's own exporters do."""
+    logs, now = boto3.client("logs"), int(time.time() * 1000)
+    embedded = {"_aws": {"Timestamp": now, "CloudWatchMetrics": [{"Namespace": "bedrock-agentcore", "Metrics": [{"Name": "guest.thoughts"}]}]}, "guest.thoughts": 3}
+    logs.put_log_events(logGroupName=payload["group"], logStreamName="mine", logEvents=[{"timestamp": now, "message": json.dumps(embedded)}])
+    boto3.client("cloudwatch").put_metric_data(Namespace=payload["namespace"], MetricData=[{"MetricName": "guest.moods", "Value": 2.0}])
+    return {}
+
+
 def environment(_):
     return dict(os.environ)
 
 
-OPS = {f.__name__: f for f in (whoami, credentials, use, machine, control, retrieve, change, environment)}
+OPS = {f.__name__: f for f in (whoami, credentials, use, machine, control, retrieve, change, put, environment)}
 
 if __name__ == "__main__":
     app.run()

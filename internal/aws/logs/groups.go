@@ -277,8 +277,34 @@ func (s *Service) createLogGroup(ctx context.Context, in *CreateLogGroupInput) (
 		return nil, exists("log group", in.LogGroupName)
 	}
 	return nil, s.Store.Update(ctx, func(tx *store.Tx) error {
+		made, err := tx.LogGroups()
+		if err == nil && len(made) >= maxMade {
+			err = tooMany("log groups")
+		}
+		if err != nil {
+			return err
+		}
 		return tx.PutLogGroup(store.LogGroup{Name: in.LogGroupName, CreatedAt: time.Now()})
 	})
+}
+
+// maxMade bounds log groups, and the streams of one, that somebody makes.
+const maxMade = 10_000
+
+func tooMany(what string) error {
+	return &moorage.Error{Code: moorage.Quota, Exception: "LimitExceededException", Message: "there are 10,000 " + what + " already: delete some"}
+}
+
+// putStream makes a stream; false when it was there.
+func putStream(tx *store.Tx, group, name string) (fresh bool, err error) {
+	made, err := tx.LogStreams(group)
+	if err == nil && len(made) >= maxMade {
+		err = tooMany("streams in this log group")
+	}
+	if err != nil {
+		return false, err
+	}
+	return tx.PutLogStream(store.LogStream{Group: group, Name: name, CreatedAt: time.Now()})
 }
 
 func (s *Service) createLogStream(ctx context.Context, in *CreateLogStreamInput) (*CreateLogStreamOutput, error) {
@@ -290,7 +316,7 @@ func (s *Service) createLogStream(ctx context.Context, in *CreateLogStreamInput)
 		return nil, orExists(err, in.LogStreamName)
 	}
 	return nil, s.Store.Update(ctx, func(tx *store.Tx) error {
-		fresh, err := tx.PutLogStream(store.LogStream{Group: g.name, Name: in.LogStreamName, CreatedAt: time.Now()})
+		fresh, err := putStream(tx, g.name, in.LogStreamName)
 		if err == nil && !fresh {
 			return exists("log stream", in.LogStreamName)
 		}

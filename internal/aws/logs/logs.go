@@ -68,6 +68,14 @@ func (s *Service) Serve(svc *wire.Service) {
 	s.serveDeliveries(svc)
 }
 
+// ServeWrites adds to svc what agents may call from inside their sandboxes: to put events, whose source is
+// then that of the request's context, and to make what they put them into.
+func (s *Service) ServeWrites(svc *wire.Service) {
+	wire.Handle(svc, PutLogEvents, s.putLogEvents)
+	wire.Handle(svc, CreateLogGroup, s.createLogGroup)
+	wire.Handle(svc, CreateLogStream, s.createLogStream)
+}
+
 // Close ends the queries that run.
 func (s *Service) Close() {
 	if s.stop != nil {

@@ -76,7 +76,7 @@ func (s *Service) putBy(ctx context.Context, in *PutLogEventsInput) (telemetry.S
 		return from, orMissing(nil, "The specified log stream does not exist.")
 	}
 	return from, s.Store.Update(ctx, func(tx *store.Tx) error { // as AWS has them from the start
-		_, err := tx.PutLogStream(store.LogStream{Group: g.name, Name: in.LogStreamName, CreatedAt: time.Now()})
+		_, err := putStream(tx, g.name, in.LogStreamName)
 		return err
 	})
 }
