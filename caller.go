@@ -19,6 +19,9 @@ type Caller struct {
 	AccessKeyID string // for SigV4
 	Issuer      string // for JWT: the claims iss and sub. Two issuers may use
 	Subject     string // the same subject for different people
+
+	// SessionPolicy bounds what a role's session may do: the JSON that it was opened with, empty for no bound.
+	SessionPolicy string
 }
 
 // Owner names whoever a session opened by this caller belongs to: sessions of different owners never

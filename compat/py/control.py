@@ -212,7 +212,7 @@ def check_tags():
 
 def check_resource_policy():
     arn = CONTEXT["probe"]
-    policy = '{"Version":"2012-10-17","Statement":[]}'
+    policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"%s"},"Action":"bedrock-agentcore:InvokeAgentRuntime","Resource":"%s"}]}' % (CONTEXT["account"], arn)
     assert not control.get_resource_policy(resourceArn=arn).get("policy")
     put = control.put_resource_policy(resourceArn=arn, policy=policy)
     assert put["ResponseMetadata"]["HTTPStatusCode"] == 201 and put["policy"] == policy, put

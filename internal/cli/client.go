@@ -221,7 +221,7 @@ func (c *client) do(ctx context.Context, r *http.Request, service, bodySHA256 st
 	return resp, nil
 }
 
-// errorAnswer reads AWS's error shapes: JSON with the name in a header, or S3's XML.
+// errorAnswer reads AWS's error shapes: JSON with the name in a header, S3's XML, or that of IAM.
 func errorAnswer(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // half an answer still says more than none
 	name, _, _ := strings.Cut(resp.Header.Get("X-Amzn-Errortype"), ":")
@@ -232,7 +232,14 @@ func errorAnswer(resp *http.Response) error {
 		Code    string   `json:"-" xml:"Code"`
 	}
 	if json.Unmarshal(body, &doc) != nil {
-		_ = xml.Unmarshal(body, &doc) // neither is an answer without a message
+		var query struct {
+			Code    string `xml:"Error>Code"`
+			Message string `xml:"Error>Message"`
+		}
+		if xml.Unmarshal(body, &doc) != nil { // neither is an answer without a message
+			_ = xml.Unmarshal(body, &query)
+		}
+		doc.Message, doc.Code = firstOf(doc.Message, query.Message), firstOf(doc.Code, query.Code)
 	}
 	e.message, e.name = doc.Message, firstOf(e.name, doc.Code)
 	if e.name == "" && resp.StatusCode == http.StatusNotFound {

@@ -54,6 +54,8 @@ type Service struct {
 	// Isolation is what sessions get here; runtimes that accept no less than more are not run.
 	Isolation sandbox.Isolation
 	Log       *slog.Logger
+	// PoliciesChanged hears of every change of resource policies, once it is on disk; nil for nobody.
+	PoliciesChanged func(context.Context) error
 
 	// committing is held while the rows and the mirror differ, so that who reads READY calls what is
 	// ready, and a refresh that read earlier is not the last to write.

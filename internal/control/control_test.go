@@ -609,7 +609,7 @@ func TestPolicies_areKeptPerResource(t *testing.T) {
 	for _, bad := range []string{"", "not JSON", "[]", `"text"`} {
 		wantCode(t, "a policy that is "+bad, p.PutPolicy(t.Context(), arn, bad), moorage.Invalid)
 	}
-	const policy = `{"Version":"2012-10-17","Statement":[]}`
+	policy := `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"` + arn + `"}}`
 	wantCode(t, "put", p.PutPolicy(t.Context(), arn, policy), "")
 	for at, want := range map[string]string{arn: policy, arn + "/runtime-endpoint/DEFAULT": ""} {
 		if got, err := p.Policy(t.Context(), at); err != nil || got != want {

@@ -2,10 +2,10 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity/policy"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/store"
 )
@@ -356,16 +356,20 @@ func (s *Service) Tags(ctx context.Context, arn string) (tags map[string]string,
 // PutPolicy sets the resource policy of a runtime or endpoint. It is kept and returned; nothing
 // evaluates it yet.
 func (s *Service) PutPolicy(ctx context.Context, arn, document string) error {
-	var statements map[string]any
-	if err := json.Unmarshal([]byte(document), &statements); err != nil {
-		return invalid("policy", "the policy is not a JSON object")
+	parsed, err := policy.Parse(policy.Resource, arn, document)
+	if err != nil {
+		return invalid("policy", "%v", err)
 	}
-	return s.Store.Update(ctx, func(tx *store.Tx) error {
+	err = s.Store.Update(ctx, func(tx *store.Tx) error {
 		if err := s.resource(tx, arn); err != nil {
 			return err
 		}
+		if err := parsed.Only(arn); err != nil {
+			return invalid("policy", "%v", err)
+		}
 		return tx.PutPolicy(arn, document)
 	})
+	return s.policiesChanged(ctx, err)
 }
 
 // Policy returns the resource policy of a runtime or endpoint, "" when it has none.
@@ -385,10 +389,19 @@ func (s *Service) Policy(ctx context.Context, arn string) (document string, err 
 
 // DeletePolicy removes the resource policy of a runtime or endpoint.
 func (s *Service) DeletePolicy(ctx context.Context, arn string) error {
-	return s.Store.Update(ctx, func(tx *store.Tx) error {
+	err := s.Store.Update(ctx, func(tx *store.Tx) error {
 		if err := s.resource(tx, arn); err != nil {
 			return err
 		}
 		return tx.DeletePolicy(arn)
 	})
+	return s.policiesChanged(ctx, err)
+}
+
+// policiesChanged tells whoever decides by policies, after a change that went well.
+func (s *Service) policiesChanged(ctx context.Context, err error) error {
+	if err != nil || s.PoliciesChanged == nil {
+		return err
+	}
+	return s.PoliciesChanged(context.WithoutCancel(ctx))
 }

@@ -61,12 +61,24 @@ type Credentials struct {
 	Expires         time.Time
 }
 
-// Temporary makes credentials for what runs in a sandbox, and recognises them when they come back. It
-// keeps none: all that has to be known is sealed in the session token, and the secret follows from that.
+// RoleSession is what somebody who assumed a role works under.
+type RoleSession struct {
+	Role   string // ARN
+	RoleID string // of the role as it was then: one that was made anew under its name is another
+	Name   string // of the session
+	Policy string // what it may do at most, as a policy; empty for no bound
+}
+
+// Temporary makes credentials for what runs in a sandbox, or for who assumes a role, and recognises them when they come
+// back. It keeps none: all that has to be known is sealed in the session token, and the secret follows from that.
 //
-// They are good for requests that come out of the sandbox that they were made for, and for no other:
-// whoever carries them away has nothing. They end with their time or with the sandbox, whichever is first.
+// A sandbox's are good for requests that come out of the sandbox that they were made for, and for no other: whoever
+// carries them away has nothing; they end with their time or with the sandbox, whichever is first. A role's are good outside
+// of sandboxes, until their time or until the role is deleted.
 type Temporary struct {
+	// RoleID returns the id of a role, by its ARN; "" when it is gone. Nil knows none, and no session of a role is accepted.
+	RoleID func(roleARN string) string
+
 	aead   cipher.AEAD
 	secret []byte // from which secrets are derived
 }
@@ -86,7 +98,7 @@ func NewTemporary(key []byte) (*Temporary, error) {
 		return nil, err
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
-	return &Temporary{aead, secret}, err
+	return &Temporary{aead: aead, secret: secret}, err
 }
 
 // claims are what a session token says.
@@ -95,6 +107,9 @@ type claims struct {
 	Sandbox     string `json:"s"`
 	Role        string `json:"r"`
 	Expires     int64  `json:"e"` // seconds since 1970
+	RoleID      string `json:"i,omitempty"`
+	Session     string `json:"n,omitempty"`
+	Policy      string `json:"p,omitempty"`
 }
 
 // temporaryPrefix begins the ids of temporary keys. Source: AWS, IAM identifiers.
@@ -104,10 +119,20 @@ func isTemporary(accessKeyID string) bool { return strings.HasPrefix(accessKeyID
 
 // Issue makes credentials for w that expire at the given time, which is kept in whole seconds.
 func (t *Temporary) Issue(w Workload, expires time.Time) (Credentials, error) {
+	return t.issue(claims{Sandbox: w.Sandbox, Role: w.Role}, expires)
+}
+
+// IssueRole makes credentials for the session of a role.
+func (t *Temporary) IssueRole(s RoleSession, expires time.Time) (Credentials, error) {
+	return t.issue(claims{Role: s.Role, RoleID: s.RoleID, Session: s.Name, Policy: s.Policy}, expires)
+}
+
+func (t *Temporary) issue(c claims, expires time.Time) (Credentials, error) {
 	var random [10]byte
 	rand.Read(random[:])
 	id := temporaryPrefix + base32.StdEncoding.EncodeToString(random[:])
-	plain, err := json.Marshal(claims{id, w.Sandbox, w.Role, expires.Unix()})
+	c.AccessKeyID, c.Expires = id, expires.Unix()
+	plain, err := json.Marshal(c)
 	if err != nil {
 		return Credentials{}, err
 	}
@@ -136,11 +161,28 @@ func (t *Temporary) accessKey(ctx context.Context, id, token string) (key Access
 		return key, "its session token was not made here for this access key"
 	}
 	w := WorkloadOf(ctx)
+	if c.Sandbox == "" && c.Session != "" {
+		return t.roleKey(w, c, sealed, token)
+	}
 	if w.Sandbox == "" || w.Sandbox != c.Sandbox {
 		return key, "these credentials work only from inside the sandbox that they were made for"
 	}
 	w.Role = c.Role
 	return AccessKey{Secret: t.secretOf(sealed), Principal: w.principal(), Token: token, Expires: time.Unix(c.Expires, 0)}, ""
+}
+
+// roleKey is the key of a role's session.
+func (t *Temporary) roleKey(from Workload, c claims, sealed []byte, token string) (key AccessKey, refused string) {
+	switch {
+	case from.Sandbox != "":
+		return key, "credentials of an assumed role do not work from inside a sandbox"
+	case t.RoleID == nil || t.RoleID(c.Role) != c.RoleID:
+		return key, "the role that these credentials are of is gone"
+	}
+	return AccessKey{
+		Secret: t.secretOf(sealed), Principal: Workload{Role: c.Role, Session: c.Session}.principal(), Token: token,
+		Expires: time.Unix(c.Expires, 0), SessionPolicy: c.Policy,
+	}, ""
 }
 
 func (t *Temporary) open(token string) (c claims, sealed []byte, ok bool) {

@@ -17,6 +17,9 @@ import (
 // models, signingName.
 const AgentCore = "bedrock-agentcore"
 
+// IAM has no regions: its clients sign for us-east-1 wherever they are.
+const IAM = "iam"
+
 // S3 is signed unlike every other service: its path is encoded once, not twice.
 const S3 = "s3"
 
@@ -31,6 +34,8 @@ type AccessKey struct {
 	// which none may come.
 	Token   string
 	Expires time.Time // zero for never
+
+	SessionPolicy string // bounds what a role's session may do; empty for no bound
 }
 
 // Verifier checks signatures. Keys and Services are required. It may be used concurrently, and must
@@ -111,7 +116,7 @@ func (v *Verifier) checkScope(s scope) error {
 	if _, ok := v.Services[s.service]; !ok {
 		return s.refuse(badSignature, "Credential should be scoped to correct service: %q is not served here.", s.service)
 	}
-	if len(v.Regions) > 0 && !slices.Contains(v.Regions, s.region) {
+	if len(v.Regions) > 0 && s.service != IAM && !slices.Contains(v.Regions, s.region) {
 		return s.refuse(badSignature, "Credential should be scoped to a valid region: %q is not served here, %s is.", s.region, strings.Join(v.Regions, ", "))
 	}
 	return nil
@@ -201,7 +206,7 @@ func (a *authorization) checkSession(key AccessKey, now time.Time) error {
 
 // caller is whoever holds the key with this id.
 func (k AccessKey) caller(id string) moorage.Caller {
-	c := moorage.Caller{Source: moorage.SigV4, ARN: k.Principal, AccessKeyID: id}
+	c := moorage.Caller{Source: moorage.SigV4, ARN: k.Principal, AccessKeyID: id, SessionPolicy: k.SessionPolicy}
 	if arn, err := moorage.ParseARN(k.Principal); err == nil {
 		c.Account = arn.Account
 	}

@@ -288,6 +288,16 @@ func (s *Service) Protocol(a Address) string {
 	return cmp.Or(config.Protocol.Name, "HTTP")
 }
 
+// Names are the ARNs of the runtime and the endpoint at an address, whether or not they exist. What is no
+// address comes back as it is.
+func (s *Service) Names(a Address) (runtime, endpoint string) {
+	id, named, err := s.runtimeID(a)
+	if err != nil {
+		return a.Runtime, a.Runtime
+	}
+	return moorage.RuntimeARN(s.Region, s.Account, id).String(), moorage.EndpointARN(s.Region, s.Account, id, cmp.Or(a.Qualifier, named, moorage.DefaultEndpoint)).String()
+}
+
 // Authorizer says which tokens may call at an address; nil where callers sign, and where there is no
 // such runtime.
 func (s *Service) Authorizer(a Address) *moorage.JWTAuthorizer {

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/big"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity/iam"
 	"github.com/moorage-dev/moorage/internal/store"
 )
 
@@ -22,7 +22,7 @@ func openAccount(ctx context.Context, db *store.DB) (account string, err error) 
 			return err
 		}
 		account = randomDigits(12)
-		return errors.Join(tx.PutSetting("account", account), tx.PutAccessKey(newAccessKey(account)))
+		return errors.Join(tx.PutSetting("account", account), tx.PutAccessKey(iam.NewAccessKey("arn:aws:iam::"+account+":user/"+iam.Admin, time.Now())))
 	})
 	return account, err
 }
@@ -36,22 +36,6 @@ func randomDigits(n int64) string {
 		panic(err) // crypto/rand does not fail on Linux
 	}
 	return r.Add(r, low).String()
-}
-
-// newAccessKey makes a key of AWS's form for the account's administrator.
-func newAccessKey(account string) store.AccessKey {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-	id := make([]byte, 16)
-	secret := make([]byte, 30)
-	rand.Read(id)
-	rand.Read(secret)
-	for i := range id {
-		id[i] = alphabet[id[i]%32]
-	}
-	return store.AccessKey{
-		ID: "AKIA" + string(id), Secret: base64.StdEncoding.EncodeToString(secret),
-		Principal: "arn:aws:iam::" + account + ":user/admin", Active: true, CreatedAt: time.Now(),
-	}
 }
 
 // lock makes sure that one server at a time works on a directory.

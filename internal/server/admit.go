@@ -12,6 +12,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/identity/iam"
 	"github.com/moorage-dev/moorage/internal/invoke"
 )
 
@@ -33,6 +34,8 @@ func (h *house) admitted(next http.Handler) http.Handler {
 		authorizer := h.invoke.Authorizer(to)
 		token, sent := bearerToken(r)
 		switch {
+		case authorizer == nil && iam.IsAPIKey(token):
+			h.withAPIKey(next, token, w, r)
 		case authorizer == nil && sent:
 			wire.WriteError(w, r, errMethod)
 		case authorizer == nil:
@@ -94,6 +97,10 @@ func (h *house) withToken(next http.Handler, a moorage.JWTAuthorizer, token stri
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxPayload)
+	if err := h.permitted(r, t.Caller()); err != nil {
+		wire.WriteError(w, r, err)
+		return
+	}
 	ctx := identity.WithInbound(identity.WithCaller(r.Context(), t.Caller()), identity.Inbound{Token: token, Expires: t.Expires})
 	next.ServeHTTP(w, r.WithContext(ctx))
 }

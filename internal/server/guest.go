@@ -58,7 +58,7 @@ func (h *house) offer(v moorage.Version, set map[string]string) map[string]strin
 // roleAWS serves what an agent's role may call from inside its sandbox: to ask who it is, for
 // credentials by its workload's token, Bedrock's questions, and to put log events and metrics. What an agent sends is read on the server's account, so it is bounded before anything else.
 func (h *house) roleAWS() http.Handler {
-	who, bedrock, vault, watch := h.sts(), h.bedrockInside(), h.insideVault(), h.watchingInside()
+	who, bedrock, vault, watch := h.sts(nil), h.bedrockInside(), h.insideVault(), h.watchingInside()
 	others := h.signed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := identity.CallerOf(r.Context())
 		wire.WriteError(w, r, moorage.Errorf(moorage.Denied, "%s is not authorized: from inside a sandbox only GetCallerIdentity of STS, the identity service's tokens, PutLogEvents, PutMetricData and the questions to models and knowledge bases are offered", caller.ARN))
@@ -90,6 +90,7 @@ func (h *house) openTemporary() error {
 	if h.temporary, err = identity.NewTemporary(key); err != nil {
 		return err
 	}
+	h.temporary.RoleID = h.people.RoleID
 	h.tokenKey, err = h.store.Key("metadata tokens")
 	return err
 }

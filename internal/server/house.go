@@ -14,6 +14,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/identity/audit"
 	"github.com/moorage-dev/moorage/internal/identity/bearer"
+	"github.com/moorage-dev/moorage/internal/identity/iam"
 	"github.com/moorage-dev/moorage/internal/identity/inject"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
@@ -59,7 +60,7 @@ type house struct {
 	usage     *usage.Meter
 	calls     *calls.Recorder
 	logs      *logs.Service
-	keys      keyring
+	people    *iam.Directory
 	verify    *identity.Verifier
 	temporary *identity.Temporary
 	tokenKey  []byte // of sandboxes' metadata
@@ -92,7 +93,8 @@ func (h *house) openStore(ctx context.Context) (err error) {
 	if h.account, err = openAccount(ctx, h.store); err != nil {
 		return err
 	}
-	if h.keys, err = loadKeys(ctx, h.store); err != nil {
+	h.people = &iam.Directory{Store: h.store, Account: h.account, Region: h.Region}
+	if err := h.people.Load(ctx); err != nil {
 		return err
 	}
 	if err := h.openTemporary(); err != nil {
@@ -100,7 +102,7 @@ func (h *house) openStore(ctx context.Context) (err error) {
 	}
 	h.verify = h.verifier()
 	h.tokens = &bearer.Verifier{Client: bearer.NewClient(h.providerNetworks())}
-	h.browser = &identity.Browser{Keys: h.keys.find, Secure: strings.HasPrefix(h.PublicURL, "https:")}
+	h.browser = &identity.Browser{Keys: h.people.AccessKey, Secure: strings.HasPrefix(h.PublicURL, "https:")}
 	return os.MkdirAll(h.path("tmp"), 0o700)
 }
 
@@ -161,7 +163,7 @@ func (h *house) openControl(ctx context.Context) error {
 	}
 	h.control = &control.Service{
 		Store: h.store, Builder: builder, Warm: h.warm, Pools: h.pools, Sessions: h.sessions, Workloads: h.workloads, Region: h.Region, Account: h.account,
-		Isolation: h.isolation, Log: h.Log,
+		Isolation: h.isolation, Log: h.Log, PoliciesChanged: h.people.Reload,
 	}
 	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log, Calls: h.calls, Workloads: h.workloads}
 	h.invoke.CallerCalls.Rate, h.invoke.RuntimeCalls.Rate = h.Quotas.CallerCalls, h.Quotas.RuntimeCalls

@@ -21,6 +21,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/console"
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/identity/iam"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/invoke"
@@ -35,8 +36,8 @@ func (h *house) handler() http.Handler {
 	registry := h.basicAuth(h.images.Registry())
 	own := h.signed(h.v1().Routes(), wire.WriteError)
 	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region, Log: h.Log}, s3.WriteError)
-	core, who, bedrock, watch := cors(h.agentCore()), h.sts(), h.bedrock(), h.watching()
-	consent := h.consentPages()
+	core, who, bedrock, watch := cors(h.agentCore()), h.sts(h.assume), h.bedrock(), h.watching()
+	consent, people := h.consentPages(), h.iam()
 	numbers := &scrape{house: h, began: time.Now(), sealed: map[string][]archive.Total{}}
 	pages := (&console.Handler{Browser: h.browser, Error: wire.WriteError}).Routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -61,6 +62,8 @@ func (h *house) handler() http.Handler {
 			objects.ServeHTTP(w, withRequestID(w, r))
 		case signedFor(r) == "sts":
 			who.ServeHTTP(w, r)
+		case signedFor(r) == identity.IAM:
+			people.ServeHTTP(w, r)
 		case signedFor(r) == bedrockName:
 			bedrock.ServeHTTP(w, r)
 		case watch[signedFor(r)] != nil:
@@ -81,9 +84,13 @@ func (h *house) agentCore() http.Handler {
 	return wire.Router(planes)
 }
 
-func (h *house) sts() http.Handler {
+// sts serves STS; assume is nil where no role can be assumed.
+func (h *house) sts(assume sts.Roles) http.Handler {
 	svc := wire.NewService(sts.Model, wire.Options{Logger: h.Log})
 	sts.Serve(svc, identity.CallerOf)
+	if assume != nil {
+		sts.ServeRoles(svc, assume)
+	}
 	svc.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
 	return svc
 }
@@ -110,7 +117,7 @@ func (h *house) v1() *v1.Handler {
 			Warning: h.warning(), Endpoint: h.PublicURL, Dir: h.Dir,
 		},
 		Store: h.store, Sessions: h.sessions, Control: h.control, Driver: h.shim, LogDir: h.path("logs"), Log: h.Log, Error: wire.WriteError,
-		Telemetry: h.telemetry, Inlet: h.inlet, Audit: h.audit, Usage: h.usage, Models: h.models,
+		Telemetry: h.telemetry, Inlet: h.inlet, Audit: h.audit, People: h.people, Known: h.known(), Usage: h.usage, Models: h.models,
 	}
 }
 
@@ -145,8 +152,15 @@ func signedFor(r *http.Request) string {
 func (h *house) basicAuth(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
-		key, err := h.keys.find(r.Context(), user)
+		key, err := h.people.AccessKey(r.Context(), user)
 		if subtle.ConstantTimeCompare([]byte(password), []byte(key.Secret)) == 1 && err == nil {
+			h.people.Use(user, "registry")
+			if err := h.mayUseRegistry(r, user, key.Principal); err != nil {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusForbidden)
+				io.WriteString(w, registryDenied)
+				return
+			}
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -163,6 +177,18 @@ func (h *house) basicAuth(next http.Handler) http.Handler {
 }
 
 var errRegistryLogin = moorage.Errorf(moorage.Unauthenticated, "no active access key has this id and secret")
+
+const registryDenied = `{"errors":[{"code":"DENIED","message":"no policy of this access key's user allows it"}]}` + "\n"
+
+// mayUseRegistry decides on moorage:PullImage and moorage:PushImage.
+func (h *house) mayUseRegistry(r *http.Request, id, principal string) error {
+	action := "moorage:PushImage"
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		action = "moorage:PullImage"
+	}
+	c := moorage.Caller{Source: moorage.SigV4, ARN: principal, Account: h.account, AccessKeyID: id}
+	return h.decided(r, c, demand{action: action}, h.people.Authorize(iam.Request{Caller: c, Action: action}))
+}
 
 const unauthorized = `{"errors":[{"code":"UNAUTHORIZED","message":"log in with an access key as user and its secret as password"}]}` + "\n"
 

@@ -1,39 +1,12 @@
 package server
 
 import (
-	"context"
 	"net/http"
 	"time"
 
-	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/identity"
-	"github.com/moorage-dev/moorage/internal/store"
 	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
 )
-
-// keyring holds the access keys in memory: a call waits for no disk to learn who makes it.
-type keyring map[string]store.AccessKey
-
-func loadKeys(ctx context.Context, db *store.DB) (keyring, error) {
-	ring := keyring{}
-	err := db.View(ctx, func(tx *store.Tx) error {
-		keys, err := tx.AccessKeys()
-		for _, k := range keys {
-			ring[k.ID] = k
-		}
-		return err
-	})
-	return ring, err
-}
-
-// find is what the verifier asks for a key.
-func (ring keyring) find(_ context.Context, id string) (identity.AccessKey, error) {
-	k, ok := ring[id]
-	if !ok || !k.Active {
-		return identity.AccessKey{}, moorage.Errorf(moorage.NotFound, "no active access key has the id %q", id)
-	}
-	return identity.AccessKey{Secret: k.Secret, Principal: k.Principal}, nil
-}
 
 // Bounds of a request's body in bytes.
 const (
@@ -45,9 +18,9 @@ const (
 
 func (h *house) verifier() *identity.Verifier {
 	return &identity.Verifier{
-		Keys:            h.keys.find,
+		Keys:            h.people.AccessKey,
 		Temporary:       h.temporary,
-		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": maxQuery, bedrockName: maxBedrock, "xray": otlp.MaxBody, "logs": otlp.MaxBody, "monitoring": otlp.MaxBody},
+		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": maxQuery, "iam": maxQuery, "cognito-idp": maxQuery, bedrockName: maxBedrock, "xray": otlp.MaxBody, "logs": otlp.MaxBody, "monitoring": otlp.MaxBody},
 		Regions:         []string{h.Region},
 		UnsignedPayload: h.TLSCert != "", // S3 clients leave the body to TLS where there is some
 		TempDir:         h.path("tmp"),
@@ -74,6 +47,11 @@ func (h *house) signed(next http.Handler, fail func(http.ResponseWriter, *http.R
 		if r.Body != sent {
 			defer r.Body.Close()
 		}
+		h.people.Use(by.Caller.AccessKeyID, by.Service)
+		if err := h.permitted(r, by.Caller); err != nil {
+			fail(w, r, err)
+			return
+		}
 		next.ServeHTTP(w, r.WithContext(identity.WithCaller(r.Context(), by.Caller)))
 	})
 }
@@ -85,5 +63,9 @@ func (h *house) fromBrowser(next http.Handler, fail func(http.ResponseWriter, *h
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxPayload)
+	if err := h.permitted(r, caller); err != nil {
+		fail(w, r, err)
+		return
+	}
 	next.ServeHTTP(w, r.WithContext(identity.WithCaller(r.Context(), caller)))
 }

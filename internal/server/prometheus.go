@@ -18,6 +18,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
+	"github.com/moorage-dev/moorage/internal/identity/iam"
 	"github.com/moorage-dev/moorage/internal/telemetry"
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
 )
@@ -34,10 +35,16 @@ type scrape struct {
 
 func (s *scrape) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	user, password, _ := r.BasicAuth()
-	key, err := s.keys.find(r.Context(), user)
+	key, err := s.people.AccessKey(r.Context(), user)
 	if subtle.ConstantTimeCompare([]byte(password), []byte(key.Secret)) != 1 || err != nil {
 		w.Header().Set("WWW-Authenticate", `Basic realm="Moorage: an access key and its secret"`)
 		wire.WriteError(w, r, moorage.Errorf(moorage.Unauthenticated, "metrics are for who has an access key: give it as user, and its secret as password"))
+		return
+	}
+	c := moorage.Caller{Source: moorage.SigV4, ARN: key.Principal, Account: s.account, AccessKeyID: user}
+	asked := demand{action: "moorage:ListMetrics"}
+	if err := s.decided(r, c, asked, s.people.Authorize(iam.Request{Caller: c, Action: asked.action})); err != nil {
+		wire.WriteError(w, r, err)
 		return
 	}
 	page, err := s.page(r.Context())

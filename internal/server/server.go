@@ -17,10 +17,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity/iam"
 	"github.com/moorage-dev/moorage/internal/quota"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/server/lane"
@@ -193,6 +195,11 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	work.Go(func() { h.pools.Run(background) })
 	work.Go(func() { h.forget(background) })
 	work.Go(func() { h.serveGuests(background) })
+	work.Go(func() {
+		if err := h.people.Run(background); err != nil {
+			h.Log.Error("when keys were last used is kept no more", "err", err)
+		}
+	})
 	work.Go(func() { h.calls.Run(background) })
 	work.Go(func() { h.asked.Run(background) })
 	work.Go(func() { h.knowledge.Run(background) })
@@ -287,7 +294,7 @@ func (h *house) firstKey(ctx context.Context) (key store.AccessKey, err error) {
 	err = h.store.View(ctx, func(tx *store.Tx) error {
 		keys, err := tx.AccessKeys()
 		for _, k := range keys {
-			if k.Active {
+			if k.Active && strings.HasSuffix(k.Principal, ":user/"+iam.Admin) {
 				key = k
 				return nil
 			}

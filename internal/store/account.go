@@ -31,11 +31,12 @@ type AccessKey struct {
 	Principal string // ARN that calls signed with it are made by
 	Active    bool
 	CreatedAt time.Time
+	Used      Use
 }
 
 // PutAccessKey writes k; its secret is sealed.
 func (tx *Tx) PutAccessKey(k AccessKey) error {
-	return tx.exec(`INSERT INTO access_keys VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET active = excluded.active`,
+	return tx.exec(`INSERT INTO access_keys (id, secret, principal, active, created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET active = excluded.active`,
 		k.ID, tx.seal.seal([]byte(k.Secret), "access key "+k.ID), k.Principal, k.Active, nanos(k.CreatedAt))
 }
 
@@ -43,14 +44,14 @@ func (tx *Tx) PutAccessKey(k AccessKey) error {
 func (tx *Tx) AccessKeys() ([]AccessKey, error) {
 	return all(tx, func(r row) (k AccessKey, err error) {
 		var sealed []byte
-		var created int64
-		if err := r.Scan(&k.ID, &sealed, &k.Principal, &k.Active, &created); err != nil {
+		var created, used int64
+		if err := r.Scan(&k.ID, &sealed, &k.Principal, &k.Active, &created, &used, &k.Used.Service); err != nil {
 			return k, err
 		}
 		secret, err := tx.seal.open(sealed, "access key "+k.ID)
-		k.Secret, k.CreatedAt = string(secret), fromNanos(created)
+		k.Secret, k.CreatedAt, k.Used.At = string(secret), fromNanos(created), fromNanos(used)
 		return k, err
-	}, "SELECT id, secret, principal, active, created_at FROM access_keys ORDER BY created_at")
+	}, "SELECT id, secret, principal, active, created_at, used_at, used_for FROM access_keys ORDER BY created_at")
 }
 
 // Tags returns the tags of a resource.

@@ -24,6 +24,9 @@
 //	POST   /v1/{traces,logs,metrics}                 OTLP over HTTP, as protobuf or JSON
 //	GET    /v1/audit?kind=&refused=&caller=&request=&since=&limit= who did what
 //	POST   /v1/audit/verify                          whether that record is as it was written
+//	GET    /v1/runtimes/{id}/keys                    API keys; POST makes one, POST …/{key}/disable and …/enable, DELETE …/{key}
+//	POST   /v1/policy/simulate, /v1/policy/lint      what a policy would decide; what in it can match nothing
+//	GET    /v1/policy/explain?request=ID             why a request was refused
 //	DELETE /v1/runtimes/{id}                         remove it and wait; says what was removed
 //	GET    /v1/model-providers                       who answers for models, and which route leads there
 //	PUT    /v1/model-providers/{name}                set one up; DELETE takes it away
@@ -48,6 +51,8 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/identity/audit"
+	"github.com/moorage-dev/moorage/internal/identity/iam"
+	"github.com/moorage-dev/moorage/internal/identity/policy"
 	"github.com/moorage-dev/moorage/internal/model/provider"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/session"
@@ -81,6 +86,8 @@ type Handler struct {
 	Audit     *audit.Log
 	Models    *provider.Registry
 	Usage     *usage.Meter // what sessions take of the machine
+	People    *iam.Directory
+	Known     policy.Known // what the linter of policies compares with
 	LogDir    string       // journals, one directory per sandbox
 	Log       *slog.Logger
 	// Error answers with a coded error in the form of AWS's JSON services.
@@ -120,6 +127,13 @@ func (h *Handler) Routes() http.Handler {
 		"POST /v1/logs":                            h.takeTelemetry,
 		"GET /v1/audit":                            h.listAudit,
 		"POST /v1/audit/verify":                    h.verifyAudit,
+		"GET /v1/runtimes/{id}/keys":               h.listKeys,
+		"POST /v1/runtimes/{id}/keys":              h.createKey,
+		"POST /v1/runtimes/{id}/keys/{key}/{to}":   h.changeKey,
+		"DELETE /v1/runtimes/{id}/keys/{key}":      h.deleteKey,
+		"POST /v1/policy/simulate":                 h.simulatePolicy,
+		"POST /v1/policy/lint":                     h.lintPolicy,
+		"GET /v1/policy/explain":                   h.explain,
 		"DELETE /v1/runtimes/{id}":                 h.destroy,
 		"GET /v1/model-providers":                  h.listModels,
 		"PUT /v1/model-providers/{name}":           h.putProvider,

@@ -1,4 +1,4 @@
-// Package sts answers the one question of AWS STS that every toolkit asks first: who am I?
+// Package sts answers the question of AWS STS that every toolkit asks first, who am I?, and opens sessions of roles.
 // Types and constraints are generated; see api.gen.go.
 package sts
 
@@ -20,6 +20,12 @@ func Serve(svc *wire.Service, caller func(context.Context) moorage.Caller) {
 		return &GetCallerIdentityOutput{Account: &c.Account, Arn: &c.ARN, UserId: &id}, nil
 	})
 }
+
+// Roles opens a session of a role for the caller of ctx.
+type Roles func(ctx context.Context, in *AssumeRoleInput) (*AssumeRoleOutput, error)
+
+// ServeRoles adds AssumeRole to svc.
+func ServeRoles(svc *wire.Service, assume Roles) { wire.Handle(svc, AssumeRole, assume) }
 
 // userID is ROLE-ID:SESSION for a role's session, where the role's id follows from its ARN, and the key's id
 // for everybody else.
