@@ -41,7 +41,7 @@ export default function Identity() {
       {error && <Problem error={error} retry={reload} />}
       <div className="panel" hidden={!!error && !data}>
         {shown?.length === 0 ? (
-          <Empty title={refused ? 'Nobody was refused in this time' : 'Nothing in this time'}>What is changed, which tokens and secrets are handed out, and who is refused shows here; `moorage audit` lists every request.</Empty>
+          <Empty title={refused ? 'Nobody was refused in this time' : 'Nothing in this time'}>What is changed, which tokens and secrets are handed out, and who is refused shows here; <code>moorage audit</code> lists every request.</Empty>
         ) : (
           <div className="scroll" tabIndex={0} role="region" aria-label="Audit records">
             <table>

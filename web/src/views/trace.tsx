@@ -178,6 +178,11 @@ function Summary({ trace: t, noise, setNoise }: { trace: Trace; noise: boolean; 
           Session
         </Link>
       )}
+      {['otlp', 'perfetto'].map((format) => (
+        <a key={format} className="link mid" href={`/v1/traces/${t.traceId}?format=${format}`} download={`trace-${t.traceId}.${format}.json`} title={format === 'otlp' ? 'For other OpenTelemetry tools, as JSON' : 'For ui.perfetto.dev'}>
+          {format === 'otlp' ? 'OTLP' : 'Perfetto'}
+        </a>
+      ))}
       <span className="mono dim">{t.traceId.slice(0, 8)}…</span>
       <Copy text={t.traceId} what="Copy the trace id" />
     </div>
