@@ -108,6 +108,14 @@ func TestVault_agentsGetKeysAndTokensByTheSDKsDecorators(t *testing.T) {
 		t.Errorf("an identity of a caller: %v, %v", answer, err)
 	}
 
+	record, err := s.cli(t.Context(), "audit", "list", "--kind", "release", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantWords(t, record, "bedrock-agentcore:GetResourceApiKey", "bedrock-agentcore:GetResourceOauth2Token", "apikeycredentialprovider/"+key, "id ann")
+	if strings.Contains(record, "canary") {
+		t.Error("the audit record holds a secret")
+	}
 	s.kill()
 	if err := s.start(); err != nil {
 		t.Fatal(err)

@@ -2,12 +2,17 @@ package server
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/agentcore"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
+	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/identity/audit"
 	"github.com/moorage-dev/moorage/internal/identity/bearer"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
@@ -35,7 +40,52 @@ func (h *house) openWorkloads(ctx context.Context) error {
 		Store: h.store, Workloads: h.workloads, Key: local, Client: bearer.NewClient(h.providerNetworks()),
 		Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log,
 	}
+	if h.vault.Policy, err = h.releasePolicy(); err != nil {
+		return err
+	}
+	h.vault.Note = h.noteRelease
 	return h.vault.Load(ctx)
+}
+
+// policyName is a file in DIR with policies in Cedar on the release of credentials; without it the default holds.
+const policyName = "release.cedar"
+
+func (h *house) releasePolicy() (*vault.Policy, error) {
+	text, err := os.ReadFile(h.path(policyName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return vault.ParsePolicy("the default policy", []byte(vault.DefaultPolicy))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return vault.ParsePolicy(policyName, text)
+}
+
+// noteRelease puts a release, or its refusal, on the audit record before anybody is told.
+func (h *house) noteRelease(ctx context.Context, r vault.Release, refused error) error {
+	if h.audit == nil {
+		return nil
+	}
+	record := audit.Record{
+		Kind: audit.Release, Refused: refused != nil, RequestID: wire.RequestID(ctx), Caller: identity.CallerOf(ctx).ARN,
+		Resources: []string{moorage.WorkloadIdentityARN(h.Region, h.account, r.Workload).String(), r.Provider},
+		Action:    "bedrock-agentcore:GetResourceOauth2Token", Detail: map[string]string{"flow": string(r.Flow)},
+	}
+	if r.Flow == vault.FlowAPIKey {
+		record.Action = "bedrock-agentcore:GetResourceApiKey"
+	}
+	for name, value := range map[string]string{"session": r.Session, "user": r.User} {
+		if value != "" {
+			record.Detail[name] = value
+		}
+	}
+	if r.Injected {
+		record.Detail["injected"] = "yes"
+	}
+	if refused != nil {
+		record.Reason = "policy " + policyName
+	}
+	return h.audit.Record(ctx, record)
 }
 
 // insidePaths are where an agent asks the vault from its sandbox. What else the identity service has is for

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
 )
@@ -26,6 +28,16 @@ func ServeVault(svc *wire.Service, v *vault.Vault) {
 	wire.Handle(svc, UpdateOauth2CredentialProvider, h.updateClient)
 	wire.Handle(svc, DeleteOauth2CredentialProvider, h.deleteClient)
 	wire.Handle(svc, ListOauth2CredentialProviders, h.listClients)
+	wire.Handle(svc, GetTokenVault, h.vault)
+}
+
+// vault describes the one that there is. Its key is the directory's.
+func (h credentials) vault(_ context.Context, in *GetTokenVaultInput) (*GetTokenVaultOutput, error) {
+	if id := value(in.TokenVaultId); id != "" && id != vault.ID {
+		return nil, moorage.Errorf(moorage.NotFound, "no token vault is named %q; there is one, %q", id, vault.ID)
+	}
+	never := time.Unix(0, 0).UTC() // since no other key can be set
+	return &GetTokenVaultOutput{TokenVaultId: vault.ID, KmsConfiguration: KmsConfiguration{KeyType: KeyTypeServiceManagedKey}, LastModifiedDate: never}, nil
 }
 
 // noExternal refuses secrets that are kept elsewhere.

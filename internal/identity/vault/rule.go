@@ -122,13 +122,13 @@ func (v *Vault) Injected(ctx context.Context, g workload.Grant, name, method, ho
 			continue
 		}
 		if kind == APIKey {
-			if err := v.release(ctx, g, p, FlowAPIKey); err != nil {
+			if err := v.release(ctx, g, p, FlowAPIKey, true); err != nil {
 				return "", false, err
 			}
 			secret, err := v.secretOf(ctx, p)
 			return secret, err == nil, err
 		}
-		if err := v.release(ctx, g, p, FlowM2M); err != nil {
+		if err := v.release(ctx, g, p, FlowM2M, true); err != nil {
 			return "", false, err
 		}
 		answer, err := v.machine(ctx, g, p, Request{Scopes: sorted(p.InjectScopes)})

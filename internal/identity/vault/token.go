@@ -56,7 +56,7 @@ func (v *Vault) AccessToken(ctx context.Context, r Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	if err := v.release(ctx, g, p, r.Flow); err != nil {
+	if err := v.release(ctx, g, p, r.Flow, false); err != nil {
 		return Answer{}, err
 	}
 	r.Scopes = sorted(r.Scopes)

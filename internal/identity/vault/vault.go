@@ -31,7 +31,10 @@ type Vault struct {
 	Account   string
 	PublicURL string // without a slash at its end
 	Log       *slog.Logger
-	Now       func() time.Time // nil is time.Now
+	Policy    *Policy // which credentials are released; nil releases all
+	// Note records each release and refusal; nil records none. Its failure stops a release.
+	Note func(ctx context.Context, r Release, refused error) error
+	Now  func() time.Time // nil is time.Now
 
 	mu        sync.RWMutex
 	providers map[providerID]*Provider
@@ -267,15 +270,10 @@ func (v *Vault) APIKey(ctx context.Context, token, name string) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	if err := v.release(ctx, grant, p, "API_KEY"); err != nil {
+	if err := v.release(ctx, grant, p, FlowAPIKey, false); err != nil {
 		return "", err
 	}
 	return v.secretOf(ctx, p)
-}
-
-// release decides whether a workload is given what a provider has.
-func (v *Vault) release(ctx context.Context, g workload.Grant, p *Provider, flow Flow) error {
-	return ctx.Err()
 }
 
 func (v *Vault) now() time.Time {
