@@ -9,6 +9,7 @@
 //	    spans                                     spans, likewise
 //	aws/spans                                     all spans, in the stream default
 //	/aws/vendedlogs/bedrock-agentcore/runtime/USAGE_LOGS/ID   processor and memory of a runtime's sessions
+//	/moorage/events                               what happened to telemetry itself: that some was removed, and why
 //	/moorage/otlp/SERVICE                         log records of services elsewhere
 //	whatever else CreateLogGroup made             what PutLogEvents put there
 //

@@ -41,7 +41,9 @@ func (w *writer) forget() {
 		w.Log.Warn("a telemetry partition is removed", "began", p.began, "bytes", size, "why", why)
 		if err := w.drop(p); err != nil {
 			w.Log.Error("remove a telemetry partition", "err", err)
+			continue
 		}
+		w.forgotten(p.began, size, why)
 	}
 }
 

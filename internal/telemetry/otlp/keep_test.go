@@ -42,6 +42,16 @@ func TestArchive_forgetsTheOldest(t *testing.T) {
 			if _, err := s.Trace(t.Context(), telemetry.TraceID(traceID(1))); moorage.CodeOf(err) != moorage.NotFound {
 				t.Errorf("the oldest trace: %v", err)
 			}
+			said := ""
+			for record, err := range s.Records(t.Context(), archive.RecordQuery{From: func(from telemetry.Source) bool { return from.Group == archive.EventGroup }}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				said = record.Log.Body().AsString()
+			}
+			if !strings.Contains(said, "is removed") {
+				t.Errorf("the last event is %q", said)
+			}
 			if list := s.traces(t, archive.Query{}); len(list) == 0 || len(list) == 20 {
 				t.Errorf("%d traces are listed", len(list))
 			}
