@@ -22,7 +22,7 @@ build: $(ENGINE) ## builds bin/moorage, static, with the engine's program in it
 setup: ## installs what the demo and the tests need and this machine lacks
 	scripts/setup.sh
 
-demo: setup build ## deploys two agents into sandboxes and talks to them
+demo: setup build ## deploys agents into sandboxes, talks to them, and has a team of them write an article
 	scripts/demo.sh
 
 test: setup build ## all tests that CI runs

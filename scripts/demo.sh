@@ -60,6 +60,23 @@ run "$moorage" exec --name hello_python --session "$session" -- sh -c 'uname -a;
 title "What the agent printed"
 run "$moorage" logs --name hello_python
 
+title "The newsroom: a team of agents writes an article from facts, with a knowledge base and a model that needs no key"
+run "$moorage" kb create newsroom --from examples/newsroom/knowledge | tee "$dir/kb"
+GOWORK=off run "$moorage" deploy examples/newsroom --name newsroom --env "KNOWLEDGE_BASE_ID=$(tail -1 "$dir/kb")"
+python3 -c 'import json, sys; print(json.dumps({"facts": open(sys.argv[1]).read()}))' examples/newsroom/facts/mediscan.txt >"$dir/facts.json"
+printf '\033[36m$ %s\033[0m\n' "$moorage invoke --name newsroom --payload @facts.json"
+"$moorage" invoke --name newsroom --payload "@$dir/facts.json" >"$dir/story.json"
+python3 scripts/story.py "$dir/story.json"
+run "$moorage" trace "$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["traceId"])' "$dir/story.json")"
+title "Its trajectory in the browser"
+run "$moorage" console
+if [ -t 0 ]; then
+	printf '\nOpen the link now; Enter ends the demo. '
+	read -r _
+fi
+
 title "Destroyed"
+run "$moorage" destroy --name newsroom
+run "$moorage" kb delete newsroom
 run "$moorage" destroy --name hello_python
 run "$moorage" destroy --name hello_go

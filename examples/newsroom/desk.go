@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
@@ -33,6 +34,7 @@ type work struct {
 	usable,
 	sources string // the facts that may be printed; all that may be quoted
 	tell       func(Event)
+	prose      []string // what the research found, in sentences
 	researched bool
 	written    bool
 }
@@ -126,6 +128,11 @@ func (w *work) lookUp(ctx context.Context, list string) (err error) {
 	for _, c := range w.story.Conflicts {
 		w.tell(Event{"researchAgent", "finds that sources disagree on the " + c.Field + " of " + c.Entity, nil})
 	}
+	for _, r := range records {
+		if s := r.prose(w.story.Conflicts); s != "" && !slices.Contains(w.prose, s) {
+			w.prose = append(w.prose, s)
+		}
+	}
 	unused := []string{}
 	w.usable, unused = dropNames(w.facts, w.story.Discarded)
 	w.story.Unused = append(w.story.Unused, unused...)
@@ -136,14 +143,11 @@ func (w *work) lookUp(ctx context.Context, list string) (err error) {
 // brief is what the research comes to, as the writer reads it.
 func (w *work) brief() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "<news_facts>\n%s\n</news_facts>\n<research>\n", w.usable)
-	for _, e := range w.story.Entities {
-		fmt.Fprintf(&b, "- %s\n", e.Text)
-		for _, proof := range e.Evidence {
-			fmt.Fprintf(&b, "  - %s (%s)\n", proof.Statement, proof.Source)
-		}
+	b.WriteString("## Research\n\n")
+	for _, s := range w.prose {
+		fmt.Fprintf(&b, "- %s\n", s)
 	}
-	b.WriteString("</research>")
+	fmt.Fprintf(&b, "\n## News Facts\n\n%s\n", w.usable)
 	return b.String()
 }
 
@@ -163,6 +167,7 @@ func (w *work) articleTool(ctx context.Context, _ string) (string, error) {
 			w.sources += "\n" + proof.Statement
 		}
 	}
+	w.sources += "\n" + strings.Join(w.prose, "\n")
 	rounds, feedback := w.Rounds, ""
 	if rounds == 0 {
 		rounds = 2
@@ -196,7 +201,7 @@ func (w *work) draft(ctx context.Context, feedback string) (string, error) {
 	writer := w.agent("articleWritingAgent", "us.amazon.nova-pro-v1:0", writerPrompt)
 	task := w.brief()
 	if feedback != "" {
-		task += "\n<previous_draft>\n" + w.story.Article + "\n</previous_draft>\n<review_feedback>\n" + feedback + "\n</review_feedback>"
+		task += "\n<review_feedback>\n" + feedback + "\n\nIt is about this draft:\n" + w.story.Article + "\n</review_feedback>"
 	}
 	answer, err := writer.Run(ctx, task)
 	if err != nil {

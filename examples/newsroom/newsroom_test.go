@@ -106,11 +106,15 @@ func (s *server) start() error {
 	return err
 }
 
+func (s server) keys() aws.CredentialsProvider {
+	return credentials.NewStaticCredentialsProvider(s.AccessKeyID, s.SecretAccessKey, "")
+}
+
 // room is a newsroom whose models are a script, and whose knowledge base is real.
 func room(t *testing.T, s server, script http.Handler) *Newsroom {
 	models := httptest.NewServer(script)
 	t.Cleanup(models.Close)
-	keys := credentials.NewStaticCredentialsProvider(s.AccessKeyID, s.SecretAccessKey, "")
+	keys := s.keys()
 	return &Newsroom{
 		Models:  bedrockruntime.New(bedrockruntime.Options{BaseEndpoint: &models.URL, Region: s.Region, Credentials: keys, Retryer: aws.NopRetryer{}, HTTPClient: httpClient()}),
 		Library: library{s.base, bedrockagentruntime.New(bedrockagentruntime.Options{BaseEndpoint: &s.Endpoint, Region: s.Region, Credentials: keys})},
@@ -182,13 +186,13 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // article prints all facts and all evidence, as a model without taste would.
 func (s *script) article(task string) string {
-	_, facts, _ := strings.Cut(task, "<news_facts>")
-	facts, _, _ = strings.Cut(facts, "</news_facts>")
+	_, facts, _ := strings.Cut(task, "## News Facts\n")
+	facts, _, _ = strings.Cut(facts, "<review_feedback>")
 	out := "<article>\nNews\n\n" + strings.TrimSpace(facts) + "\nThe list of entities names nobody else."
 	if s.invents {
 		out += "\n\"This will change everything for everybody,\" Marcus Williams said. The rest stays."
 	}
-	for _, name := range []string{"Veridian Oncology Trust", "Aurelia Maritime Insurance", "Fairline Alliance of Brennick", "Osgood Pellweather"} {
+	for _, name := range []string{"Veridian Oncology Trust", "Aurelia Maritime Insurance", "Fairline Consumer Trust", "Osgood Pellweather"} {
 		out += "\nOf " + name + " nothing more is known."
 	}
 	return out + "\n</article>"
@@ -255,7 +259,7 @@ var sets = map[string]struct {
 }{
 	"mediscan": {[]string{"NeuraHealth Solutions", "MediScan", "Dr. Eliza Chen", "Raj Patel", "Veridian Oncology Trust"}, "Veridian Oncology Trust", "MediScan gives a radiologist a second pair of eyes", "Raj Patel"},
 	"ferry":    {[]string{"Tidewater Lines", "Sound of Arran", "Ingrid Solheim", "Aurelia Maritime Insurance"}, "Aurelia Maritime Insurance", "We tested it in fog, in snow and in traffic for 400 days", ""},
-	"bank":     {[]string{"Orchard Savings Bank", "Tomas Okafor", "Fairline Alliance of Brennick"}, "Fairline Alliance of Brennick", "Nobody loses an account, and nobody loses a face to talk to", ""},
+	"bank":     {[]string{"Orchard Savings Bank", "Tomas Okafor", "Fairline Consumer Trust"}, "Fairline Consumer Trust", "Nobody loses an account, and nobody loses a face to talk to", ""},
 	"solar":    {[]string{"Kestrel Field", "Helena Brandt", "Suncrest Power", "Osgood Pellweather"}, "Osgood Pellweather", "We were told the marsh was useless land", ""},
 }
 
@@ -277,6 +281,34 @@ func TestNewsroom_fourSetsOfFacts(t *testing.T) {
 				t.Errorf("two runs give two articles:\n%s\n\n%s", articles[0], articles[1])
 			}
 		})
+	}
+}
+
+func TestNewsroom_withTheBuiltInModel(t *testing.T) {
+	s := started(t)
+	for name, set := range sets {
+		var articles []string
+		for range 2 {
+			n := room(t, s, http.NotFoundHandler())
+			n.Models = bedrockruntime.New(bedrockruntime.Options{BaseEndpoint: &s.Endpoint, Region: s.Region, Credentials: s.keys(), HTTPClient: httpClient()})
+			story, err := n.Write(t.Context(), factsOf(t, name), func(Event) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			articles = append(articles, story.Article)
+			if !strings.Contains(story.Article, set.quote) || strings.Contains(story.Article, set.unknown) || len(story.Notes) > 0 {
+				t.Errorf("%s: notes %q, the article:\n%s", name, story.Notes, story.Article)
+			}
+			if !slices.ContainsFunc(story.Discarded, func(d Discarded) bool { return strings.Contains(d.Text, set.unknown) }) || len(story.Entities) < 2 {
+				t.Errorf("%s: discarded %+v of %+v", name, story.Discarded, story.Entities)
+			}
+			if (set.conflict != "") != (len(story.Conflicts) > 0) || len(story.Reviews) > 2 || story.Bill.InputTokens == 0 {
+				t.Errorf("%s: conflicts %+v, %d reviews, %+v", name, story.Conflicts, len(story.Reviews), story.Bill)
+			}
+		}
+		if articles[0] != articles[1] {
+			t.Errorf("%s: two runs give two articles:\n%s\n\n%s", name, articles[0], articles[1])
+		}
 	}
 }
 

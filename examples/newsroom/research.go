@@ -78,7 +78,7 @@ func weigh(ctx context.Context, l library, m mention) (Entity, *Discarded, []rec
 		for _, s := range statements(p.text) {
 			if nameMatch(m.name, s.text) >= sameName {
 				e.Evidence = append(e.Evidence, Evidence{s.text, p.source, p.chunk})
-				records = append(records, record{m.name, s.fields, p.source, p.chunk})
+				records = append(records, record{m.name, s.text, s.fields, p.source, p.chunk})
 			}
 		}
 	}
@@ -161,7 +161,10 @@ func statements(passage string) (out []statement) {
 		m := fieldLine.FindStringSubmatch(line)
 		if m == nil || m[1] == "" {
 			flush()
-			for _, s := range sentences(strings.TrimLeft(line, "# ")) {
+			if strings.HasPrefix(line, "#") { // a heading says nothing
+				continue
+			}
+			for _, s := range sentences(line) {
 				out = append(out, statement{text: s})
 			}
 			continue
@@ -182,7 +185,7 @@ func statements(passage string) (out []statement) {
 
 // record is what one source says of an entity, field by field.
 type record struct {
-	entity        string
+	entity, text  string
 	fields        map[string]string
 	source, chunk string
 }
@@ -210,6 +213,25 @@ func conflicts(records []record) (out []Conflict) {
 	}
 	slices.SortFunc(out, func(a, b Conflict) int { return cmp.Or(cmp.Compare(a.Entity, b.Entity), cmp.Compare(a.Field, b.Field)) })
 	return out
+}
+
+// prose is what a record says, as a writer can use it: a sentence as it is, and fields as one. What sources
+// disagree on is left to the editor's note.
+func (r record) prose(disputed []Conflict) string {
+	if r.fields == nil {
+		return r.text
+	}
+	if !about(r) || slices.ContainsFunc(disputed, func(c Conflict) bool { return c.Entity == r.entity }) {
+		return ""
+	}
+	name, title, employer, founded, seat := r.fields["name"], r.fields["title"], r.fields["employer"], r.fields["founded"], r.fields["headquarters"]
+	switch {
+	case title != "" && employer != "":
+		return name + " is " + title + " of " + employer + "."
+	case founded != "" && seat != "":
+		return strings.TrimSuffix(name, ".") + " was founded in " + founded + " and has its headquarters in " + seat + "."
+	}
+	return ""
 }
 
 // about reports whether a record is the entity's own, and does not just name it as somebody's employer.
