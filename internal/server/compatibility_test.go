@@ -68,7 +68,14 @@ GetObject, HeadObject, DeleteObject, CreateMultipartUpload, UploadPart, Complete
 
 ## AWS STS
 
-GetCallerIdentity.
+GetCallerIdentity and AssumeRole (external id, session policy, role chaining; no session tags, no second factor).
+
+## AWS IAM
+
+Users, access keys (two for each user), roles, inline policies, and a few built-in policies to attach: CreateUser, GetUser, ListUsers, DeleteUser,
+CreateAccessKey, ListAccessKeys, UpdateAccessKey, DeleteAccessKey, GetAccessKeyLastUsed, CreateRole, GetRole, ListRoles, DeleteRole, UpdateAssumeRolePolicy,
+Put, Get, Delete and List of user and role policies, Attach, Detach and ListAttached of both, ListGroupsForUser and ListInstanceProfilesForRole (empty).
+Tags of users and roles are taken and not kept. Permissions boundaries, groups and managed policies of one's own are refused.
 
 ## OCI distribution
 
