@@ -118,9 +118,9 @@ var rewriting = regexp.MustCompile(`(?m)^\s*Sentence: (.+)\n(?:^\s*(?:Why|Sugges
 // revise follows the remarks that name a sentence and its rewrite, as far as the sources bear it out, and
 // mends what else it sees itself.
 func revise(b brief) string {
-	instead := map[string]string{}
+	known, instead := sourcesOf(b.all), map[string]string{}
 	for _, m := range rewriting.FindAllStringSubmatch(b.feedback, -1) {
-		if supported(m[2], b.all) || m[2] == leaveOutWords {
+		if known.lacks(m[2]) == "" || m[2] == leaveOutWords {
 			instead[plain(m[1])] = m[2]
 		}
 	}
@@ -128,7 +128,7 @@ func revise(b brief) string {
 		if new, ok := instead[plain(s)]; ok {
 			s = strings.TrimSpace(strings.TrimPrefix(new, leaveOutWords))
 		}
-		if !supported(s, b.all) {
+		if known.lacks(s) != "" {
 			return ""
 		}
 		if len(strings.Fields(s)) > longSentence {
@@ -188,18 +188,31 @@ func splitSentence(s string) string {
 
 func abs(n int) int { return max(n, -n) }
 
-// supported reports whether every number and quotation of a sentence stands in the sources.
-func supported(s, sources string) bool { return unsupported(s, sources) == "" }
+// sources are what may be quoted, read once.
+type sources struct {
+	words   string
+	numbers map[string]bool
+}
 
-// unsupported is the first number or quotation that no source has; empty for none.
-func unsupported(s, sources string) string {
-	for _, m := range quotation.FindAllStringSubmatch(s, -1) {
-		if !strings.Contains(plain(sources), plain(m[1])) {
+func sourcesOf(text string) sources {
+	s := sources{plain(text), map[string]bool{}}
+	for _, n := range number.FindAllString(text, -1) {
+		s.numbers[n] = true
+	}
+	return s
+}
+
+const maxChecked = 8 // quotations of a sentence
+
+// lacks is the first number or quotation of a sentence that no source has; empty for none.
+func (s sources) lacks(sentence string) string {
+	for _, m := range quotation.FindAllStringSubmatch(sentence, maxChecked) {
+		if !strings.Contains(s.words, plain(m[1])) {
 			return m[1]
 		}
 	}
-	for _, n := range number.FindAllString(s, -1) {
-		if !strings.Contains(sources, n) {
+	for _, n := range number.FindAllString(sentence, -1) {
+		if !s.numbers[n] {
 			return n
 		}
 	}

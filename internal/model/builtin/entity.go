@@ -31,6 +31,9 @@ const maxEntities = 64 // of a text
 func entitiesIn(text string) (out []entity) {
 	known := map[string]int{}
 	for _, s := range sentences(text) {
+		if len(out) >= maxEntities {
+			break
+		}
 		for _, n := range runsIn(s) {
 			n.text = strings.TrimSpace(n.text)
 			at, seen := known[strings.Join(words(n.text), " ")]
@@ -67,12 +70,14 @@ func bareName(name string) string { return honorific.ReplaceAllString(name, "") 
 
 var run = regexp.MustCompile(`(?:(?:Dr|Mr|Mrs|Ms|Prof)\. )?\p{Lu}[\p{L}\p{N}’'-]*(?:,? (?:Inc|Corp|Ltd|LLC|Co)\b\.?| (?:&|\p{Lu}\.) ?| (?:of (?:the )?|for (?:the )?|de |van |von )?\p{Lu}[\p{L}\p{N}’'-]*)*`)
 
+const beside = 120 // bytes before and after a name that say what it is
+
 // runsIn finds the names of one sentence.
 func runsIn(s string) (out []entity) {
-	for _, at := range run.FindAllStringIndex(s, -1) {
-		before, name, after := s[:at[0]], strings.TrimRight(s[at[0]:at[1]], " ’'-&"), s[at[1]:]
+	for _, at := range run.FindAllStringIndex(s, 4*maxEntities) {
+		before, name, after := s[max(0, at[0]-beside):at[0]], strings.TrimRight(s[at[0]:at[1]], " ’'-&"), s[at[1]:min(len(s), at[1]+beside)]
 		name = strings.TrimSuffix(strings.TrimSuffix(name, "'s"), "’s")
-		first := strings.Trim(before, " \t*#>-\"“'(") == "" || strings.HasSuffix(strings.TrimRight(before, " "), ":")
+		first := at[0] < beside && strings.Trim(before, " \t*#>-\"“'(") == "" || strings.HasSuffix(strings.TrimRight(before, " "), ":")
 		role, name := cutTitles(name)
 		for _, part := range strings.Split(name, "\x00") {
 			if e, ok := weighed(before, strings.TrimSpace(part), after, first); ok {

@@ -10,6 +10,7 @@ import (
 // fillFields fills the lines that the instructions show: with the value that the text gives by name, one of
 // the values that are allowed, a name of that kind, or the sentence that comes closest.
 func fillFields(t *turn, fields []field, text string) string {
+	text = clip(text, maxInstructions)
 	values := map[string]string{}
 	var b strings.Builder
 	for _, f := range fields {

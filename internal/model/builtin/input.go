@@ -21,11 +21,13 @@ type filler struct {
 	t    *turn
 	tool model.Tool
 	text string // what the tool is to work on
+	left *int   // properties that may still be filled
 	one  string // the thing that this use is about, of several
 }
 
 func (t *turn) filler(tool model.Tool, s step) filler {
-	return filler{t: t, tool: tool, text: t.material(tool, s)}
+	left := maxProperties
+	return filler{t: t, tool: tool, text: t.material(tool, s), left: &left}
 }
 
 // fillerForEach makes a use for each name that the text has; one for all of it where it has none.
@@ -88,7 +90,7 @@ func (f filler) wanted(properties map[string]any, required []string) []string {
 
 // value fills one property; nil leaves it out.
 func (f filler) value(name string, schema map[string]any, depth int, only bool) any {
-	if depth > maxDepth {
+	if *f.left--; depth > maxDepth || *f.left < 0 {
 		return nil
 	}
 	if v, ok := schema["const"]; ok {
@@ -138,8 +140,8 @@ func (f filler) option(options []any, standard any) any {
 
 // number takes the number that stands beside the property's name, else the first that the text has.
 func (f filler) number(name string, schema map[string]any) any {
-	label := strings.Join(partsOf(name), `[ _-]?`)
-	if m := mustNear(label).FindStringSubmatch(f.text); m != nil {
+	label := strings.Join(partsOf(clip(name, 100)), `[ _-]?`)
+	if m := mustNear(label).FindStringSubmatch(clip(f.text, maxInstructions)); m != nil {
 		return asNumber(m[1], typeOf(schema))
 	}
 	for _, key := range []string{"default", "minimum"} {
@@ -183,7 +185,7 @@ func (f filler) array(name string, schema map[string]any, depth int) any {
 		return []any{f.option(options, nil)}
 	}
 	out := []any{}
-	for _, e := range entitiesIn(f.text) {
+	for _, e := range entitiesIn(clip(f.text, maxInstructions)) {
 		if len(out) < maxAtOnce {
 			out = append(out, e.text)
 		}
@@ -205,7 +207,7 @@ func (f filler) string(name string, schema map[string]any, only bool) string {
 		return strings.TrimSpace(m)
 	}
 	if kind, ok := kindsByProperty[strings.ToLower(name)]; ok {
-		for _, e := range entitiesIn(f.text) {
+		for _, e := range entitiesIn(clip(f.text, maxInstructions)) {
 			if kind == "" || e.kind == kind {
 				return e.text
 			}
@@ -236,14 +238,14 @@ var (
 
 // labelled finds "name: value" in what was asked and what the tools said.
 func (f filler) labelled(name string) (string, bool) {
-	parts := partsOf(name)
+	parts := partsOf(clip(name, 100))
 	for i, p := range parts {
 		parts[i] = regexp.QuoteMeta(p)
 	}
 	label := regexp.MustCompile(`(?im)^[\s*#>-]*\**` + strings.Join(parts, `[ _-]?`) + `\**\s*[:=]\s*\**[ \t]*(\S[^\n]{0,200})`)
-	texts := []string{f.t.ask}
+	texts := []string{clip(f.t.ask, maxInstructions)}
 	for _, u := range f.t.uses {
-		texts = append(texts, u.result)
+		texts = append(texts, clip(u.result, maxInstructions))
 	}
 	for _, text := range slices.Backward(texts) {
 		if m := label.FindStringSubmatch(text); m != nil {

@@ -65,9 +65,9 @@ func longest(system string) int {
 // issues are what the rules find, the most pressing first.
 func issues(text string, b brief, longest int) (out []issue) {
 	seen := map[string]bool{}
-	sourced := len(b.facts) > 0
+	known := sourcesOf(b.all)
 	for _, s := range sentences(text) {
-		if x := checkSentence(s, b, longest, sourced, seen[plain(s)]); x != nil {
+		if x := checkSentence(s, known, longest, seen[plain(s)]); x != nil {
 			out = append(out, *x)
 		}
 		seen[plain(s)] = true
@@ -89,11 +89,11 @@ func rank(priority string) int {
 }
 
 // checkSentence finds what is worst about a sentence; nil for nothing.
-func checkSentence(s string, b brief, longest int, sourced, repeated bool) *issue {
+func checkSentence(s string, known sources, longest int, repeated bool) *issue {
 	n := len(strings.Fields(s))
-	wrong := ""
+	sourced, wrong := known.words != plain(""), ""
 	if sourced {
-		wrong = unsupported(s, b.all)
+		wrong = known.lacks(s)
 	}
 	switch {
 	case wrong != "":

@@ -56,7 +56,7 @@ func endsAt(text string, begin, i, end int, r rune) bool {
 
 // beginsUpper tells a quotation that ends a sentence from one that someone said.
 func beginsUpper(rest string) bool {
-	r, _ := utf8.DecodeRuneInString(strings.TrimSpace(rest))
+	r, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(rest, unicode.IsSpace))
 	return !unicode.IsLower(r)
 }
 

@@ -33,7 +33,7 @@ func read(r model.Request) *turn {
 	for _, m := range r.Messages[first:] {
 		for _, b := range m.Content {
 			switch {
-			case b.ToolUse != nil:
+			case b.ToolUse != nil && len(t.uses) < maxKept:
 				asked[b.ToolUse.ID] = len(t.uses)
 				t.uses = append(t.uses, use{tool: b.ToolUse.Name})
 			case b.ToolResult != nil:
@@ -47,6 +47,8 @@ func read(r model.Request) *turn {
 	}
 	return t
 }
+
+const maxKept = 200 // uses that it remembers
 
 // lastAsk finds the message that the user spoke last in, and did not only hand over results.
 func lastAsk(all []model.Message) int {
