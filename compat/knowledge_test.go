@@ -87,6 +87,39 @@ func TestKnowledge_goSDK(t *testing.T) {
 	}
 }
 
+// TestKnowledge_aModelWritesTheAnswer leads a model to a script, and sees that its words are the answer.
+func TestKnowledge_aModelWritesTheAnswer(t *testing.T) {
+	s := shared(t)
+	id := s.base(t, "written", map[string]string{"boats.md": "The Petrel is a sloop. Her keel is of oak."})
+	file := filepath.Join(t.TempDir(), "answers.yaml")
+	if err := os.WriteFile(file, []byte("- match: keel is of oak\n  answer:\n    - text: Oak, \n    - text: says the script.\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"models", "add", "written", "--kind", "script", "--file", file}, {"models", "route", "writer-of-answers", "written"},
+	} {
+		if out, err := s.cli(t.Context(), args...); err != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+	}
+	client := bedrockagentruntime.New(bedrockagentruntime.Options{BaseEndpoint: &s.client.Endpoint, Region: s.client.Region, Credentials: s.client, Retryer: aws.NopRetryer{}})
+	ask := func(model string) (*bedrockagentruntime.RetrieveAndGenerateOutput, error) {
+		return client.RetrieveAndGenerate(t.Context(), &bedrockagentruntime.RetrieveAndGenerateInput{
+			Input: &types.RetrieveAndGenerateInput{Text: aws.String("What is the keel made of?")},
+			RetrieveAndGenerateConfiguration: &types.RetrieveAndGenerateConfiguration{
+				Type:                       types.RetrieveAndGenerateTypeKnowledgeBase,
+				KnowledgeBaseConfiguration: &types.KnowledgeBaseRetrieveAndGenerateConfiguration{KnowledgeBaseId: &id, ModelArn: &model},
+			},
+		})
+	}
+	if answer, err := ask("writer-of-answers"); err != nil || *answer.Output.Text != "Oak, says the script." {
+		t.Errorf("%+v, %v", answer, err)
+	}
+	if _, err := ask("nobodys-model"); err == nil || !strings.Contains(err.Error(), "no provider answers") {
+		t.Errorf("a model that nobody answers for: %v", err)
+	}
+}
+
 func TestKnowledge_javaScriptSDK(t *testing.T) {
 	id := shared(t).base(t, "js_sdk", map[string]string{"boats.md": "The Petrel is a sloop. Her keel is of oak."})
 	runJavaScript(t, "knowledge.test.mjs", "KNOWLEDGE_BASE_ID="+id)

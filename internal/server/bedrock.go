@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"net/http"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/knowledge"
 	"github.com/moorage-dev/moorage/internal/knowledge/index"
+	"github.com/moorage-dev/moorage/internal/model"
 )
 
 func (h *house) openKnowledge(context.Context) error {
@@ -20,9 +22,28 @@ func (h *house) openKnowledge(context.Context) error {
 		return err
 	}
 	h.knowledge, err = knowledge.Open(knowledge.Options{
-		Dir: h.path("knowledge"), Objects: h.objects, OpenIndex: index.Open, Embedder: embedder, Log: h.Log,
+		Dir: h.path("knowledge"), Objects: h.objects, OpenIndex: index.Open, Embedder: embedder, Write: h.writeAnswer, Log: h.Log,
 	})
 	return err
+}
+
+// writeAnswer has a model write what a knowledge base is asked for. The built-in one leaves that to the
+// knowledge room, which puts passages together word for word.
+func (h *house) writeAnswer(ctx context.Context, p knowledge.Prompt) iter.Seq2[string, error] {
+	if answers, _, _ := h.models.Table.Find(p.Model); answers == h.models.Ready[model.Builtin] {
+		return knowledge.Extract(ctx, p)
+	}
+	asked := model.Request{
+		Model: p.Model, System: []string{p.System}, Messages: []model.Message{{Role: model.User, Content: []model.Block{{Text: p.Text}}}},
+		MaxTokens: p.MaxTokens, Temperature: p.Temperature, TopP: p.TopP, Stop: p.Stop,
+	}
+	return func(yield func(string, error) bool) {
+		for piece, err := range h.answerer().Answer(ctx, asked) {
+			if (piece.Text != "" || err != nil) && !yield(piece.Text, err) {
+				return
+			}
+		}
+	}
 }
 
 // bedrockName is what requests to all of Bedrock's services are signed for.
