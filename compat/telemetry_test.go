@@ -150,20 +150,21 @@ func unmodifiedAgentIsSeen(t *testing.T, d deployment) {
 	}
 }
 
-// The AWS distro signs what it exports for X-Ray and for CloudWatch Logs.
+// The AWS distro signs what it exports for X-Ray, for CloudWatch Logs and for CloudWatch.
 func TestTelemetry_signedForTheServicesOfTheAWSDistro(t *testing.T) {
 	s := shared(t)
 	credentials, err := s.client.Retrieve(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, c := range map[string]struct {
-		service string
-		status  int
+	for _, c := range []struct {
+		path, service string
+		status        int
 	}{
-		"/v1/traces": {"xray", http.StatusOK}, "/v1/logs": {"logs", http.StatusOK}, "/v1/metrics": {"monitoring", http.StatusForbidden},
+		{"/v1/traces", "xray", http.StatusOK}, {"/v1/logs", "logs", http.StatusOK}, {"/v1/metrics", "monitoring", http.StatusOK},
+		{"/v1/metrics", "kms", http.StatusForbidden},
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), "POST", s.client.Endpoint+path, strings.NewReader("{}"))
+		r, err := http.NewRequestWithContext(t.Context(), "POST", s.client.Endpoint+c.path, strings.NewReader("{}"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +179,7 @@ func TestTelemetry_signedForTheServicesOfTheAWSDistro(t *testing.T) {
 		}
 		answer.Body.Close()
 		if answer.StatusCode != c.status {
-			t.Errorf("%s signed for %s: %s", path, c.service, answer.Status)
+			t.Errorf("%s signed for %s: %s", c.path, c.service, answer.Status)
 		}
 	}
 }

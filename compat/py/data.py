@@ -125,7 +125,8 @@ def check_headers_that_reach_the_agent():
     assert headers["baggage"].startswith("k=v,session.id="), headers["baggage"]
     for name, value in spoofed.items():
         assert headers.get(name.lower()) != value, f"the caller's {name} reached the agent"
-    assert "authorization" not in headers and not [n for n in headers if n.startswith("x-amz-")], headers
+    ours = "x-amz-bedrock-agentcore-identity-wat"  # ann's workload token
+    assert "authorization" not in headers and [n for n in headers if n.startswith("x-amz-")] == [ours], headers
     assert headers[SESSION.lower()] == session, headers
     assert headers[(PREFIX + "Request-Id").lower()] == answer.headers["x-amzn-RequestId"], (headers, answer.headers)
     assert answer.headers[SESSION] == session and "X-Agent-Secret" not in answer.headers, answer.headers
