@@ -31,7 +31,7 @@ func newsroomFile(name string) string {
 var sets = map[string][]string{
 	"mediscan": {"NeuraHealth Solutions", "MediScan", "Dr. Eliza Chen", "Raj Patel", "Veridian Oncology Trust"},
 	"ferry":    {"Tidewater Lines", "Sound of Arran", "Ingrid Solheim", "Aurelia Maritime Insurance"},
-	"bank":     {"Orchard Savings Bank", "Tomas Okafor", "Fairline Alliance of Brennick"},
+	"bank":     {"Orchard Savings Bank", "Tomas Okafor", "Fairline Consumer Trust"},
 	"solar":    {"Kestrel Field", "Helena Brandt", "Suncrest Power", "Osgood Pellweather", "Lindmark Institute for Heliology"},
 }
 
