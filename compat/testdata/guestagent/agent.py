@@ -53,6 +53,12 @@ def retrieve(payload):
     return {"texts": [r["content"]["text"] for r in found["retrievalResults"]]}
 
 
+def converse(payload):
+    messages = [{"role": "user", "content": [{"text": payload["text"]}]}]
+    answer = boto3.client("bedrock-runtime").converse(modelId="us.amazon.nova-pro-v1:0", messages=messages)
+    return {"text": answer["output"]["message"]["content"][0]["text"], "tokens": answer["usage"]["totalTokens"]}
+
+
 def change(payload):
     boto3.client("bedrock-agent").delete_knowledge_base(knowledgeBaseId=payload["kb"])
     return {}
@@ -71,7 +77,7 @@ def environment(_):
     return dict(os.environ)
 
 
-OPS = {f.__name__: f for f in (whoami, credentials, use, machine, control, retrieve, change, put, environment)}
+OPS = {f.__name__: f for f in (whoami, credentials, use, machine, control, retrieve, converse, change, put, environment)}
 
 if __name__ == "__main__":
     app.run()

@@ -34,9 +34,11 @@ const (
 // Answer implements [model.Provider].
 func (c *Client) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Event, error] {
 	return func(yield func(model.Event, error) bool) {
+		ctx, heard, done := model.Impatient(ctx)
+		defer done()
 		reply, err := c.post(ctx, r)
 		if err != nil {
-			yield(model.Event{}, err)
+			yield(model.Event{}, model.Cause(ctx, err))
 			return
 		}
 		defer reply.Close()
@@ -44,6 +46,7 @@ func (c *Client) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Ev
 		lines := bufio.NewScanner(reply)
 		lines.Buffer(nil, maxLine)
 		for lines.Scan() {
+			heard()
 			data, ok := strings.CutPrefix(lines.Text(), "data:")
 			if !ok {
 				continue
@@ -60,13 +63,16 @@ func (c *Client) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Ev
 			}
 		}
 		if err := lines.Err(); err != nil {
-			yield(model.Event{}, &moorage.Error{Code: moorage.Unavailable, Message: "the model's provider broke off its answer", Err: err})
+			yield(model.Event{}, model.Cause(ctx, &moorage.Error{Code: moorage.Unavailable, Message: "the model's provider broke off its answer", Err: err}))
 		}
 	}
 }
 
 func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, error) {
 	doc, err := json.Marshal(requestOf(r))
+	if err == nil {
+		doc, err = model.Merge(doc, r.Extra)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,12 +5,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"iter"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/model"
@@ -25,23 +23,16 @@ type Client struct {
 
 var _ model.Provider = (*Client)(nil)
 
-// Bounds of an answer.
-const (
-	maxLine = 4 << 20         // bytes of one event
-	silence = 2 * time.Minute // between two events, and before the first
-)
+const maxLine = 4 << 20 // bytes of one event
 
 // Answer implements [model.Provider].
 func (c *Client) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Event, error] {
 	return func(yield func(model.Event, error) bool) {
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		stalled := moorage.Errorf(moorage.Unavailable, "the model's provider said nothing for %s", silence)
-		watch := time.AfterFunc(silence, func() { cancel(stalled) })
-		defer watch.Stop()
+		ctx, heard, done := model.Impatient(ctx)
+		defer done()
 		reply, err := c.post(ctx, r)
 		if err != nil {
-			yield(model.Event{}, cause(ctx, err))
+			yield(model.Event{}, model.Cause(ctx, err))
 			return
 		}
 		defer reply.Close()
@@ -49,7 +40,7 @@ func (c *Client) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Ev
 		lines := bufio.NewScanner(reply)
 		lines.Buffer(nil, maxLine)
 		for lines.Scan() {
-			watch.Reset(silence)
+			heard()
 			data, ok := strings.CutPrefix(lines.Text(), "data:")
 			if !ok {
 				continue
@@ -66,7 +57,7 @@ func (c *Client) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Ev
 			}
 		}
 		if err := lines.Err(); err != nil {
-			yield(model.Event{}, cause(ctx, &moorage.Error{Code: moorage.Unavailable, Message: "the model's provider broke off its answer", Err: err}))
+			yield(model.Event{}, model.Cause(ctx, &moorage.Error{Code: moorage.Unavailable, Message: "the model's provider broke off its answer", Err: err}))
 			return
 		}
 		for _, e := range p.end() {
@@ -75,14 +66,6 @@ func (c *Client) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Ev
 			}
 		}
 	}
-}
-
-// cause prefers why we gave up to what that looked like.
-func cause(ctx context.Context, err error) error {
-	if coded := (*moorage.Error)(nil); errors.As(context.Cause(ctx), &coded) {
-		return coded
-	}
-	return err
 }
 
 func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, error) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/model"
 )
 
@@ -33,22 +32,10 @@ func body(r model.Request) ([]byte, error) {
 	}
 	out.ToolChoice = choiceOf(r.Choice)
 	doc, err := json.Marshal(out)
-	if err != nil || r.Extra == nil {
-		return doc, err
-	}
-	return merged(doc, r.Extra)
-}
-
-// merged adds the settings of one maker's models.
-func merged(doc []byte, extra json.RawMessage) ([]byte, error) {
-	all := map[string]json.RawMessage{}
-	if err := json.Unmarshal(extra, &all); err != nil {
-		return nil, moorage.Errorf(moorage.Invalid, "additionalModelRequestFields is not a JSON object")
-	}
-	if err := json.Unmarshal(doc, &all); err != nil { // what the request itself says counts
+	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(all)
+	return model.Merge(doc, r.Extra)
 }
 
 func text(words string) json.RawMessage {
