@@ -92,7 +92,7 @@ func TestKnowledge_aModelWritesTheAnswer(t *testing.T) {
 	s := shared(t)
 	id := s.base(t, "written", map[string]string{"boats.md": "The Petrel is a sloop. Her keel is of oak."})
 	file := filepath.Join(t.TempDir(), "answers.yaml")
-	if err := os.WriteFile(file, []byte("- match: keel is of oak\n  answer:\n    - text: Oak, \n    - text: says the script.\n"), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte("- match: keel is of oak\n  answer:\n    - text: \"Oak, \"\n    - text: says the script.\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{

@@ -29,7 +29,12 @@ GOWORK=off run agent/otel ./... # outside the workspace: its dependencies are no
 if grep -qE '^\s*--- FAIL|^panic' "$log"; then
 	echo
 	echo "What the failing tests said:"
-	awk '/^=== (RUN|CONT|NAME)/ { said = "" } { said = said "\n" $0 } /--- FAIL|^panic|^FAIL/ { print said; said = "" }' "$log" | tail -n 400
+	awk '
+		/^=== (RUN|CONT|NAME)/ { test = $3; next }
+		/^ *--- (PASS|SKIP):/ { delete said[$3]; next }
+		/^ *--- FAIL:/ { failed[++n] = $3; next }
+		{ said[test] = said[test] "\n" $0 }
+		END { for (i = 1; i <= n; i++) print "\n" failed[i] said[failed[i]] }' "$log" | tail -n 400
 fi
 
 echo

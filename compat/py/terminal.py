@@ -44,7 +44,19 @@ class Terminal:
             ready, _, _ = select.select([self.near], [], [], deadline - time.monotonic())
             assert ready, f"{text!r} was never shown: {self.seen!r}"
             self.seen += os.read(self.near, 65536).decode(errors="replace")
-        self.seen = self.seen.partition(text)[2]
+        self.before_last, _, self.seen = self.seen.partition(text)
+
+    def learns(self, size):
+        """Waits until the shell knows its size: it is told while it waits for keys."""
+        for _ in range(50):
+            self.keys("echo now $LINES $COLUMNS.\n")
+            self.shows("now $LINES $COLUMNS.")
+            self.shows("now ")
+            self.shows(".")
+            if self.before_last == size:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"the shell never heard of {size}")
 
     def ends(self):
         """The exit code; the terminal must be as it was."""
@@ -64,6 +76,7 @@ def check_shell():
     t.keys("echo size $LINES $COLUMNS\n")
     t.shows("size 30 90")
     t.resize(120, 40)
+    t.learns("40 120")
     t.keys("PS1='ready''> '; sh -c 'echo run\"\"ning; exec sleep 1000'\n")
     t.shows("running")
     t.keys("\x03")

@@ -42,7 +42,8 @@ type shell struct {
 	address string // of its WebSocket, which always finds the same shell
 	session string
 	in, out *os.File
-	greeted bool // it was there already; belongs to show
+	changed chan os.Signal // this terminal's size
+	greeted bool           // it was there already; belongs to show
 
 	mu   sync.Mutex
 	conn *websocket.Conn // the newest one
@@ -60,12 +61,14 @@ func (a *app) terminal(ctx context.Context, c *client, arn, session, qualifier, 
 		query.Set("qualifier", qualifier)
 	}
 	place := c.Endpoint + "/runtimes/" + url.PathEscape(arn) + "/ws/shells?"
-	s := &shell{client: c, session: session, in: in, out: out, address: place + query.Encode()}
+	s := &shell{client: c, session: session, in: in, out: out, address: place + query.Encode(), changed: make(chan os.Signal, 1)}
 	first := s.address
 	if line != "" { // only now: a shell that is gone must not run it again
 		query.Set("command", line)
 		first = place + query.Encode()
 	}
+	signal.Notify(s.changed, syscall.SIGWINCH) // before the size is told first: a change after that is not missed
+	defer signal.Stop(s.changed)
 	if err := s.connect(ctx, first); err != nil {
 		return err
 	}
@@ -180,16 +183,13 @@ func (s *shell) reconnect(ctx context.Context) error {
 
 // watch passes on changes of this terminal's size, and pings.
 func (s *shell) watch(ctx context.Context) {
-	changed := make(chan os.Signal, 1)
-	signal.Notify(changed, syscall.SIGWINCH)
-	defer signal.Stop(changed)
 	heartbeat := time.NewTicker(shellHeartbeat)
 	defer heartbeat.Stop()
 	for {
 		select { // what fails here is seen by show
 		case <-ctx.Done():
 			return
-		case <-changed:
+		case <-s.changed:
 			s.resize(ctx)
 		case <-heartbeat.C:
 			s.current().Ping(ctx)
