@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -167,7 +168,7 @@ func (l *Log) run() {
 		err := l.commit(group)
 		if err != nil {
 			l.Log.Error("the audit record could not be written", "records", len(group), "error", err)
-			err = &moorage.Error{Code: moorage.Unavailable, Message: "what happens here cannot be put on record now; nothing was done", Err: err}
+			err = unrecorded(err)
 		}
 		for _, e := range group {
 			if e.written != nil {
@@ -450,4 +451,13 @@ func (l *Log) forget(oldest, next string) error {
 		return err
 	}
 	return os.Remove(oldest)
+}
+
+// unrecorded is what a caller is told whose act cannot be put on record.
+func unrecorded(err error) error {
+	words := "what happens here cannot be put on record now; nothing was done"
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		words = "the server's disk is full, and nothing can be put on record; nothing was done: free some space on it and try again"
+	}
+	return &moorage.Error{Code: moorage.Unavailable, Message: words, Err: err}
 }
