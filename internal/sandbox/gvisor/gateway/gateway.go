@@ -128,7 +128,7 @@ func Open(n sandbox.Network, p Platform) (g *Gateway, link *os.File, err error) 
 		return nil, nil, err
 	}
 	defer ours.Close()
-	l, err := newLink(ours)
+	l, err := newLink(ours, gatewayMAC)
 	if err != nil {
 		return nil, nil, errors.Join(err, theirs.Close())
 	}

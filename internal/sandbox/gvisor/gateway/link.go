@@ -28,12 +28,12 @@ type link struct {
 	done    sync.WaitGroup
 }
 
-func newLink(socket *os.File) (*link, error) {
+func newLink(socket *os.File, mac tcpip.LinkAddress) (*link, error) {
 	conn, err := net.FileConn(socket)
 	if err != nil {
 		return nil, err
 	}
-	l := &link{conn: conn, packets: channel.New(queueLength, MTU+header.EthernetMinimumSize, gatewayMAC)}
+	l := &link{conn: conn, packets: channel.New(queueLength, MTU+header.EthernetMinimumSize, mac)}
 	// Frames cross memory only: neither side need sum them up.
 	l.packets.LinkEPCapabilities = stack.CapabilityRXChecksumOffload | stack.CapabilityTXChecksumOffload
 	return l, nil
