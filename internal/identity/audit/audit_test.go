@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/moorage-dev/moorage/internal/identity/audit"
 )
@@ -137,6 +138,30 @@ func TestRecord_manyAtOnceMakeOneChain(t *testing.T) {
 	}
 	if r := verify(t, dir); len(r.Problems) != 0 || r.Records != 1600 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// What nobody awaits gets to the disk by itself, and a flood of it waits for room instead of being lost.
+func TestRecord_whatIsAllowedIsKeptToo(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	const each = 5000
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range each {
+				if err := l.Record(t.Context(), audit.Record{Kind: audit.Decision}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	limit := time.Now().Add(time.Minute)
+	for r := verify(t, dir); r.Records < 4*each || len(r.Problems) > 0; r = verify(t, dir) {
+		if time.Now().After(limit) {
+			t.Fatalf("%d records of %d, %q", r.Records, 4*each, r.Problems)
+		}
 	}
 }
 

@@ -36,10 +36,13 @@ type Log struct {
 	Options
 	chainKey, hashKey []byte
 
-	mu     sync.RWMutex // held for reading while a record is sent
-	closed bool
-	queue  chan entry
-	done   chan struct{}
+	mu      sync.Mutex
+	waiting []entry     // for the writer
+	room    sync.Cond   // there is some among waiting, or the log is closed
+	soon    *time.Timer // wakes the writer for what is not awaited
+	closed  bool
+	wake    chan struct{}
+	done    chan struct{}
 
 	segment *os.File
 	size    int64
@@ -74,12 +77,14 @@ func Open(o Options) (*Log, error) {
 	if err := l.resume(); err != nil {
 		return nil, fmt.Errorf("audit record: %w", err)
 	}
+	l.soon = time.AfterFunc(Interval, l.rouse)
 	go l.run()
 	return l, nil
 }
 
 func newLog(o Options) (*Log, error) {
-	l := &Log{Options: o, queue: make(chan entry, queueLength), done: make(chan struct{})}
+	l := &Log{Options: o, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l.room.L = &l.mu
 	if l.Now == nil {
 		l.Now = time.Now
 	}
@@ -127,14 +132,33 @@ func (l *Log) Record(ctx context.Context, r Record) error {
 
 var errClosed = moorage.Errorf(moorage.Unavailable, "the server is shutting down")
 
+// send puts a record before the writer. What nobody awaits does not wake it: that would cost an allowed call more
+// than its record.
 func (l *Log) send(e entry) error {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.waiting) == queueLength && !l.closed {
+		l.room.Wait()
+	}
 	if l.closed {
 		return errClosed
 	}
-	l.queue <- e
+	l.waiting = append(l.waiting, e)
+	switch {
+	case e.written != nil || len(l.waiting) == queueLength/2:
+		l.rouse()
+	case len(l.waiting) == 1:
+		l.soon.Reset(Interval)
+	}
 	return nil
+}
+
+// rouse wakes the writer.
+func (l *Log) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // it comes anyway
+	}
 }
 
 // Flush waits until all that was recorded before is on disk.
@@ -155,7 +179,8 @@ func (l *Log) Close() error {
 	if again {
 		return nil
 	}
-	close(l.queue)
+	l.room.Broadcast()
+	l.rouse()
 	<-l.done
 	return errors.Join(l.segment.Close(), l.anchor.Close())
 }
@@ -163,8 +188,10 @@ func (l *Log) Close() error {
 // run is the one writer.
 func (l *Log) run() {
 	defer close(l.done)
-	for e := range l.queue {
-		group := l.gather(e)
+	for last := false; !last; {
+		<-l.wake
+		var group []entry
+		group, last = l.take()
 		err := l.commit(group)
 		if err != nil {
 			l.Log.Error("the audit record could not be written", "records", len(group), "error", err)
@@ -178,36 +205,13 @@ func (l *Log) run() {
 	}
 }
 
-// gather takes what waits, and waits for more until somebody needs an answer or the interval is over.
-func (l *Log) gather(first entry) []entry {
-	group := []entry{first}
-	urgent := first.written != nil
-	timer := time.NewTimer(Interval)
-	defer timer.Stop()
-	for len(group) < queueLength {
-		if urgent {
-			select {
-			case e, ok := <-l.queue:
-				if !ok {
-					return group
-				}
-				group = append(group, e)
-				continue
-			default:
-				return group
-			}
-		}
-		select {
-		case e, ok := <-l.queue:
-			if !ok {
-				return group
-			}
-			group, urgent = append(group, e), e.written != nil
-		case <-timer.C:
-			return group
-		}
-	}
-	return group
+// take returns what waits, and whether it is the last.
+func (l *Log) take() (group []entry, last bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	group, l.waiting = l.waiting, make([]entry, 0, cap(l.waiting)/2+1)
+	l.room.Broadcast()
+	return group, l.closed
 }
 
 // commit writes a group and syncs it once.
@@ -253,14 +257,12 @@ func (l *Log) chain(h *head, r Record) ([]byte, error) {
 			r.Detail[name] = cut(value)
 		}
 	}
-	hash, err := l.hashOf(r)
+	plain, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
 	}
-	r.Hash = hash
-	h.Last, h.LastHash = r.Seq, hash
-	line, err := json.Marshal(r)
-	return append(line, '\n'), err
+	h.Last, h.LastHash = r.Seq, l.sum(plain)
+	return append(plain[:len(plain)-len(`"}`)], h.LastHash+"\"}\n"...), nil // the hash is a record's last member
 }
 
 func cut(s string) string {
@@ -273,8 +275,10 @@ func cut(s string) string {
 func (l *Log) hashOf(r Record) (string, error) {
 	r.Hash = ""
 	plain, err := json.Marshal(r)
-	return hex.EncodeToString(mac(l.chainKey, plain)), err
+	return l.sum(plain), err
 }
+
+func (l *Log) sum(plain []byte) string { return hex.EncodeToString(mac(l.chainKey, plain)) }
 
 func (l *Log) writeHead() error {
 	l.head.MAC = l.macOf(l.head)
