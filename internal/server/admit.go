@@ -68,10 +68,17 @@ const (
 	maxProtocolToken = 4096
 )
 
-// bearerToken returns a call's token, and whether it sent one, were it empty.
+// bearerToken returns a call's token, and whether it sent one, were it empty. A token beside other credentials is taken for
+// none: an agent that is shown them could believe the other.
 func bearerToken(r *http.Request) (token string, sent bool) {
-	if scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(rest), true
+	lines := r.Header.Values("Authorization")
+	for _, line := range lines {
+		if scheme, rest, _ := strings.Cut(line, " "); strings.EqualFold(scheme, "Bearer") {
+			if len(lines) > 1 {
+				return "", true
+			}
+			return strings.TrimSpace(rest), true
+		}
 	}
 	for _, line := range r.Header.Values("Sec-Websocket-Protocol") {
 		for name := range strings.SplitSeq(line, ",") {
