@@ -21,7 +21,7 @@ import (
 )
 
 func (h *house) openTelemetry(ctx context.Context) (err error) {
-	prices, err := price.Load(h.path("prices.json"))
+	prices, err := price.Follow(h.path("prices.json"), h.Log)
 	if err != nil {
 		return err
 	}

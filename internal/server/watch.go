@@ -64,7 +64,7 @@ const numbersNote = "The thirteen metrics of `AWS/Bedrock-AgentCore`, the minute
 
 const logsNote = "Log groups of runtimes and `aws/spans` are there without anything to set up. Queries are those of Logs Insights: fields, display, filter,\n" +
 	"parse, stats, sort, limit, dedup. StartLiveTail needs a client that puts nothing before the host's name (boto3: `inject_host_prefix=False`,\n" +
-	"JavaScript: `disableHostPrefix: true`). Filter patterns of columns (`[a, b]`) are refused. Deliveries and policies are remembered, and do nothing."
+	"JavaScript: `disableHostPrefix: true`). Deliveries and policies are remembered, and do nothing."
 
 const spansNote = "Traces as segments. Filter expressions: fault, error, ok, responsetime and duration, annotation.session_id, service(), with AND between them.\n" +
 	"Destinations and indexing rules are answered as what they are here: on, for everything."

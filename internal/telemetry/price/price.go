@@ -3,7 +3,8 @@
 // A table holds prices per million tokens by the beginning of a model's name; the longest that fits is
 // used. The built-in one has list prices of common models in US dollars, as their makers published them in
 // 2025; what is paid may differ. A file of the same form beside the server's data adds models to it and
-// overrides them. Costs are reckoned when spans come in, and are not reckoned anew.
+// overrides them; it is read again when it changes. Sums of costs are reckoned when spans come in, and are not
+// reckoned anew; those of a single span are, when somebody looks.
 package price
 
 import (

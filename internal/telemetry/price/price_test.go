@@ -1,9 +1,12 @@
 package price_test
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/telemetry"
@@ -59,4 +62,34 @@ func TestLoad_takesUsersPrices(t *testing.T) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
+}
+
+func TestFollow_readsTheFileAgainWhenItChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "prices.json")
+		prices, err := price.Follow(path, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		costs := func(after, text string, want int64) {
+			if text != "" {
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(2 * time.Second)
+			if got, _ := prices.Of("my-model", telemetry.Usage{Input: 1000}); got != want {
+				t.Errorf("%s: it costs %d, want %d", after, got, want)
+			}
+		}
+		costs("without a file", "", 0)
+		costs("once there is one", `{"my-model": {"input": 1}}`, 1_000_000)
+		costs("when it is changed", `{"my-model": {"input": 25}}`, 25_000_000)
+		costs("when it is broken", `{"my-model": `, 25_000_000)
+		costs("when it is mended", `{"my-model": {"input": 3.5}}`, 3_500_000)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		costs("when it is gone", "", 0)
+	})
 }

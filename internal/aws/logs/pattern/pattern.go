@@ -7,8 +7,9 @@
 //	%ERR[0-9]+%            what fits a regular expression
 //	{ $.level = "ERROR" && ($.ms > 10 || $.user.name = "a*") }   lines of JSON
 //	{ $.a IS NULL } { $.a NOT EXISTS } { $.list[0] = %re% }
+//	[ip, ..., status = 4* || status = 500, bytes > 1000]        lines of columns
 //
-// Terms are told apart by case, as AWS's are. Patterns of columns between brackets are refused.
+// Terms are told apart by case, as AWS's are. Columns are what spaces part; what is quoted or between brackets is one.
 // Source: Amazon CloudWatch Logs user guide, filter pattern syntax.
 package pattern
 
@@ -40,12 +41,12 @@ func Parse(text string) (Pattern, error) {
 		return Pattern{}, fmt.Errorf("a filter pattern is UTF-8")
 	}
 	trimmed := strings.TrimSpace(text)
-	p := &parser{text: text}
+	p := &parser{text: text, ends: " \t\r\n()}&|"}
 	switch {
 	case trimmed == "":
 		return Pattern{}, nil
 	case trimmed[0] == '[':
-		return Pattern{}, fmt.Errorf("filter patterns of columns, which begin with [, are not offered: use words, or { $.field … } for lines of JSON")
+		return p.columns()
 	case trimmed[0] == '{':
 		return p.json()
 	}
@@ -54,6 +55,7 @@ func Parse(text string) (Pattern, error) {
 
 type parser struct {
 	text  string
+	ends  string // where a value without quotes ends
 	at    int
 	depth int
 }
@@ -362,7 +364,7 @@ func (p *parser) against(path []any, op string) (test, error) {
 		}
 		fits = re.MatchString
 	default:
-		for p.more() && !strings.ContainsRune(" \t\r\n()}&|", rune(p.text[p.at])) {
+		for p.more() && !strings.ContainsRune(p.ends, rune(p.text[p.at])) {
 			p.at++
 		}
 		text := p.text[from:p.at]
@@ -418,14 +420,22 @@ func numeric(path []any, op string, than float64) test {
 	}
 }
 
-// wildcard fits a whole text, with stars for anything.
+// wildcard fits a whole text, with stars for anything. Its work grows with the text alone, however many stars there are.
 func wildcard(text string) func(string) bool {
-	if !strings.Contains(text, "*") {
+	first, rest, starred := strings.Cut(text, "*")
+	if !starred {
 		return func(s string) bool { return s == text }
 	}
-	parts := strings.Split(text, "*")
-	for i := range parts {
-		parts[i] = regexp.QuoteMeta(parts[i])
+	middle := strings.Split(rest, "*")
+	last := middle[len(middle)-1]
+	return func(s string) bool {
+		s, ok := strings.CutPrefix(s, first)
+		for _, part := range middle[:len(middle)-1] {
+			if !ok {
+				return false
+			}
+			_, s, ok = strings.Cut(s, part)
+		}
+		return ok && strings.HasSuffix(s, last)
 	}
-	return regexp.MustCompile(`(?s)\A` + strings.Join(parts, ".*") + `\z`).MatchString
 }

@@ -9,6 +9,7 @@ import (
 
 func TestMatch(t *testing.T) {
 	const doc = `{"level":"ERROR","ms":12.5,"ok":true,"none":null,"user":{"name":"anna"},"list":["x",{"y":1}],"a.b":"c"}`
+	const access = `127.0.0.1 - frank [10/Oct/2000:13:25:15 -0700] "GET /index.html HTTP/1.0" 404 1534`
 	for text, lines := range map[string]struct{ fit, not string }{
 		``:                           {"anything", ""},
 		`ERROR`:                      {"an ERROR is", "an error is"},
@@ -22,11 +23,18 @@ func TestMatch(t *testing.T) {
 		`{ $.level = ERR* }`:         {doc, `{"level":"WARN"}`},
 		`{ $.ms > 12 && $.ms<=12.5}`: {doc, `{"ms":12}`},
 		`{ ($.level = "X" || $.user.name = "a*a") && $.ok IS TRUE }`: {doc, `{"user":{"name":"bob"},"ok":true}`},
-		`{ $.none IS NULL }`:    {doc, `{"none":1}`},
-		`{ $.nope NOT EXISTS }`: {doc, `{"nope":1}`},
-		`{ $.list[1].y = 1 }`:   {doc, `{"list":[]}`},
-		`{ $["a.b"] = %^c$% }`:  {doc, `not JSON`},
-		`{ $.level != "INFO" }`: {doc, `{"level":"INFO"}`},
+		`{ $.none IS NULL }`:                                       {doc, `{"none":1}`},
+		`{ $.nope NOT EXISTS }`:                                    {doc, `{"nope":1}`},
+		`{ $.list[1].y = 1 }`:                                      {doc, `{"list":[]}`},
+		`{ $["a.b"] = %^c$% }`:                                     {doc, `not JSON`},
+		`{ $.level != "INFO" }`:                                    {doc, `{"level":"INFO"}`},
+		`[ip, id, user, at, request, status, bytes]`:               {access, access + " more"},
+		`[ip, id, user, at, request = *.html*, status = 4*, size]`: {access, strings.Replace(access, " 404 ", " 200 ", 1)},
+		`[..., status = 404 || status = 410, bytes > 1000]`:        {access, strings.Replace(access, "1534", "15", 1)},
+		`[ip=%127\.0\.[0-9]+\.1%, ...]`:                            {access, "10.0.0.1 x"},
+		`[w1 != ERROR && w1 != WARN, ..., last = "a b"]`:           {`INFO "a b"`, `WARN x "a b"`},
+		`[, , x = 1]`:                                              {"a b 1", "a b 2"},
+		`[...]`:                                                    {"", ""},
 	} {
 		p, err := pattern.Parse(text)
 		if err != nil {
@@ -43,7 +51,10 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 	for text, want := range map[string]string{
 		`"open`:                       "character 1",
 		`a %(%`:                       "regular expression",
-		`[ip, user]`:                  "columns",
+		`[ip, user`:                   "expected a comma or ]",
+		`[a, ..., b, ...]`:            "only one ...",
+		`[a = 1 && b = 2]`:            "about that column, a",
+		`[a] b`:                       "nothing may follow ]",
 		`{ $.a }`:                     "expected =",
 		`{ $.a = }`:                   "character 9",
 		`{ level = 1 }`:               "expected a field",
