@@ -80,7 +80,7 @@ func run(ctx context.Context, bin, out, only string, quick bool) (err error) {
 	for _, m := range []struct {
 		name    string
 		measure func(context.Context) error
-	}{{"cold", b.coldStarts}, {"pool", b.pooledStarts}, {"restore", b.restores}, {"sleep", b.sleeps}, {"warm", b.warmCalls}, {"throughput", b.throughput}, {"memory", b.memory}, {"cycles", b.cycles}, {"burst", b.burst}, {"density", b.density}, {"telemetry", b.telemetry}} {
+	}{{"cold", b.coldStarts}, {"pool", b.pooledStarts}, {"restore", b.restores}, {"sleep", b.sleeps}, {"warm", b.warmCalls}, {"throughput", b.throughput}, {"memory", b.memory}, {"cycles", b.cycles}, {"burst", b.burst}, {"density", b.density}, {"telemetry-spans", b.telemetry}, {"telemetry-logs", b.telemetryLogs}, {"telemetry-peer", b.telemetryPeer}} {
 		if !strings.Contains(m.name, only) {
 			continue
 		}
@@ -180,4 +180,5 @@ connections of the same kind as Moorage's, dialled by the shim: a filter on ngin
 those, so no bridge stands between. nginx checks no signature and keeps no log.
 Memory: proportional set size of all address spaces of a sandbox, and its share of the shim, less that of the bare process.
 Spans taken: 500 a request from four clients, SigV4 included, made on the same machine while they are sent; the processor
-time is the server's alone. Queries: from the signed request to the last byte of the answer.`
+time is the server's alone. Queries: from the signed request to the last byte of the answer. The Collector is its OTLP
+receiver and file exporter (protobuf, zstd): it acknowledges before anything is synced, and answers no questions.`

@@ -42,7 +42,34 @@ func (b *bench) telemetry(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return b.queries(ctx, o, 2*requests*spansPerRequest)
+	if err := b.queries(ctx, o, 2*requests*spansPerRequest); err != nil {
+		return err
+	}
+	b.rest(ctx, o)
+	return nil
+}
+
+// rest measures what the server holds and does when nobody asks anything any more.
+func (b *bench) rest(ctx context.Context, o *observatory) {
+	const settle, watch = 10 * time.Second, 10 * time.Second
+	wait(ctx, settle)
+	used := o.cpu()
+	wait(ctx, watch)
+	idle := 100 * (o.cpu() - used).Seconds() / watch.Seconds()
+	resident := o.resident()
+	r := row{What: "memory, at rest after all of it", Agent: "server", Root: "resident", Value: float64(resident) / (1 << 20), Unit: "MB", Samples: 1}
+	r.Goal, r.Met = goal("< 200", r.Value < 200)
+	b.add(r)
+	r = row{What: "processor, at rest after all of it", Agent: "server", Root: "of one processor", Value: idle, Unit: "%", Samples: 1}
+	r.Goal, r.Met = goal("0", idle < 0.5)
+	b.add(r)
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 // observatory is a server that is told and asked about spans.
@@ -64,28 +91,16 @@ func (b *bench) ingest(ctx context.Context, o *observatory, requests int, asked 
 	looking, stop := context.WithCancel(ctx)
 	defer stop()
 	var looks sync.WaitGroup
+	first := uint64(0)
 	if asked {
+		first = uint64(requests) // else it sends the same traces again
 		looks.Go(func() { o.look(looking) })
 	}
-	began := time.Now()
-	var next atomic.Int64
-	var failure atomic.Pointer[error]
-	var sending sync.WaitGroup
-	for range senders {
-		sending.Go(func() {
-			for i := next.Add(1); int(i) <= requests && failure.Load() == nil; i = next.Add(1) {
-				if err := o.send(ctx, exportRequest(uint64(i))); err != nil {
-					failure.Store(&err)
-				}
-			}
-		})
-	}
-	sending.Wait()
-	took := time.Since(began)
+	took, err := flood(requests, func(i int) error { return o.send(ctx, exportRequest(first+uint64(i))) })
 	stop()
 	looks.Wait()
-	if f := failure.Load(); f != nil {
-		return *f
+	if err != nil {
+		return err
 	}
 	spans := float64(requests * spansPerRequest)
 	r := row{What: "spans taken", Agent: "alone", Root: "OTLP/HTTP, on disk when acknowledged", Value: spans / took.Seconds(), Unit: "spans/s", Samples: int(spans)}
@@ -97,6 +112,28 @@ func (b *bench) ingest(ctx context.Context, o *observatory, requests int, asked 
 	r.Detail = fmt.Sprintf("%.1f µs of the server's processor and %.0f B on disk per span", (o.cpu()-used).Seconds()*1e6/spans, float64(o.disk()-before)/spans)
 	b.add(r)
 	return nil
+}
+
+// flood makes so many requests, numbered from 1, by senders at once.
+func flood(requests int, send func(i int) error) (time.Duration, error) {
+	began := time.Now()
+	var next atomic.Int64
+	var failure atomic.Pointer[error]
+	var sending sync.WaitGroup
+	for range senders {
+		sending.Go(func() {
+			for i := next.Add(1); int(i) <= requests && failure.Load() == nil; i = next.Add(1) {
+				if err := send(int(i)); err != nil {
+					failure.Store(&err)
+				}
+			}
+		})
+	}
+	sending.Wait()
+	if f := failure.Load(); f != nil {
+		return 0, *f
+	}
+	return time.Since(began), nil
 }
 
 // queries measures what a console asks, over all the spans.
@@ -116,21 +153,29 @@ func (b *bench) queries(ctx context.Context, o *observatory, spans int) error {
 		{"one trace, whole", func() string { n++; return "traces/" + page.Traces[n%len(page.Traces)].TraceID }, 5 * time.Millisecond},
 		{"percentiles over 24 hours", func() string { return "metrics?name=moorage.spans&by=kind&since=24h&step=10m" }, 50 * time.Millisecond},
 	} {
-		times := make([]time.Duration, b.samples(50))
-		for i := range times {
-			began := time.Now()
-			if err := o.get(ctx, q.path(), nil); err != nil {
-				return err
-			}
-			times[i] = time.Since(began)
+		if err := b.question(ctx, o, q.what, fmt.Sprintf("%d spans", spans), q.path, q.target); err != nil {
+			return err
 		}
-		slices.Sort(times)
-		middle := times[len(times)/2]
-		r := row{What: "query", Agent: q.what, Root: fmt.Sprintf("%d spans", spans), Value: float64(middle.Microseconds()) / 1000, Unit: "ms", Samples: len(times)}
-		r.Goal, r.Met = goal("< "+q.target.String(), middle < q.target)
-		r.Detail = fmt.Sprintf("slowest %.1f ms", float64(times[len(times)-1].Microseconds())/1000)
-		b.add(r)
 	}
+	return nil
+}
+
+// question asks something many times.
+func (b *bench) question(ctx context.Context, o *observatory, what, over string, path func() string, target time.Duration) error {
+	times := make([]time.Duration, b.samples(50))
+	for i := range times {
+		began := time.Now()
+		if err := o.get(ctx, path(), nil); err != nil {
+			return err
+		}
+		times[i] = time.Since(began)
+	}
+	slices.Sort(times)
+	middle := times[len(times)/2]
+	r := row{What: "query", Agent: what, Root: over, Value: float64(middle.Microseconds()) / 1000, Unit: "ms", Samples: len(times)}
+	r.Goal, r.Met = goal("< "+target.String(), middle < target)
+	r.Detail = fmt.Sprintf("slowest %.1f ms", float64(times[len(times)-1].Microseconds())/1000)
+	b.add(r)
 	return nil
 }
 
@@ -163,8 +208,13 @@ func (o *observatory) get(ctx context.Context, path string, out any) error {
 }
 
 func (o *observatory) do(ctx context.Context, method, path, body string, out any) error {
+	return o.doAt(ctx, o.Endpoint, method, path, body, out)
+}
+
+// doAt signs for the server, whoever is asked: both sides of a comparison have the same sender.
+func (o *observatory) doAt(ctx context.Context, endpoint, method, path, body string, out any) error {
 	path, query, _ := strings.Cut(path, "?")
-	r, err := http.NewRequestWithContext(ctx, method, o.Endpoint+"/v1/"+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, endpoint+"/v1/"+path, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -217,6 +267,16 @@ func (o *observatory) cpu() time.Duration {
 	u, _ := strconv.ParseInt(fields[user], 10, 64)
 	s, _ := strconv.ParseInt(fields[system], 10, 64)
 	return time.Duration(u+s) * time.Second / ticksPerSecond
+}
+
+// resident is how many bytes of memory the server has.
+func (o *observatory) resident() int64 {
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", o.process.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(strings.Fields(string(statm))[1], 10, 64)
+	return pages * int64(os.Getpagesize())
 }
 
 // The fields below are OTLP's, as opentelemetry/proto numbers them.
@@ -295,11 +355,19 @@ var vocabulary = strings.Fields(`the research agent found that a clinic announce
 	disease detection across a trial of twelve thousand patients revealed records entity extraction knowledge base confidence score article
 	review feedback generation supervisor tool call result model prompt token latency session user request context memory`)
 
-func prose(r *rand.Rand, n int) string {
+// corpus is a megabyte of it, made once: whoever sends spans should cost little beside whoever takes them.
+var corpus = sync.OnceValue(func() string {
+	r := rand.New(rand.NewPCG(1, 7))
 	var b strings.Builder
-	for b.Len() < n {
+	for b.Len() < 1<<20 {
 		b.WriteString(vocabulary[r.IntN(len(vocabulary))])
 		b.WriteByte(' ')
 	}
 	return b.String()
+})
+
+func prose(r *rand.Rand, n int) string {
+	text := corpus()
+	at := r.IntN(len(text) - n)
+	return text[at : at+n]
 }
