@@ -48,3 +48,39 @@ func TestARN_runtimeID(t *testing.T) {
 		t.Error("a function is no runtime")
 	}
 }
+
+// What parses is written as it was read, and whatever it names is named by what it says.
+func FuzzParseARN(f *testing.F) {
+	for _, text := range []string{
+		"arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/hello-0123456789", "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/hello-0123456789/runtime-endpoint/DEFAULT",
+		"arn:aws:iam::123456789012:role/app/x", "arn:aws:s3:::bucket/a:b", "arn:::::", "arn:aws:bedrock-agentcore:::workload-identity-directory/default/workload-identity/x", "arn:aws:x:y:z:\x00",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		arn, err := moorage.ParseARN(text)
+		if err != nil {
+			if moorage.CodeOf(err) != moorage.Invalid {
+				t.Fatalf("%v is not coded", err)
+			}
+			return
+		}
+		if arn.String() != text {
+			t.Fatalf("%q is written %q", text, arn)
+		}
+		if name := arn.WorkloadName(); name != "" && moorage.WorkloadIdentityARN(arn.Region, arn.Account, name).Resource != arn.Resource {
+			t.Fatalf("%q names the workload %q", text, name)
+		}
+		id, endpoint, err := arn.RuntimeID()
+		if err != nil {
+			return
+		}
+		named := moorage.RuntimeARN(arn.Region, arn.Account, id)
+		if endpoint != "" {
+			named = moorage.EndpointARN(arn.Region, arn.Account, id, endpoint)
+		}
+		if named.Resource != arn.Resource || strings.ContainsAny(id+endpoint, "/:.\\\x00") {
+			t.Fatalf("%q names %q and %q", text, id, endpoint)
+		}
+	})
+}

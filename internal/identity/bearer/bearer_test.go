@@ -359,13 +359,56 @@ func TestClient_reachesPublicAddressesOnly(t *testing.T) {
 	}
 }
 
+// Whatever bytes come, Verify neither panics nor lets in what the provider's keys did not sign, nor asks anybody: seeds are signed with
+// other keys of the same names.
 func FuzzVerify(f *testing.F) {
+	const at, issuer = "https://issuer.example.com/.well-known/openid-configuration", "https://issuer.example.com"
+	now := time.Date(2026, 11, 22, 19, 30, 0, 0, time.UTC)
+	theirs, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		f.Fatal(err)
+	}
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	v := &Verifier{Now: func() time.Time { return now }, Client: &http.Client{Transport: nobody{f}}}
+	p := v.provider(at)
+	p.tried = now // lately, so that no token has it asked
+	p.known = &known{issuer: issuer, fetched: now, fresh: now.Add(time.Hour), keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
+		{Key: &theirs.PublicKey, KeyID: "one", Algorithm: "RS256", Use: "sig"}, {Key: &ec.PublicKey, KeyID: "ec", Algorithm: "ES256", Use: "sig"},
+	}}}
+	claims := fmt.Sprintf(`{"iss":%q,"sub":"ada","aud":"api","exp":%d}`, issuer, now.Add(time.Hour).Unix())
+	for _, head := range []string{
+		`{"alg":"RS256","kid":"one"}`, `{"alg":"ES256","kid":"ec"}`, `{"alg":"none"}`, `{"alg":"HS256","kid":"one"}`, `{"alg":"RS256","kid":"one","crit":["b64"],"b64":false}`,
+		`{"alg":"RS256","jwk":{"kty":"RSA","n":"AQAB","e":"AQAB"}}`, `{"alg":"EdDSA","kid":"../../dev/null","jku":"https://evil.example.com"}`,
+	} {
+		input := base64.RawURLEncoding.EncodeToString([]byte(head)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+		sum := sha256.Sum256([]byte(input))
+		signature, err := rsa.SignPKCS1v15(nil, rsaKey(), crypto.SHA256, sum[:])
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(input + "." + base64.RawURLEncoding.EncodeToString(signature))
+	}
 	f.Add("a.b.c")
 	f.Add("eyJhbGciOiJSUzI1NiJ9.e30.AA")
+	a := moorage.JWTAuthorizer{DiscoveryURL: at, Audience: []string{"api"}}
 	f.Fuzz(func(t *testing.T, raw string) {
-		signed, claims, err := parse(raw)
-		if err == nil && (signed == nil || claims == nil) {
-			t.Error("nothing was parsed")
+		got, err := v.Verify(t.Context(), a, raw)
+		if err == nil {
+			t.Fatalf("it passes as %+v", got)
+		}
+		if code := moorage.CodeOf(err); code != moorage.Denied && code != moorage.Unauthenticated {
+			t.Errorf("%v is coded %s", err, code)
 		}
 	})
+}
+
+// nobody is asked.
+type nobody struct{ f *testing.F }
+
+func (n nobody) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.f.Errorf("%s was asked for", r.URL)
+	return nil, http.ErrServerClosed
 }

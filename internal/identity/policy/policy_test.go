@@ -284,6 +284,39 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// Documents that name principals: what is parsed decides, for users, sessions of roles, services and nobody, without a panic, and a
+// denial of everybody keeps out whom it may.
+func FuzzParse_principals(f *testing.F) {
+	for _, principal := range []string{`"*"`, `{"AWS":"*"}`, `{"AWS":["123456789012","` + alice + `"]}`, `{"Service":"bedrock-agentcore.amazonaws.com"}`, `{"AWS":"arn:aws:iam::123456789012:root"}`, `{"AWS":5}`, `[]`} {
+		f.Add(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":`+principal+`,"Action":"sts:AssumeRole"}}`, alice, "")
+		f.Add(`{"Version":"2012-10-17","Statement":{"Effect":"Deny","NotPrincipal":`+principal+`,"NotAction":"s3:*","Resource":"`+runtime+`"}}`, "", "bedrock-agentcore.amazonaws.com")
+	}
+	f.Fuzz(func(t *testing.T, text, arn, service string) {
+		for _, kind := range []policy.Kind{policy.Resource, policy.Trust} {
+			d, err := policy.Parse(kind, "p", text)
+			if err != nil {
+				if moorage.CodeOf(err) != moorage.Invalid {
+					t.Fatalf("%v is not coded", err)
+				}
+				continue
+			}
+			r := request(nil)
+			r.Principal = policy.Principal{ARN: arn, Role: arn, Service: service}
+			verdict(d, r)
+			d.Lint(known)
+			d.Only(runtime)
+			closed := `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}}`
+			deny, err := policy.Parse(policy.Resource, "closed", closed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m := policy.Evaluate([]*policy.Document{d, deny}, &r); len(m) == 0 || !m[0].Deny {
+				t.Fatalf("a denial of everybody lost: %+v", m)
+			}
+		}
+	})
+}
+
 func BenchmarkEvaluate_hundredStatements(b *testing.B) {
 	var statements []*policy.Document
 	for i := range 99 {
