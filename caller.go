@@ -34,6 +34,10 @@ func (c Caller) Owner() string {
 	return rolePrincipal(c.ARN)
 }
 
+// Anybody owns sessions that are bound to nobody: whoever may call their runtime reaches them by their id. No caller is
+// called so.
+const Anybody = "anybody"
+
 // forUser joins a principal and the user that it acts for. No principal holds a space, so that the first
 // one tells them apart.
 const forUser = " for "

@@ -26,6 +26,9 @@ func warmUpTag(setting string) string {
 // tagLongSleep is the tag that the setting long-sleep stands for.
 const tagLongSleep = "moorage:long-sleep"
 
+// tagBinding is the tag that the setting session-binding stands for.
+const tagBinding = "moorage:session-binding"
+
 // poolStatus is how many sandboxes of a version are ready for new sessions.
 type poolStatus struct {
 	Version     string `json:"version"`

@@ -40,11 +40,12 @@ type project struct {
 	Headers     []string          `yaml:"headers,omitempty"` // request headers that reach the agent
 	Authorizer  *authorizer       `yaml:"authorizer,omitempty"`
 	Tags        map[string]string `yaml:"tags,omitempty"`
-	Pool        string            `yaml:"pool,omitempty"`       // sandboxes always ready for new sessions, or off: the tag moorage:pool
-	WarmUp      string            `yaml:"warmUp,omitempty"`     // a path or JSON for the agent before its golden snapshot: the tag moorage:warm-up
-	Clones      string            `yaml:"clones,omitempty"`     // off: every session starts afresh: the tag moorage:clones
-	LongSleep   string            `yaml:"long-sleep,omitempty"` // how long sessions may sleep, such as 30d: the tag moorage:long-sleep
-	Ignore      []string          `yaml:"ignore,omitempty"`     // names and paths that are not uploaded
+	Pool        string            `yaml:"pool,omitempty"`            // sandboxes always ready for new sessions, or off: the tag moorage:pool
+	WarmUp      string            `yaml:"warmUp,omitempty"`          // a path or JSON for the agent before its golden snapshot: the tag moorage:warm-up
+	Clones      string            `yaml:"clones,omitempty"`          // off: every session starts afresh: the tag moorage:clones
+	LongSleep   string            `yaml:"long-sleep,omitempty"`      // how long sessions may sleep, such as 30d: the tag moorage:long-sleep
+	Binding     string            `yaml:"session-binding,omitempty"` // off: whoever may call reaches a session by its id: the tag moorage:session-binding
+	Ignore      []string          `yaml:"ignore,omitempty"`          // names and paths that are not uploaded
 
 	dir  string // absolute
 	file string // what it was read from; empty when there was no file
@@ -415,7 +416,7 @@ func (f *projectFlags) authorize(p *project, flags *pflag.FlagSet) error {
 // tags are the project's own, and those that stand for its settings; a tag that is written out wins.
 func (p *project) tags() map[string]string {
 	all := map[string]string{}
-	for tag, value := range map[string]string{tagPool: p.Pool, tagWarmUp: warmUpTag(p.WarmUp), tagClones: p.Clones, tagLongSleep: p.LongSleep} {
+	for tag, value := range map[string]string{tagPool: p.Pool, tagWarmUp: warmUpTag(p.WarmUp), tagClones: p.Clones, tagLongSleep: p.LongSleep, tagBinding: p.Binding} {
 		if value != "" {
 			all[tag] = value
 		}

@@ -78,6 +78,7 @@ type mirror struct {
 	least     sandbox.Isolation // by the runtime's tag
 	starts    warm.Settings     // by the runtime's tags
 	longSleep time.Duration     // by the runtime's tag
+	unbound   bool              // by the runtime's tag
 }
 
 // Load reads every runtime into memory. Call it once before any other method.
@@ -127,6 +128,7 @@ func (s *Service) refresh(ctx context.Context, id string) error {
 		}
 		m.starts, _ = starts(tags) // ones from before the tags had a meaning are none
 		m.longSleep, _ = longSleep(tags)
+		m.unbound = tags[TagSessionBinding] == bindingOff
 		s.injecting.Store(id, tags[TagInject] == injectOn)
 		if m.least, err = leastIsolation(tags); err != nil {
 			m.least = sandbox.VM // who asked for something that we cannot read gets no less than the most

@@ -74,6 +74,9 @@ func checkTags(tags map[string]string) error {
 	if v, ok := tags[TagInject]; ok && v != injectOn && v != "off" {
 		return invalid("tags", "the tag %s is on or off; %q is neither", TagInject, v)
 	}
+	if v, ok := tags[TagSessionBinding]; ok && v != "on" && v != bindingOff {
+		return invalid("tags", "the tag %s is on or off; %q is neither", TagSessionBinding, v)
+	}
 	_, err := starts(tags)
 	return err
 }

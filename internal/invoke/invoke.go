@@ -56,6 +56,9 @@ type Service struct {
 	// Workloads makes the tokens that agents are handed; nil for none.
 	Workloads *workload.Service
 
+	// Unbound reports whether sessions of a runtime belong to nobody; nil binds all to their owners.
+	Unbound func(runtimeID string) bool
+
 	// CallerCalls and RuntimeCalls hold each caller, and each runtime, to so many calls; commands and
 	// sockets that open are calls. The zero values bound nothing.
 	CallerCalls, RuntimeCalls quota.Meter
@@ -175,10 +178,10 @@ func (s *Service) open(ctx context.Context, operation string, call Call) (*conne
 		return nil, err
 	}
 	span := s.Calls.Begin(calls.Call{
-		Operation: operation, RequestID: call.RequestID, Header: call.Header, Owner: key.Owner,
+		Operation: operation, RequestID: call.RequestID, Header: call.Header, Owner: call.Owner,
 		Source: telemetry.Source{Runtime: key.RuntimeID, Endpoint: key.Endpoint, Version: target.Version.Label(), Caller: key.CallerID},
 	})
-	conn, err := s.acquire(ctx, key, target)
+	conn, err := s.acquire(ctx, call.Owner, key, target)
 	if err != nil {
 		span.End(err)
 		return nil, err
@@ -189,8 +192,8 @@ func (s *Service) open(ctx context.Context, operation string, call Call) (*conne
 	return conn, nil
 }
 
-func (s *Service) acquire(ctx context.Context, key session.Key, target moorage.Target) (*connection, error) {
-	if err := s.throttle(key); err != nil {
+func (s *Service) acquire(ctx context.Context, owner string, key session.Key, target moorage.Target) (*connection, error) {
+	if err := s.throttle(owner, key.RuntimeID); err != nil {
 		return nil, err
 	}
 	lease, err := s.Sessions.Acquire(ctx, key, target.Version)
@@ -221,7 +224,11 @@ func (s *Service) resolve(a *Address) (target moorage.Target, key session.Key, e
 	if target, err = s.Catalog.Resolve(id, cmp.Or(a.Qualifier, endpoint)); err != nil {
 		return target, key, err
 	}
-	return target, session.Key{RuntimeID: id, Endpoint: target.Endpoint.Name, Owner: a.Owner, CallerID: a.SessionID}, nil
+	key = session.Key{RuntimeID: id, Endpoint: target.Endpoint.Name, Owner: a.Owner, CallerID: a.SessionID}
+	if s.Unbound != nil && s.Unbound(id) {
+		key.Owner = moorage.Anybody
+	}
+	return target, key, nil
 }
 
 // settle decides on the session's id.

@@ -29,8 +29,14 @@ func (c *crowd) has(s *live) bool {
 	return (c.caller == "" || c.caller == s.key.caller()) && (c.runtime == "" || c.runtime == s.key.RuntimeID)
 }
 
-// caller is who is held to quotas: whatever users a principal acts for, it is one caller.
-func (k Key) caller() string { return moorage.PrincipalOf(k.Owner) }
+// caller is who is held to quotas: whatever users a principal acts for, it is one caller. Sessions that belong to nobody are, for each
+// runtime, those of one.
+func (k Key) caller() string {
+	if k.Owner == moorage.Anybody {
+		return k.Owner + " of " + k.RuntimeID
+	}
+	return moorage.PrincipalOf(k.Owner)
+}
 
 // full returns a crowd in which n sessions of key's, beyond those that are up, would be too many; nil when
 // there is room for them. The caller holds mu.

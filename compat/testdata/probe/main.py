@@ -79,6 +79,28 @@ def read(request):
         return {"text": None, "boot": BOOT}
 
 
+kept = {}  # in memory
+
+
+def keep(request):
+    """Keeps a text in memory, in files and in the environment."""
+    kept["text"] = os.environ["KEPT"] = request["text"]
+    for place in ("/tmp", os.path.expanduser("~"), "/mnt/data"):
+        if os.path.isdir(place):
+            with open(os.path.join(place, "kept"), "w") as f:
+                f.write(request["text"])
+    return show(request)
+
+
+def show(_):
+    """Whatever keep kept, wherever it is."""
+    files = {}
+    for place in ("/tmp", os.path.expanduser("~"), "/mnt/data"):
+        for top, _, names in os.walk(place):
+            files.update({os.path.join(top, n): open(os.path.join(top, n)).read() for n in names if n.startswith("kept")})
+    return {"boot": BOOT, "memory": kept.get("text"), "environment": os.environ.get("KEPT"), "files": files}
+
+
 def chance(_):
     return {"random": random.random(), "openssl": ssl.RAND_bytes(16).hex(), "uuid1": str(uuid.uuid1()), "uuid4": str(uuid.uuid4())}
 
@@ -154,7 +176,7 @@ def ignore_sigterm(request):
     return state(request)
 
 
-OPERATIONS = {f.__name__: f for f in (state, report, write, read, environment, chance, busy, release, saw_disconnect, fetch, search, connect, leave, ignore_sigterm)}
+OPERATIONS = {f.__name__: f for f in (state, report, write, read, keep, show, environment, chance, busy, release, saw_disconnect, fetch, search, connect, leave, ignore_sigterm)}
 signals = {"ignore": False}
 
 
