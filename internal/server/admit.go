@@ -181,13 +181,17 @@ func (h *house) resource(w http.ResponseWriter, r *http.Request) {
 		wire.WriteError(w, r, err)
 		return
 	}
+	servers := []string{issuer}
+	if id, _, _, ok := h.userPools.Resolve(a.DiscoveryURL); ok { // its issuer's address is not ours
+		servers = []string{h.userPools.Local(id), issuer}
+	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(struct { // the client may be gone
 		Servers  []string `json:"authorization_servers"`
 		Resource string   `json:"resource"`
 		Scopes   []string `json:"scopes_supported,omitempty"`
 		Methods  []string `json:"bearer_methods_supported"`
-	}{[]string{issuer}, h.resourceURL(to, ""), advertised(a), []string{"header"}})
+	}{servers, h.resourceURL(to, ""), advertised(a), []string{"header"}})
 }
 
 // providerNetworks are where identity providers may be besides the public network.

@@ -13,6 +13,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/aws/bedrockagent"
 	"github.com/moorage-dev/moorage/internal/aws/bedrockagentruntime"
 	"github.com/moorage-dev/moorage/internal/aws/bedrockruntime"
+	"github.com/moorage-dev/moorage/internal/aws/cognitoidp"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 )
 
@@ -86,7 +87,8 @@ Tags of users and roles are taken and not kept. Permissions boundaries, groups a
 Callers with API keys, a JWT authorizer's private endpoints, certificates and workloads, resource policies (kept and returned, not evaluated), session endpoints (` + "`allowedPorts`" + `), capacity
 providers, lifecycle hooks, file systems other than session storage.
 `)
-	for _, svc := range (&house{}).watchServices() {
+	users := watchService{cognitoService(nil, wire.Options{}), cognitoidp.Model.Name, cognitoNote, "cognito-idp"}
+	for _, svc := range append((&house{}).watchServices(), users) {
 		fmt.Fprintf(&b, "\n## %s\n\n%s", svc.name, svc.note)
 		served := []string{}
 		for _, op := range svc.Operations() {

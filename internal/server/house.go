@@ -16,6 +16,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity/bearer"
 	"github.com/moorage-dev/moorage/internal/identity/iam"
 	"github.com/moorage-dev/moorage/internal/identity/inject"
+	"github.com/moorage-dev/moorage/internal/identity/pool"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/image"
@@ -66,6 +67,7 @@ type house struct {
 	tokenKey  []byte // of sandboxes' metadata
 	browser   *identity.Browser
 	tokens    *bearer.Verifier
+	userPools *pool.Service
 	workloads *workload.Service
 	audit     *audit.Log
 	vault     *vault.Vault
@@ -75,7 +77,7 @@ type house struct {
 // build opens every room, lowest rank first, and takes up where an earlier server left off.
 func build(ctx context.Context, o Options) (*house, error) {
 	h := &house{Options: o}
-	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openWorkloads, h.openBroker, h.openTelemetry, h.openModels, h.openEngine, h.openDoor, h.openImages, h.openKnowledge, h.openSessions, h.openControl, h.resume} {
+	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openUserPools, h.openWorkloads, h.openBroker, h.openTelemetry, h.openModels, h.openEngine, h.openDoor, h.openImages, h.openKnowledge, h.openSessions, h.openControl, h.resume} {
 		if err := open(ctx); err != nil {
 			h.close()
 			return nil, err

@@ -22,6 +22,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/control"
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/identity/iam"
+	"github.com/moorage-dev/moorage/internal/identity/pool"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/invoke"
@@ -37,7 +38,7 @@ func (h *house) handler() http.Handler {
 	own := h.signed(h.v1().Routes(), wire.WriteError)
 	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region, Log: h.Log}, s3.WriteError)
 	core, who, bedrock, watch := cors(h.agentCore()), h.sts(h.assume), h.bedrock(), h.watching()
-	consent, people := h.consentPages(), h.iam()
+	consent, people, users, login := h.consentPages(), h.iam(), h.cognito(), h.poolPages()
 	numbers := &scrape{house: h, began: time.Now(), sealed: map[string][]archive.Total{}}
 	pages := (&console.Handler{Browser: h.browser, Error: wire.WriteError}).Routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -48,6 +49,10 @@ func (h *house) handler() http.Handler {
 			w.Write([]byte("{\"status\":\"ok\"}\n"))
 		case path == "/metrics":
 			numbers.ServeHTTP(w, withRequestID(w, r))
+		case isCognito(r):
+			users.ServeHTTP(w, r)
+		case pool.Serves(path):
+			login.ServeHTTP(w, withRequestID(w, r))
 		case path == "/" && signedFor(r) == "":
 			http.Redirect(w, r, "/console/", http.StatusFound)
 		case path == "/console" || strings.HasPrefix(path, "/console/"):

@@ -15,6 +15,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/agentcore"
 	"github.com/moorage-dev/moorage/internal/aws/agentcorecontrol"
+	"github.com/moorage-dev/moorage/internal/aws/cognitoidp"
 	awsiam "github.com/moorage-dev/moorage/internal/aws/iam"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 	"github.com/moorage-dev/moorage/internal/identity"
@@ -533,7 +534,7 @@ func (h *house) known() policy.Known {
 		"iam:PassRole", "sts:AssumeRole", "sts:GetCallerIdentity", "bedrock-agentcore:InvokeAgentRuntimeForUser", "bedrock-agentcore:InvokeAgentRuntimeWithWebSocketStream",
 		"bedrock-agentcore:InvokeAgentRuntimeWithWebSocketStreamForUser", "bedrock-agentcore:InvokeAgentRuntimeCommandShell", "bedrock-agentcore:" + resourceMetadata,
 	}}
-	for _, m := range []*wire.Model{agentcorecontrol.Model, agentcore.Model, awsiam.Model} {
+	for _, m := range []*wire.Model{agentcorecontrol.Model, agentcore.Model, awsiam.Model, cognitoidp.Model} {
 		for _, op := range m.Operations {
 			k.Actions = append(k.Actions, m.SigningName+":"+op.Name)
 		}

@@ -86,6 +86,17 @@ var services = []service{
 			"ListInstanceProfilesForRole", "ListGroupsForUser",
 		},
 	},
+	{
+		Package: "cognitoidp",
+		Model:   "cognito-idp/2016-04-18",
+		Serve: []string{
+			"CreateUserPool", "DescribeUserPool", "DeleteUserPool", "ListUserPools",
+			"CreateUserPoolClient", "DescribeUserPoolClient", "UpdateUserPoolClient", "ListUserPoolClients",
+			"CreateUserPoolDomain", "DescribeUserPoolDomain", "DeleteUserPoolDomain",
+			"CreateResourceServer",
+			"AdminCreateUser", "AdminSetUserPassword", "AdminDeleteUser", "ListUsers", "InitiateAuth", "RespondToAuthChallenge",
+		},
+	},
 	// Only tests serve it so far.
 	{Package: "compat/ecr", Model: "ecr/2015-09-21", Serve: []string{"CreateRepository", "DescribeRepositories"}},
 	{
@@ -128,6 +139,10 @@ var relaxed = map[string]relaxation{
 	"bedrockagentruntime.S3Uri": {
 		Pattern: `s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+`,
 		Why:     "the same language beside the shape's own limit; Go's regular expressions repeat a thousand times at most",
+	},
+	"cognitoidp.S3BucketType": {
+		Pattern: `[0-9A-Za-z\.\-_]*`,
+		Why:     "the same language beside the shape's own limit; Go's regular expressions do not look ahead; such a bucket is refused anyway",
 	},
 	"agentcorecontrol.CertificateS3Uri": {
 		Pattern: `s3://.{1,1000}.{0,1000}.{0,43}`,

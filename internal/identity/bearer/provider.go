@@ -70,15 +70,17 @@ func (p *provider) verify(ctx context.Context, signed *jose.JSONWebSignature) (s
 	if err != nil {
 		return "", err
 	}
-	header := signed.Signatures[0].Header
-	candidates := k.candidates(header)
-	if len(candidates) == 0 { // a key that is newer than what is known, perhaps
+	if len(k.candidates(signed.Signatures[0].Header)) == 0 { // a key that is newer than what is known, perhaps
 		if k, err = p.newer(ctx, k); err != nil {
 			return "", err
 		}
-		candidates = k.candidates(header)
 	}
-	for _, key := range candidates {
+	return k.verify(signed)
+}
+
+// verify finds the key that made a signature.
+func (k *known) verify(signed *jose.JSONWebSignature) (string, error) {
+	for _, key := range k.candidates(signed.Signatures[0].Header) {
 		if _, err := signed.Verify(key); err == nil {
 			return k.issuer, nil
 		}
