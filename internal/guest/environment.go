@@ -10,7 +10,7 @@ import (
 )
 
 // Environment points an agent's libraries at what is offered here: AWS's clients at the role's
-// credentials and at the services that we are, OpenTelemetry at our collector. It is one for all
+// credentials and at the services that we are, OpenAI's at our models, OpenTelemetry at our collector. It is one for all
 // sessions of a runtime. What the owner or the image sets, in set, is never set otherwise; and a
 // variable is left out where it would make a mixture of theirs and ours.
 func Environment(runtimeName string, set map[string]string) map[string]string {
@@ -27,6 +27,9 @@ func Environment(runtimeName string, set map[string]string) map[string]string {
 		if !bringsCollector(set) {
 			maps.Copy(env, exporterEnvironment)
 		}
+	}
+	if set["OPENAI_API_KEY"] == "" && set["OPENAI_BASE_URL"] == "" {
+		maps.Copy(env, openAIEnvironment)
 	}
 	for name := range set {
 		delete(env, name)
@@ -48,6 +51,13 @@ func awsEnvironment() map[string]string {
 		env[name] = fmt.Sprintf("http://%s:%d", door.Addr, door.AWS)
 	}
 	return env
+}
+
+// openAIEnvironment points clients of OpenAI's form at the same models. Their library wants some key; who asks is known without.
+// Both are left out where the owner has one of them: a key of theirs is for another server than ours.
+var openAIEnvironment = map[string]string{
+	"OPENAI_BASE_URL": fmt.Sprintf("http://%s:%d/v1", door.Addr, door.AWS),
+	"OPENAI_API_KEY":  "none-needed",
 }
 
 // credentialSources are variables by which somebody brings credentials of their own, for AWS itself, which

@@ -149,12 +149,15 @@ func TestEnvironment_theOwnersValuesWin(t *testing.T) {
 		collector   = "OTEL_EXPORTER_OTLP_ENDPOINT"
 		protocol    = "OTEL_EXPORTER_OTLP_PROTOCOL"
 		delay       = "OTEL_BSP_SCHEDULE_DELAY"
+		models      = "OPENAI_BASE_URL"
 	)
 	for name, c := range map[string]struct {
 		set          vars
 		has, without []string
 	}{
-		"nothing set":           {nil, []string{credentials, sts, collector, protocol, delay}, nil},
+		"nothing set":           {nil, []string{credentials, sts, collector, protocol, delay, models, "OPENAI_API_KEY"}, nil},
+		"a key for OpenAI":      {vars{"OPENAI_API_KEY": "sk-x"}, []string{credentials}, []string{models}},
+		"OpenAI elsewhere":      {vars{models: "http://x/v1"}, []string{credentials}, []string{models, "OPENAI_API_KEY"}},
 		"keys for AWS":          {vars{"AWS_ACCESS_KEY_ID": "AKIA"}, []string{collector}, []string{credentials, sts}},
 		"a profile":             {vars{"AWS_PROFILE": "p"}, []string{collector}, []string{credentials, sts}},
 		"an endpoint for all":   {vars{"AWS_ENDPOINT_URL": "http://x"}, []string{credentials}, []string{sts}},

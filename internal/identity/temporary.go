@@ -53,6 +53,9 @@ func (w Workload) principal() string {
 	return moorage.ARN{Partition: role.Partition, Service: "sts", Account: role.Account, Resource: "assumed-role/" + name + "/" + session}.String()
 }
 
+// Caller is the role's session, for requests that are known to come out of the sandbox.
+func (w Workload) Caller() moorage.Caller { return AccessKey{Principal: w.principal()}.caller("") }
+
 // Credentials are a temporary key. All but the id and the end of its life is secret: do not log it.
 type Credentials struct {
 	AccessKeyID     string // ASIA…

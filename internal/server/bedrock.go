@@ -53,7 +53,7 @@ const bedrockName = "bedrock"
 func (h *house) bedrock() http.Handler {
 	services := append(knowledgeServices(h.knowledge, h.baseARN, h.Log), modelService(h.answerer(), h.Log))
 	for _, svc := range services {
-		svc.Use(func(next http.Handler) http.Handler { return h.signed(h.traced(next), wire.WriteError) })
+		svc.Use(func(next http.Handler) http.Handler { return h.keyed(h.traced(next), wire.WriteError) })
 	}
 	return wire.Router(services)
 }

@@ -58,7 +58,7 @@ func (h *house) offer(v moorage.Version, set map[string]string) map[string]strin
 // roleAWS serves what an agent's role may call from inside its sandbox: to ask who it is, for
 // credentials by its workload's token, Bedrock's questions, and to put log events and metrics. What an agent sends is read on the server's account, so it is bounded before anything else.
 func (h *house) roleAWS() http.Handler {
-	who, bedrock, vault, watch := h.sts(nil), h.bedrockInside(), h.insideVault(), h.watchingInside()
+	who, bedrock, vault, watch, chat := h.sts(nil), h.bedrockInside(), h.insideVault(), h.watchingInside(), h.chat()
 	others := h.signed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := identity.CallerOf(r.Context())
 		wire.WriteError(w, r, moorage.Errorf(moorage.Denied, "%s is not authorized: from inside a sandbox only GetCallerIdentity of STS, the identity service's tokens, PutLogEvents, PutMetricData and the questions to models and knowledge bases are offered", caller.ARN))
@@ -69,6 +69,8 @@ func (h *house) roleAWS() http.Handler {
 			who.ServeHTTP(w, r)
 		case signedFor(r) == bedrockName:
 			bedrock.ServeHTTP(w, r)
+		case isChat(r.URL.EscapedPath()):
+			chat.ServeHTTP(w, withRequestID(w, r))
 		case watch[signedFor(r)] != nil && r.ContentLength >= 0 && r.ContentLength <= maxPut:
 			watch[signedFor(r)].ServeHTTP(w, r)
 		case slices.Contains(insidePaths, r.URL.EscapedPath()) && r.ContentLength >= 0 && r.ContentLength <= maxIdentity:

@@ -38,7 +38,7 @@ func (h *house) handler() http.Handler {
 	own := h.signed(h.v1().Routes(), wire.WriteError)
 	objects := h.signed(&s3.Handler{Objects: h.objects, Region: h.Region, Log: h.Log}, s3.WriteError)
 	core, who, bedrock, watch := cors(h.agentCore()), h.sts(h.assume), h.bedrock(), h.watching()
-	consent, people, users, login := h.consentPages(), h.iam(), h.cognito(), h.poolPages()
+	consent, people, users, login, chat := h.consentPages(), h.iam(), h.cognito(), h.poolPages(), h.chat()
 	numbers := &scrape{house: h, began: time.Now(), sealed: map[string][]archive.Total{}}
 	pages := (&console.Handler{Browser: h.browser, Error: wire.WriteError}).Routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -61,6 +61,8 @@ func (h *house) handler() http.Handler {
 			registry.ServeHTTP(w, r)
 		case r.Method == http.MethodGet && strings.HasPrefix(path, "/identities/oauth2/"):
 			consent.ServeHTTP(w, r)
+		case isChat(path):
+			chat.ServeHTTP(w, withRequestID(w, r))
 		case strings.HasPrefix(path, "/v1/"):
 			own.ServeHTTP(w, withRequestID(w, r))
 		case signedFor(r) == "s3":
@@ -69,7 +71,7 @@ func (h *house) handler() http.Handler {
 			who.ServeHTTP(w, r)
 		case signedFor(r) == identity.IAM:
 			people.ServeHTTP(w, r)
-		case signedFor(r) == bedrockName:
+		case signedFor(r) == bedrockName || bringsKey(r):
 			bedrock.ServeHTTP(w, r)
 		case watch[signedFor(r)] != nil:
 			watch[signedFor(r)].ServeHTTP(w, r)

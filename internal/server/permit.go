@@ -44,15 +44,20 @@ func (h *house) permitted(r *http.Request, c moorage.Caller) error {
 	}
 	values := h.valuesOf(r, body)
 	for _, d := range h.demands(r2, body) {
-		decision := iam.Decision{Allowed: true, Why: "an agent may call what the platform offers to every agent"}
-		if !h.offered(r.Context(), c, d.action) {
-			decision = h.people.Authorize(iam.Request{Caller: c, Action: d.action, Resources: d.resources, Values: values})
-		}
-		if err := h.decided(r, c, d, decision); err != nil {
+		if err := h.decide(r, c, d, values); err != nil {
 			return err
 		}
 	}
 	return h.trusted(r, body)
+}
+
+// decide decides on one demand, whose conditions are about values, and puts that on record.
+func (h *house) decide(r *http.Request, c moorage.Caller, d demand, values func(string) []string) error {
+	decision := iam.Decision{Allowed: true, Why: "an agent may call what the platform offers to every agent"}
+	if !h.offered(r.Context(), c, d.action) {
+		decision = h.people.Authorize(iam.Request{Caller: c, Action: d.action, Resources: d.resources, Values: values})
+	}
+	return h.decided(r, c, d, decision)
 }
 
 // offered reports whether an agent may do something without a policy: who asks out of a sandbox under a role that is not known
@@ -190,7 +195,7 @@ func (h *house) demands(r *http.Request, body map[string]any) []demand {
 	case call.Service == identity.IAM:
 		return []demand{{actionOf(r), h.principalARNs(r, body)}}
 	case call.Service == bedrockName && call.Label("modelId") != "":
-		return []demand{{modelAction(call.Operation), []string{"arn:aws:bedrock:" + h.Region + "::foundation-model/" + call.Label("modelId")}}}
+		return []demand{{modelAction(call.Operation), h.modelARNs(call.Label("modelId"))}}
 	case call.Service == bedrockName && call.Label("knowledgeBaseId") != "":
 		return []demand{{actionOf(r), []string{h.baseARN(call.Label("knowledgeBaseId"))}}}
 	case call.Service == "logs" && text(body, "logGroupName") != "":
@@ -226,6 +231,10 @@ func (h *house) principalARNs(r *http.Request, members map[string]any) []string 
 
 func (h *house) poolARN(id string) string {
 	return "arn:aws:cognito-idp:" + h.Region + ":" + h.account + ":userpool/" + id
+}
+
+func (h *house) modelARNs(id string) []string {
+	return []string{"arn:aws:bedrock:" + h.Region + "::foundation-model/" + id}
 }
 
 // modelAction is the action of a call to a model. Source: Bedrock API, Converse.

@@ -3,6 +3,8 @@
 import json
 import os
 import time
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import boto3
 from bedrock_agentcore import BedrockAgentCoreApp
@@ -55,8 +57,31 @@ def retrieve(payload):
 
 def converse(payload):
     messages = [{"role": "user", "content": [{"text": payload["text"]}]}]
-    answer = boto3.client("bedrock-runtime").converse(modelId="us.amazon.nova-pro-v1:0", messages=messages)
+    answer = boto3.client("bedrock-runtime").converse(modelId=payload.get("model", "us.amazon.nova-pro-v1:0"), messages=messages)
     return {"text": answer["output"]["message"]["content"][0]["text"], "tokens": answer["usage"]["totalTokens"]}
+
+
+def chat(payload):
+    """Asks by OpenAI's own client, which finds the address and a key in the environment."""
+    import openai
+
+    asked = {"model": payload.get("model", "us.amazon.nova-pro-v1:0"), "messages": [{"role": "user", "content": payload["text"]}]}
+    client = openai.OpenAI(max_retries=0)
+    try:
+        answer = client.chat.completions.create(**asked)
+        pieces = [p.choices[0].delta.content or "" for p in client.chat.completions.create(**asked, stream=True)]
+    except openai.APIStatusError as e:
+        return {"error": type(e).__name__, "message": e.body["message"]}
+    return {"text": answer.choices[0].message.content, "streamed": "".join(pieces), "tokens": answer.usage.total_tokens}
+
+
+def led(payload):
+    """Asks as a page or a redirect that was led to our address would: without a bearer token, or by a name."""
+    body = json.dumps({"model": "builtin", "messages": [{"role": "user", "content": "Hello"}]}).encode()
+    try:
+        return {"status": urlopen(Request(os.environ["OPENAI_BASE_URL"] + "/chat/completions", body, payload["headers"])).status}
+    except HTTPError as e:
+        return {"status": e.code}
 
 
 def change(payload):
@@ -77,7 +102,7 @@ def environment(_):
     return dict(os.environ)
 
 
-OPS = {f.__name__: f for f in (whoami, credentials, use, machine, control, retrieve, converse, change, put, environment)}
+OPS = {f.__name__: f for f in (whoami, credentials, use, machine, control, retrieve, converse, chat, led, change, put, environment)}
 
 if __name__ == "__main__":
     app.run()

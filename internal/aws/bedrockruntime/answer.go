@@ -42,22 +42,6 @@ func usageOf(u model.Usage) TokenUsage {
 	return out
 }
 
-// begun waits for the first event, so that a refusal is still an answer with a status of its own.
-func begun(events iter.Seq2[model.Event, error]) (iter.Seq2[model.Event, error], error) {
-	next, stop := iter.Pull2(events)
-	first, err, ok := next()
-	if err != nil || !ok {
-		stop()
-		return func(func(model.Event, error) bool) {}, err
-	}
-	return func(yield func(model.Event, error) bool) {
-		defer stop()
-		for ok && yield(first, err) && err == nil {
-			first, err, ok = next()
-		}
-	}, nil
-}
-
 // written are events as ConverseStream sends them. As in Bedrock's streams, the start of a block is told for tools only.
 func written(events iter.Seq2[model.Event, error], began time.Time) iter.Seq2[ConverseStreamOutputShape, error] {
 	return func(yield func(ConverseStreamOutputShape, error) bool) {

@@ -56,7 +56,7 @@ func (h handlers) stream(ctx context.Context, in *ConverseStreamInput) (*Convers
 	if err != nil {
 		return nil, err
 	}
-	events, err := begun(h.models.Answer(ctx, r))
+	events, err := model.Begun(h.models.Answer(ctx, r))
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func (h handlers) invokeStream(ctx context.Context, in *InvokeModelWithResponseS
 	if err != nil {
 		return nil, err
 	}
-	events, err := begun(h.models.Answer(ctx, r))
+	events, err := model.Begun(h.models.Answer(ctx, r))
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,7 @@ type completion struct {
 	Model   string   `json:"model"`
 	Choices []choice `json:"choices"`
 	Usage   *usage   `json:"usage,omitempty"`
+	Maker   string   `json:"system_fingerprint,omitempty"` // what answered, as its provider names it
 }
 
 type choice struct {
