@@ -27,6 +27,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
+	"github.com/moorage-dev/moorage/internal/model/budget"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/store"
@@ -79,6 +80,7 @@ type mirror struct {
 	starts    warm.Settings     // by the runtime's tags
 	longSleep time.Duration     // by the runtime's tag
 	unbound   bool              // by the runtime's tag
+	budget    budget.Limits     // by its tags
 }
 
 // Load reads every runtime into memory. Call it once before any other method.
@@ -129,6 +131,7 @@ func (s *Service) refresh(ctx context.Context, id string) error {
 		m.starts, _ = starts(tags) // ones from before the tags had a meaning are none
 		m.longSleep, _ = longSleep(tags)
 		m.unbound = tags[TagSessionBinding] == bindingOff
+		m.budget, _ = budget.Parse(tags)
 		s.injecting.Store(id, tags[TagInject] == injectOn)
 		if m.least, err = leastIsolation(tags); err != nil {
 			m.least = sandbox.VM // who asked for something that we cannot read gets no less than the most

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/model/budget"
 	"github.com/moorage-dev/moorage/internal/warm"
 )
 
@@ -70,6 +71,9 @@ func checkTags(tags map[string]string) error {
 	}
 	if _, err := longSleep(tags); err != nil {
 		return err
+	}
+	if _, err := budget.Parse(tags); err != nil {
+		return invalid("tags", "%v", err)
 	}
 	if v, ok := tags[TagInject]; ok && v != injectOn && v != "off" {
 		return invalid("tags", "the tag %s is on or off; %q is neither", TagInject, v)

@@ -11,6 +11,8 @@ import (
 // Service answers by the provider that its table names. Its fields are set before the first request.
 type Service struct {
 	Table *Table
+	// Admit says whether a request may be answered; settle is called once, when that is over. Nil lets all in.
+	Admit func(context.Context, Request) (settle func(Record), err error)
 	// Done is told of every answer when it is over, and of every refusal; nil tells nobody.
 	Done func(context.Context, Record)
 }
@@ -25,12 +27,22 @@ type Record struct {
 	Err     error
 }
 
+// Spent is what a call took: as its provider counted it, or, of an answer that was broken off, as estimated from what came.
+func (r Record) Spent() Usage {
+	if r.Answer.Stop.Reason != "" || len(r.Answer.Message.Content) == 0 {
+		return r.Answer.Stop.Usage
+	}
+	return Usage{Input: Estimate(r.Request), Output: Estimate(Request{Messages: []Message{r.Answer.Message}})}
+}
+
 // Answer answers one request. It yields errors as a [Provider] does, and NotFound for a model that nobody answers for.
 func (s *Service) Answer(ctx context.Context, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		record := Record{Request: r, Began: time.Now()}
 		made := collector{message: Message{Role: Assistant}}
-		for e, err := range s.ask(ctx, r) {
+		events, settle := s.admitted(ctx, r)
+		defer func() { settle(record) }() // whatever happens: what is held for the call is free again
+		for e, err := range events {
 			if record.First == 0 {
 				record.First = time.Since(record.Began)
 			}
@@ -51,6 +63,19 @@ func (s *Service) Answer(ctx context.Context, r Request) iter.Seq2[Event, error]
 			s.Done(context.WithoutCancel(ctx), record)
 		}
 	}
+}
+
+// admitted asks the provider, or says why not.
+func (s *Service) admitted(ctx context.Context, r Request) (_ iter.Seq2[Event, error], settle func(Record)) {
+	nothing := func(Record) {}
+	if s.Admit == nil {
+		return s.ask(ctx, r), nothing
+	}
+	settle, err := s.Admit(ctx, r)
+	if err != nil {
+		return func(yield func(Event, error) bool) { yield(Event{}, err) }, nothing
+	}
+	return s.ask(ctx, r), settle
 }
 
 // ask asks the provider, whose name for the model may be another.

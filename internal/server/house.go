@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -22,6 +23,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/image"
 	"github.com/moorage-dev/moorage/internal/invoke"
 	"github.com/moorage-dev/moorage/internal/knowledge"
+	"github.com/moorage-dev/moorage/internal/model/budget"
 	"github.com/moorage-dev/moorage/internal/model/provider"
 	"github.com/moorage-dev/moorage/internal/model/spans"
 	"github.com/moorage-dev/moorage/internal/object"
@@ -33,6 +35,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
 	"github.com/moorage-dev/moorage/internal/telemetry/calls"
 	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
+	"github.com/moorage-dev/moorage/internal/telemetry/price"
 	"github.com/moorage-dev/moorage/internal/telemetry/usage"
 	"github.com/moorage-dev/moorage/internal/warm"
 )
@@ -51,6 +54,9 @@ type house struct {
 	knowledge *knowledge.Service
 	models    *provider.Registry
 	asked     *spans.Recorder // of models
+	budgets   *budget.Meter
+	ending    sync.WaitGroup // sessions whose budget is used up
+	prices    *price.Followed
 	warm      *warm.Starter
 	pools     *warm.Pools
 	sessions  *session.Manager
@@ -77,7 +83,7 @@ type house struct {
 // build opens every room, lowest rank first, and takes up where an earlier server left off.
 func build(ctx context.Context, o Options) (*house, error) {
 	h := &house{Options: o}
-	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openUserPools, h.openWorkloads, h.openBroker, h.openTelemetry, h.openModels, h.openEngine, h.openDoor, h.openImages, h.openKnowledge, h.openSessions, h.openControl, h.resume} {
+	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openUserPools, h.openWorkloads, h.openBroker, h.openTelemetry, h.openModels, h.openBudgets, h.openEngine, h.openDoor, h.openImages, h.openKnowledge, h.openSessions, h.openControl, h.resume} {
 		if err := open(ctx); err != nil {
 			h.close()
 			return nil, err

@@ -42,9 +42,9 @@ func (h *house) openModels(ctx context.Context) error {
 	return nil
 }
 
-// answerer answers calls to models, and has telemetry know.
+// answerer answers calls to models within their budgets, and has telemetry know.
 func (h *house) answerer() *model.Service {
-	return &model.Service{Table: h.models.Table, Done: h.asked.Done}
+	return &model.Service{Table: h.models.Table, Admit: h.admitModel, Done: h.asked.Done}
 }
 
 func modelService(models *model.Service, log *slog.Logger) *wire.Service {

@@ -202,6 +202,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	})
 	work.Go(func() { h.calls.Run(background) })
 	work.Go(func() { h.asked.Run(background) })
+	work.Go(func() { h.keepBudgets(background) })
 	work.Go(func() { h.knowledge.Run(background) })
 	work.Go(func() { h.printed().Run(background) })
 	work.Go(func() { h.usage.Run(background) })

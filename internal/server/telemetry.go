@@ -21,11 +21,10 @@ import (
 )
 
 func (h *house) openTelemetry(ctx context.Context) (err error) {
-	prices, err := price.Follow(h.path("prices.json"), h.Log)
-	if err != nil {
+	if h.prices, err = price.Follow(h.path("prices.json"), h.Log); err != nil {
 		return err
 	}
-	if h.telemetry, err = archive.Open(ctx, archive.Options{Dir: h.path("telemetry"), Price: prices.Of, Keep: h.KeepTelemetry, Limit: h.TelemetryLimit, Log: h.Log}); err != nil {
+	if h.telemetry, err = archive.Open(ctx, archive.Options{Dir: h.path("telemetry"), Price: h.prices.Of, Keep: h.KeepTelemetry, Limit: h.TelemetryLimit, Log: h.Log}); err != nil {
 		return err
 	}
 	h.inlet = otlp.New(h.telemetry.Append, h.telemetry.Codec(), h.Log)
