@@ -29,6 +29,7 @@ package, which is built here and run as a container image. Deploying what alread
 runs changes nothing.`,
 		Example: `  moorage deploy ./hello --entrypoint agent.py
   moorage deploy --name hello --env MODEL=small --idle-timeout 5m
+  moorage deploy --entrypoint "opentelemetry-instrument agent.py"   # Python under OpenTelemetry
   moorage deploy ./greeter --entrypoint .            # a Go package
   moorage deploy --name web --image ghcr.io/me/agent:1.2`,
 		Args: arguments(cobra.MaximumNArgs(1)),
@@ -305,7 +306,7 @@ func (d *deployer) artifact(ctx context.Context, account string) (artifact, erro
 	d.progress.done("%s, %s", count(b.files, "file"), size(b.size))
 	art := artifact{
 		Bucket: "moorage-code-" + account, Key: d.project.Name + "/" + b.sha256 + ".zip",
-		Runtime: d.project.Runtime, Entrypoint: d.project.Entrypoint,
+		Runtime: d.project.Runtime, EntryPoint: d.project.entryPoint(),
 	}
 	return art, d.upload(ctx, art, b)
 }

@@ -121,7 +121,7 @@ func TestPrintEvents_errorEventFails(t *testing.T) {
 
 func TestSettings_whatRunsEqualsWhatWasWanted(t *testing.T) {
 	p := &project{Name: "hello", Protocol: "HTTP", Env: map[string]string{"A": "1"}, Headers: []string{"X-B", "x-a"}}
-	want := p.settings(artifact{Bucket: "b", Key: "k", Runtime: "PYTHON_3_11", Entrypoint: "agent.py"}, "role")
+	want := p.settings(artifact{Bucket: "b", Key: "k", Runtime: "PYTHON_3_11", EntryPoint: []string{"opentelemetry-instrument", "agent.py"}}, "role")
 	in := want.createInput("hello", nil)
 	running := &bedrockagentcorecontrol.GetAgentRuntimeOutput{
 		AgentRuntimeArtifact: in.AgentRuntimeArtifact, RoleArn: in.RoleArn, EnvironmentVariables: in.EnvironmentVariables,

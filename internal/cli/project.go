@@ -29,7 +29,7 @@ const (
 type project struct {
 	Name        string            `yaml:"name,omitempty"`
 	Description string            `yaml:"description,omitempty"`
-	Entrypoint  string            `yaml:"entrypoint,omitempty"` // a .py or .js file, or a Go package, relative to the directory
+	Entrypoint  string            `yaml:"entrypoint,omitempty"` // a .py or .js file, with a launcher before it or none, or a Go package; relative to the directory
 	Runtime     string            `yaml:"runtime,omitempty"`    // PYTHON_3_11, NODE_22, …
 	Image       string            `yaml:"image,omitempty"`      // instead of an entrypoint
 	Role        string            `yaml:"role,omitempty"`
@@ -294,32 +294,55 @@ func findEntrypoint(dir string) string {
 }
 
 func (p *project) completeEntrypoint() error {
-	if filepath.IsAbs(p.Entrypoint) {
-		rel, err := filepath.Rel(p.dir, p.Entrypoint)
+	launcher, file := p.launcher()
+	if filepath.IsAbs(file) {
+		rel, err := filepath.Rel(p.dir, file)
 		if err != nil {
-			return usagef("the entrypoint %s is outside %s", p.Entrypoint, short(p.dir))
+			return usagef("the entrypoint %s is outside %s", file, short(p.dir))
 		}
-		p.Entrypoint = rel
+		file = rel
 	}
-	p.Entrypoint = filepath.Clean(p.Entrypoint)
-	info, err := os.Stat(filepath.Join(p.dir, p.Entrypoint))
-	if err != nil || !filepath.IsLocal(p.Entrypoint) {
-		return usagef("there is no entrypoint %s in %s", p.Entrypoint, short(p.dir))
+	file = filepath.Clean(file)
+	info, err := os.Stat(filepath.Join(p.dir, file))
+	if err != nil || !filepath.IsLocal(file) {
+		return usagef("there is no entrypoint %s in %s", file, short(p.dir))
 	}
-	switch ext := filepath.Ext(p.Entrypoint); {
+	p.Entrypoint = strings.TrimSpace(launcher + " " + file)
+	switch ext := filepath.Ext(file); {
 	case info.IsDir() || ext == ".go":
+		if launcher != "" {
+			return usagef("the entrypoint %s is a Go package, which nothing launches; only .py and .js files have a launcher", file)
+		}
 		return nil
 	case ext == ".py":
 		p.Runtime = firstOf(p.Runtime, "PYTHON_3_11")
 	case ext == ".js" || ext == ".mjs" || ext == ".cjs":
 		p.Runtime = firstOf(p.Runtime, "NODE_22")
 	default:
-		return usagef("the entrypoint %s is not a .py or .js file or a Go package", p.Entrypoint)
+		return usagef("the entrypoint %s is not a .py or .js file or a Go package", file)
 	}
 	if !slices.Contains(runtimeNames, p.Runtime) {
 		return usagef("%q is not a runtime; use one of %s", p.Runtime, strings.Join(runtimeNames, ", "))
 	}
 	return nil
+}
+
+// launcher splits an entrypoint such as "opentelemetry-instrument agent.py" into the command that its
+// requirements install and the file that it starts. A file whose name has a space is no such pair.
+func (p *project) launcher() (launcher, file string) {
+	launcher, file, two := strings.Cut(p.Entrypoint, " ")
+	if _, err := os.Stat(filepath.Join(p.dir, p.Entrypoint)); !two || err == nil || strings.ContainsRune(launcher, '/') {
+		return "", p.Entrypoint
+	}
+	return launcher, strings.TrimSpace(file)
+}
+
+// entryPoint is the entrypoint as the API has it: a file, or a launcher and a file.
+func (p *project) entryPoint() []string {
+	if launcher, file := p.launcher(); launcher != "" {
+		return []string{launcher, file}
+	}
+	return []string{p.Entrypoint}
 }
 
 // isGo reports whether the entrypoint is a Go package. The project is complete.
@@ -336,7 +359,7 @@ type projectFlags struct {
 func (f *projectFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.set.Name, "name", "", "name of the agent (default: moorage.yaml's, else the directory's)")
-	flags.StringVar(&f.set.Entrypoint, "entrypoint", "", "file that starts the agent: .py, .js, or a Go package")
+	flags.StringVar(&f.set.Entrypoint, "entrypoint", "", "file that starts the agent: .py, .js, or a Go package; a launcher may stand before it, as in 'opentelemetry-instrument agent.py'")
 	flags.StringVar(&f.set.Runtime, "runtime", "", "language and version, such as PYTHON_3_11 or NODE_22")
 	flags.StringVar(&f.set.Image, "image", "", "OCI image to run instead of code")
 	flags.StringVar(&f.set.Description, "description", "", "what the agent is for")

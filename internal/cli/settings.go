@@ -30,7 +30,7 @@ type artifact struct {
 	Image       string
 	Bucket, Key string
 	Runtime     string
-	Entrypoint  string
+	EntryPoint  []string // a file, or a launcher and a file
 }
 
 // Defaults of the API that a runtime always reports. Source: AgentCore lifecycle settings.
@@ -90,7 +90,7 @@ func artifactOf(a types.AgentRuntimeArtifact) artifact {
 	case *types.AgentRuntimeArtifactMemberContainerConfiguration:
 		return artifact{Image: aws.ToString(a.Value.ContainerUri)}
 	case *types.AgentRuntimeArtifactMemberCodeConfiguration:
-		out := artifact{Runtime: string(a.Value.Runtime), Entrypoint: strings.Join(a.Value.EntryPoint, " ")}
+		out := artifact{Runtime: string(a.Value.Runtime), EntryPoint: a.Value.EntryPoint}
 		if code, ok := a.Value.Code.(*types.CodeMemberS3); ok {
 			out.Bucket, out.Key = aws.ToString(code.Value.Bucket), aws.ToString(code.Value.Prefix)
 		}
@@ -146,7 +146,7 @@ func (a artifact) input() types.AgentRuntimeArtifact {
 	}
 	return &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
 		Code:       &types.CodeMemberS3{Value: types.S3Location{Bucket: &a.Bucket, Prefix: &a.Key}},
-		EntryPoint: []string{a.Entrypoint}, Runtime: types.AgentManagedRuntimeType(a.Runtime),
+		EntryPoint: a.EntryPoint, Runtime: types.AgentManagedRuntimeType(a.Runtime),
 	}}
 }
 
