@@ -19,7 +19,7 @@ func runJavaScript(t *testing.T, file string, environment ...string) {
 	}
 	s := shared(t)
 	cmd := exec.CommandContext(t.Context(), node, "--test", "js/"+file)
-	cmd.Env = append(append(s.environment(), "COMPAT="+s.compatContext(t)), environment...)
+	cmd.Env = append(append(s.environment(), "COMPAT="+s.compatContext(t, nil)), environment...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -34,11 +35,13 @@ func python(t *testing.T) string {
 }
 
 // runChecks runs a script under py/, which prints a line for each of its checks.
-func runChecks(t *testing.T, script string) {
+func runChecks(t *testing.T, script string) { runChecksOn(t, shared(t), script, nil) }
+
+// runChecksOn runs a script against a server, and tells it more than all scripts know.
+func runChecksOn(t *testing.T, s *server, script string, more map[string]any) {
 	interpreter := python(t)
-	s := shared(t)
 	cmd := exec.CommandContext(t.Context(), interpreter, "-u", "py/"+script)
-	cmd.Env = append(s.environment(), "COMPAT="+s.compatContext(t))
+	cmd.Env = append(s.environment(), "COMPAT="+s.compatContext(t, more))
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.StdoutPipe()
@@ -93,7 +96,7 @@ func (s *server) environment() (env []string) {
 }
 
 // compatContext is what the scripts must know beside the server's address.
-func (s *server) compatContext(t *testing.T) string {
+func (s *server) compatContext(t *testing.T, more map[string]any) string {
 	t.Helper()
 	context := map[string]any{
 		"account": s.client.Account, "probe": s.deployed(t, probe).arn, "moorage": []string{s.bin, "--dir", s.dir}, "hostAddress": hostAddress(),
@@ -105,6 +108,7 @@ func (s *server) compatContext(t *testing.T) string {
 	}
 	context["agents"] = arns
 	context["toolkits"], context["cliQueries"] = toolkits, cliQueries(t)
+	maps.Copy(context, more)
 	doc, err := json.Marshal(context)
 	if err != nil {
 		t.Fatal(err)

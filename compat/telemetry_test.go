@@ -35,7 +35,12 @@ type traceSpan struct {
 	SpanID, ParentID, Name, Kind, Error string
 	Noise                               bool
 	Tool                                *struct{ Arguments, Result any }
-	Input, Output                       []struct {
+	Model                               *struct {
+		Name                      string
+		InputTokens, OutputTokens int
+		Counted                   bool
+	}
+	Input, Output []struct {
 		Role  string
 		Parts []struct{ Text string }
 	}
