@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -92,7 +91,7 @@ func (b *bench) sealing(size int64, times int) (seal, unseal []time.Duration, er
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := errors.Join(w.Write("image", bytes.NewReader(image)), w.Commit()); err != nil {
+		if err := errors.Join(w.WriteAll("image", bytes.NewReader(image), size), w.Commit()); err != nil {
 			return nil, nil, errors.Join(err, w.Abort())
 		}
 		seal = append(seal, time.Since(began))
@@ -101,13 +100,17 @@ func (b *bench) sealing(size int64, times int) (seal, unseal []time.Duration, er
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := s.CopyPart(io.Discard, "image"); err != nil {
+		if err := s.CopyPart(nowhere{}, "image"); err != nil {
 			return nil, nil, err
 		}
 		unseal = append(unseal, time.Since(began))
 	}
 	return seal, unseal, snapshot.Remove(dir)
 }
+
+type nowhere struct{}
+
+func (nowhere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
 
 // sleep puts a session to sleep and returns what it takes on disk.
 func (s *server) sleep(ctx context.Context, session string) (bytes int64, err error) {

@@ -3,7 +3,6 @@ package gvisor
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"sync"
@@ -60,8 +59,11 @@ func (b *box) writeImage(w *snapshot.Writer, parts []string) error {
 	var sealing errgroup.Group // the disk is waited for once
 	for i, part := range parts {
 		sealing.Go(func() error {
-			_, err := files[i].Seek(0, io.SeekStart)
-			return errors.Join(err, w.Write(part, files[i]))
+			info, err := files[i].Stat()
+			if err != nil {
+				return err
+			}
+			return w.WriteAll(part, files[i], info.Size())
 		})
 	}
 	return sealing.Wait()

@@ -120,12 +120,12 @@ func (d *Driver) openFrozen(dir string) (*snapshot.Snapshot, frozen, error) {
 	if m := s.Manifest; m.Driver != d.Name() || m.Build != d.opts.Build {
 		return nil, frozen{}, moorage.Errorf(moorage.Conflict, "engine %s %s froze this sandbox, and this is %s %s", m.Driver, m.Build, d.Name(), d.opts.Build)
 	}
-	var meta bytes.Buffer
-	if err := s.CopyPart(&meta, specPart); err != nil {
+	meta, err := s.ReadPart(specPart)
+	if err != nil {
 		return nil, frozen{}, err
 	}
 	var was frozen
-	if err := json.Unmarshal(meta.Bytes(), &was); err != nil {
+	if err := json.Unmarshal(meta, &was); err != nil {
 		return nil, frozen{}, snapshot.Damaged(err)
 	}
 	return s, was, nil

@@ -388,14 +388,14 @@ func TestRestore_ofNonsenseEndsByItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var spec strings.Builder
-	if err := good.CopyPart(&spec, specPart); err != nil {
+	spec, err := good.ReadPart(specPart)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, part := range append([]string{specPart}, apart...) {
 		content := strings.Repeat("nonsense", 1000)
 		if part == specPart {
-			content = spec.String()
+			content = string(spec)
 		}
 		if err := w.Write(part, strings.NewReader(content)); err != nil {
 			t.Fatal(err)

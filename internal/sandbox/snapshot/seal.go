@@ -1,7 +1,7 @@
 package snapshot
 
 import (
-	"bufio"
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -10,10 +10,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // chunk is how much plaintext is sealed at a time.
-const chunk = 1 << 20
+const (
+	chunk       = 1 << 20
+	sealedChunk = chunk + 16 // with its tag
+)
 
 // errDamaged says that a part is not what was written: changed, cut short, or another's.
 var errDamaged = errors.New("the sealed data was changed or cut short")
@@ -24,7 +31,6 @@ var errDamaged = errors.New("the sealed data was changed or cut short")
 type stream struct {
 	aead  cipher.AEAD
 	bound []byte // what the part belongs to, authenticated with every chunk
-	next  uint64
 }
 
 // newStream derives the key of one part from the snapshot's.
@@ -41,43 +47,94 @@ func newStream(key []byte, part string, bound []byte) (stream, error) {
 	return stream{aead: aead, bound: bound}, err
 }
 
-func (s *stream) nonce(last bool) []byte {
+func nonce(index int64, last bool) []byte {
 	n := make([]byte, 12)
-	binary.BigEndian.PutUint64(n[3:11], s.next)
-	s.next++
+	binary.BigEndian.PutUint64(n[3:11], uint64(index))
 	if last {
 		n[11] = 1
 	}
 	return n
 }
 
-// sealer encrypts what is written to it. Close writes the last chunk and must be called once.
+func (s stream) seal(out []byte, index int64, last bool, plain []byte) []byte {
+	return s.aead.Seal(out, nonce(index, last), plain, s.bound)
+}
+
+// open decrypts a chunk in its place.
+func (s stream) open(sealed []byte, index int64, last bool) ([]byte, error) {
+	plain, err := s.aead.Open(sealed[:0], nonce(index, last), sealed, s.bound)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return plain, nil
+}
+
+// sealAll encrypts size bytes of from into to, several chunks at once. What is written may have holes until it returns.
+func (s stream) sealAll(to io.WriterAt, from io.ReaderAt, size int64) error {
+	return eachChunk(max(size, 1), chunk, func(buffers *[2][]byte, index, n int64, last bool) error {
+		plain := buffers[0][:min(n, size-index*chunk)]
+		if _, err := from.ReadAt(plain, index*chunk); err != nil && err != io.EOF {
+			return err
+		}
+		buffers[1] = s.seal(buffers[1][:0], index, last, plain)
+		_, err := to.WriteAt(buffers[1], index*sealedChunk)
+		return err
+	})
+}
+
+// openAll decrypts what sealAll or a sealer wrote, several chunks at once. Nothing of a chunk is passed on before it verified.
+func (s stream) openAll(to io.WriterAt, from io.ReaderAt, size int64) error {
+	if size == 0 {
+		return errDamaged // a part ends with a chunk that says so
+	}
+	return eachChunk(size, sealedChunk, func(buffers *[2][]byte, index, n int64, last bool) error {
+		sealed := buffers[0][:n]
+		if _, err := from.ReadAt(sealed, index*sealedChunk); err != nil && err != io.EOF {
+			return err
+		}
+		plain, err := s.open(sealed, index, last)
+		if err != nil {
+			return err
+		}
+		_, err = to.WriteAt(plain, index*chunk)
+		return err
+	})
+}
+
+// eachChunk calls do for each chunk of size bytes, on as many goroutines as there are processors, until one fails. Each goroutine
+// has two buffers; the first has room for a chunk.
+func eachChunk(size, length int64, do func(buffers *[2][]byte, index, n int64, last bool) error) error {
+	chunks := (size + length - 1) / length
+	var next atomic.Int64
+	work, ctx := errgroup.WithContext(context.Background())
+	for range min(chunks, int64(runtime.GOMAXPROCS(0))) {
+		work.Go(func() error {
+			buffers := [2][]byte{make([]byte, length)}
+			for index := next.Add(1) - 1; index < chunks && ctx.Err() == nil; index = next.Add(1) - 1 {
+				if err := do(&buffers, index, min(length, size-index*length), index == chunks-1); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return work.Wait()
+}
+
+// sealer encrypts what is written to it, of which nobody knows the length yet. Close writes the last chunk and must be called once.
 type sealer struct {
 	stream
 	to    io.Writer
 	plain []byte // waits for its chunk to be full
 	out   []byte
+	next  int64
 }
 
 func newSealer(s stream, to io.Writer) *sealer {
-	return &sealer{stream: s, to: to, plain: make([]byte, 0, chunk), out: make([]byte, 0, chunk+s.aead.Overhead())}
+	return &sealer{stream: s, to: to, plain: make([]byte, 0, chunk), out: make([]byte, 0, sealedChunk)}
 }
 
-func (s *sealer) Write(p []byte) (n int, err error) {
-	for len(p) > 0 {
-		if len(s.plain) == chunk {
-			if err := s.flush(false); err != nil {
-				return n, err
-			}
-		}
-		k := copy(s.plain[len(s.plain):chunk], p)
-		s.plain = s.plain[:len(s.plain)+k]
-		n, p = n+k, p[k:]
-	}
-	return n, nil
-}
-
-// ReadFrom spares a copy: chunks are read into place.
+// ReadFrom implements [io.ReaderFrom]: chunks are read into place.
 func (s *sealer) ReadFrom(r io.Reader) (n int64, err error) {
 	for {
 		if len(s.plain) == chunk {
@@ -98,55 +155,11 @@ func (s *sealer) ReadFrom(r io.Reader) (n int64, err error) {
 }
 
 func (s *sealer) flush(last bool) error {
-	s.out = s.aead.Seal(s.out[:0], s.nonce(last), s.plain, s.bound)
+	s.out = s.seal(s.out[:0], s.next, last, s.plain)
+	s.next++
 	s.plain = s.plain[:0]
 	_, err := s.to.Write(s.out)
 	return err
 }
 
 func (s *sealer) Close() error { return s.flush(true) }
-
-// opener decrypts a part. Nothing of a chunk is passed on before it verified, and io.EOF comes only
-// after the last one did.
-type opener struct {
-	stream
-	from  *bufio.Reader
-	in    []byte
-	plain []byte // verified and not yet read
-	done  bool
-}
-
-func newOpener(s stream, from io.Reader) *opener {
-	return &opener{stream: s, from: bufio.NewReaderSize(from, 64<<10), in: make([]byte, chunk+s.aead.Overhead())}
-}
-
-func (o *opener) Read(p []byte) (int, error) {
-	for len(o.plain) == 0 {
-		if o.done {
-			return 0, io.EOF
-		}
-		if err := o.fill(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, o.plain)
-	o.plain = o.plain[n:]
-	return n, nil
-}
-
-func (o *opener) fill() error {
-	n, err := io.ReadFull(o.from, o.in)
-	switch {
-	case err == io.EOF:
-		return errDamaged // a part ends with a chunk that says so
-	case err != nil && err != io.ErrUnexpectedEOF:
-		return err
-	}
-	_, peekErr := o.from.Peek(1)
-	last := peekErr == io.EOF
-	if o.plain, err = o.aead.Open(o.in[:0], o.nonce(last), o.in[:n], o.bound); err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	o.done = last
-	return nil
-}

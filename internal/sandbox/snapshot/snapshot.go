@@ -84,6 +84,22 @@ func Create(dir string, m Manifest) (*Writer, error) {
 
 // Write seals what r yields, to its end, as the part of that name. Several parts may be written at once.
 func (w *Writer) Write(part string, r io.Reader) error {
+	return w.write(part, func(s stream, f *eager) error {
+		seal := newSealer(s, f)
+		_, err := seal.ReadFrom(r)
+		if err == nil {
+			err = seal.Close()
+		}
+		return err
+	})
+}
+
+// WriteAll is Write for size bytes that are all there. It uses all processors.
+func (w *Writer) WriteAll(part string, from io.ReaderAt, size int64) error {
+	return w.write(part, func(s stream, f *eager) error { return s.sealAll(f, from, size) })
+}
+
+func (w *Writer) write(part string, seal func(stream, *eager) error) error {
 	s, err := newStream(w.key, part, w.manifest)
 	if err != nil {
 		return err
@@ -93,11 +109,7 @@ func (w *Writer) Write(part string, r io.Reader) error {
 		return diskError("write a snapshot", err)
 	}
 	defer f.Close()
-	seal := newSealer(s, &eager{File: f})
-	if _, err = seal.ReadFrom(r); err == nil {
-		err = seal.Close()
-	}
-	if err == nil {
+	if err = seal(s, &eager{File: f}); err == nil {
 		err = f.Sync()
 	}
 	return diskError("write a snapshot", err)
@@ -106,14 +118,19 @@ func (w *Writer) Write(part string, r io.Reader) error {
 // eager has the disk begin with what is written while the rest is sealed, so that the end has less to wait for.
 type eager struct {
 	*os.File
-	size int64
+	size int64 // that Write has written
 }
 
 func (e *eager) Write(p []byte) (int, error) {
-	n, err := e.File.Write(p)
+	n, err := e.WriteAt(p, e.size)
+	e.size += int64(n)
+	return n, err
+}
+
+func (e *eager) WriteAt(p []byte, at int64) (int, error) {
+	n, err := e.File.WriteAt(p, at)
 	if n > 0 {
-		unix.SyncFileRange(int(e.Fd()), e.size, int64(n), unix.SYNC_FILE_RANGE_WRITE) // Sync is what counts
-		e.size += int64(n)
+		unix.SyncFileRange(int(e.Fd()), at, int64(n), unix.SYNC_FILE_RANGE_WRITE) // Sync is what counts
 	}
 	return n, err
 }
@@ -220,8 +237,29 @@ func Damaged(err error) error {
 	return &moorage.Error{Code: moorage.Conflict, Op: "wake", Message: "the sleeping sandbox's image is damaged", Err: err}
 }
 
-// CopyPart decrypts a part to its end into w. What was written before an error is genuine, but not whole.
-func (s *Snapshot) CopyPart(w io.Writer, part string) error {
+// CopyPart decrypts a part to its end into to, on all processors. What was written before an error is genuine, but not whole.
+func (s *Snapshot) CopyPart(to io.WriterAt, part string) error {
+	return s.open(part, func(st stream, f *os.File, size int64) error { return st.openAll(to, f, size) })
+}
+
+// ReadPart returns a part whole.
+func (s *Snapshot) ReadPart(part string) (content []byte, err error) {
+	var all buffer
+	err = s.open(part, func(st stream, f *os.File, size int64) error {
+		all = make(buffer, max(0, size-(size+sealedChunk-1)/sealedChunk*(sealedChunk-chunk)))
+		return st.openAll(all, f, size)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+type buffer []byte
+
+func (b buffer) WriteAt(p []byte, at int64) (int, error) { return copy(b[at:], p), nil }
+
+func (s *Snapshot) open(part string, read func(st stream, f *os.File, size int64) error) error {
 	st, err := newStream(s.key, part, s.raw)
 	if err != nil {
 		return err
@@ -231,7 +269,10 @@ func (s *Snapshot) CopyPart(w io.Writer, part string) error {
 		return Damaged(err)
 	}
 	defer f.Close()
-	_, err = io.Copy(w, newOpener(st, f))
+	info, err := f.Stat()
+	if err == nil {
+		err = read(st, f, info.Size())
+	}
 	if errors.Is(err, errDamaged) {
 		return Damaged(err)
 	}
