@@ -80,7 +80,7 @@ func run(ctx context.Context, bin, out, only string, quick bool) (err error) {
 	for _, m := range []struct {
 		name    string
 		measure func(context.Context) error
-	}{{"cold", b.coldStarts}, {"pool", b.pooledStarts}, {"restore", b.restores}, {"sleep", b.sleeps}, {"warm", b.warmCalls}, {"throughput", b.throughput}, {"memory", b.memory}, {"cycles", b.cycles}, {"burst", b.burst}, {"density", b.density}, {"telemetry-spans", b.telemetry}, {"telemetry-logs", b.telemetryLogs}, {"telemetry-peer", b.telemetryPeer}} {
+	}{{"cold", b.coldStarts}, {"pool", b.pooledStarts}, {"restore", b.restores}, {"sleep", b.sleeps}, {"warm", b.warmCalls}, {"throughput", b.throughput}, {"memory", b.memory}, {"cycles", b.cycles}, {"burst", b.burst}, {"density", b.density}, {"telemetry-spans", b.telemetry}, {"telemetry-logs", b.telemetryLogs}, {"telemetry-peer", b.telemetryPeer}, {"identity", b.identity}} {
 		if !strings.Contains(m.name, only) {
 			continue
 		}

@@ -109,6 +109,8 @@ func (s *server) command(ctx context.Context, args ...string) ([]byte, error) {
 // kind is an agent that is measured.
 type kind struct {
 	name, label, dir, entry string
+	// jwt is the address of the metadata of the provider whose tokens callers send; empty where they sign.
+	jwt string
 	// pool is its tag moorage:pool; empty for off, so that every session starts cold.
 	pool string
 	// perGiB is how many live idle sessions have to fit.
@@ -150,7 +152,11 @@ func (s *server) deploy(ctx context.Context, k kind) (string, error) {
 	if arn := s.agents[k.name]; arn != "" {
 		return arn, nil
 	}
-	out, err := s.command(ctx, "deploy", k.dir, "--name", k.name, "--entrypoint", k.entry, "--tag", "moorage:pool="+cmp.Or(k.pool, "off"), "--json")
+	args := []string{"deploy", k.dir, "--name", k.name, "--entrypoint", k.entry, "--tag", "moorage:pool=" + cmp.Or(k.pool, "off"), "--json"}
+	if k.jwt != "" {
+		args = append(args, "--discovery-url", k.jwt, "--allowed-client", "app")
+	}
+	out, err := s.command(ctx, args...)
 	if err != nil {
 		return "", err
 	}

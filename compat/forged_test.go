@@ -377,7 +377,7 @@ func TestForged_tokensAreRefusedAsTheContractSays(t *testing.T) {
 	i, s := newIssuer(t), shared(t)
 	d := probe
 	d.name, d.authorizer = "meets_forgers", i.authorizer()
-	a := s.deployed(t, d)
+	a := s.fresh(t, d)
 	session := newSession(t)
 	begun := time.Now()
 	for n, sign := range []struct {
@@ -426,7 +426,7 @@ func TestForged_tenThousandTokensAskTheProviderOnce(t *testing.T) {
 	i, s := newIssuer(t), shared(t)
 	d := probe
 	d.name, d.authorizer = "meets_many_forgers", i.authorizer()
-	a := s.deployed(t, d)
+	a := s.fresh(t, d)
 	begun, claims := time.Now(), i.claims()
 	nonsense := constant(make([]byte, 256))
 	var work sync.WaitGroup
@@ -457,7 +457,7 @@ func TestForged_callsWithMoreThanOneIdentity(t *testing.T) {
 	i, s := newIssuer(t), shared(t)
 	d := probe
 	d.name, d.authorizer = "meets_many_in_one", i.authorizer()
-	a := s.deployed(t, d)
+	a := s.fresh(t, d)
 	good := "Bearer " + jws(goodHead, i.claims(), rs256(i.rsa))
 	for name, c := range map[string]struct {
 		change func(http.Header)

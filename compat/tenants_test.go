@@ -97,6 +97,16 @@ func (s *server) newAPIKey(t *testing.T, a *agent) string {
 	return strings.Fields(out)[0]
 }
 
+// fresh deploys an agent that no other test, and no other turn of this one, uses.
+func (s *server) fresh(t *testing.T, d deployment) *agent {
+	t.Helper()
+	a, err := s.deploy(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 const mayInvoke = `{"Effect":"Allow","Action":["bedrock-agentcore:InvokeAgentRuntime","bedrock-agentcore:StopRuntimeSession"],"Resource":"*"}`
 
 // cell is one tenant's session of one id at one runtime.
@@ -129,8 +139,9 @@ func TestTenants_canariesNeverCross(t *testing.T) {
 	d := probe
 	d.name, d.authorizer = "of_many_tenants", i.authorizer()
 	var cells []cell
-	for _, a := range []*agent{s.deployed(t, probe), s.deployed(t, keeper), s.deployed(t, d)} {
-		for _, who := range s.tenants(t, i, a, stranger, a == s.agents[d.name]) {
+	byToken := s.fresh(t, d)
+	for _, a := range []*agent{s.deployed(t, probe), s.deployed(t, keeper), byToken} {
+		for _, who := range s.tenants(t, i, a, stranger, a == byToken) {
 			for n := range 2 {
 				session := fmt.Sprintf("the-same-id-for-everybody-%d-%010d", n, os.Getpid())
 				cells = append(cells, cell{who, a, session, fmt.Sprintf("canary-%s-%d-%s", who.name, n, a.id)})
@@ -294,7 +305,7 @@ func TestTenants_unboundSessionsAreReachedByWhoeverMayCall(t *testing.T) {
 	s := shared(t)
 	d := probe
 	d.name, d.tags = "unbound", map[string]string{"moorage:session-binding": "off"}
-	a := s.deployed(t, d)
+	a := s.fresh(t, d)
 	session := newSession(t)
 	stranger := tenant{name: "a stranger", key: s.newKey(t, "unbound-stranger", mayInvoke)}
 	key := "Bearer " + s.newAPIKey(t, a)
