@@ -221,7 +221,7 @@ func (b *bench) releases(ctx context.Context) error {
 	if _, err := service.Create(ctx, "agent", nil, nil); err != nil {
 		return err
 	}
-	token, err := service.Token("agent")
+	token, err := service.Token(ctx, "agent")
 	if err != nil {
 		return err
 	}
