@@ -1,13 +1,21 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/moorage-dev/moorage/internal/identity/audit"
+	"github.com/moorage-dev/moorage/internal/store"
 )
 
 // auditRecord is one thing that happened, as the server keeps it.
@@ -94,25 +102,21 @@ func (a *app) auditListCmd() *cobra.Command {
 }
 
 func (a *app) auditVerifyCmd() *cobra.Command {
+	var offline bool
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Check that no record was changed or removed", Args: arguments(cobra.NoArgs),
 		Long: `Verify reads the whole record and checks every hash. It exits with 1 and says which
-records were altered, moved or removed, if any were.`,
+records were altered, moved or removed, if any were.
+
+Where no server runs it reads DIR/audit itself, by DIR/root.key: so does --offline, for
+a copy of a directory, or for whoever does not want to take the server's word.`,
+		Example: `  moorage audit verify
+  moorage audit verify --dir /backup/moorage --offline --json`,
 	}
+	cmd.Flags().BoolVar(&offline, "offline", false, "read the files, and ask no server")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := a.connect()
+		report, err := a.verifiedAudit(cmd.Context(), offline)
 		if err != nil {
-			return err
-		}
-		var report struct {
-			Records  uint64    `json:"records"`
-			First    uint64    `json:"first"`
-			Last     uint64    `json:"last"`
-			From     time.Time `json:"from,omitzero"`
-			Until    time.Time `json:"until,omitzero"`
-			Problems []string  `json:"problems"`
-		}
-		if err := c.v1(cmd.Context(), "POST", "audit/verify", nil, &report); err != nil {
 			return err
 		}
 		if a.json {
@@ -131,4 +135,41 @@ records were altered, moved or removed, if any were.`,
 		return nil
 	}
 	return cmd
+}
+
+// verifiedAudit has the server verify its record, or reads it where there is none.
+func (a *app) verifiedAudit(ctx context.Context, offline bool) (report audit.Report, err error) {
+	if offline {
+		return a.auditOnDisk()
+	}
+	c, err := a.connect()
+	if err == nil {
+		err = c.v1(ctx, "POST", "audit/verify", nil, &report)
+	}
+	var gone unreachable
+	if a.endpoint == "" && os.Getenv("MOORAGE_ENDPOINT") == "" && (c == nil && err != nil || errors.As(err, &gone)) {
+		if read, e := a.auditOnDisk(); e == nil {
+			return read, nil
+		}
+	}
+	return report, err
+}
+
+// auditOnDisk verifies the record in the directory.
+func (a *app) auditOnDisk() (audit.Report, error) {
+	dir, err := a.dataDir()
+	if err != nil {
+		return audit.Report{}, err
+	}
+	key, err := store.KeyIn(dir, audit.KeyPurpose)
+	if err == nil {
+		_, err = os.Stat(filepath.Join(dir, "audit"))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return audit.Report{}, advise(fmt.Errorf("%s holds no audit record: %w", short(dir), err), "name the directory of a server with --dir")
+	}
+	if err != nil {
+		return audit.Report{}, err
+	}
+	return audit.Verify(filepath.Join(dir, "audit"), key)
 }

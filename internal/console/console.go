@@ -13,6 +13,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"embed"
@@ -37,6 +38,8 @@ type Handler struct {
 	Browser *identity.Browser
 	// Error answers with a coded error in the form of AWS's JSON services.
 	Error func(http.ResponseWriter, *http.Request, error)
+	// Issued hears of each login before the browser has it, and can stop it: of which access key, and why it is refused. Nil hears of none.
+	Issued func(r *http.Request, accessKeyID string, refused error) error
 }
 
 // policy of every page. Styles that scripts set on elements need no permission.
@@ -90,6 +93,12 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request) error {
 		cookie, err = h.Browser.Redeem(r.Context(), in.Ticket)
 	} else {
 		cookie, err = h.Browser.Login(r.Context(), in.AccessKeyID, in.SecretAccessKey)
+	}
+	if h.Issued != nil {
+		id, _, _ := strings.Cut(cmp.Or(in.AccessKeyID, in.Ticket), ".") // a ticket begins with the key's
+		if e := h.Issued(r, id, err); e != nil {
+			return e
+		}
 	}
 	if err != nil {
 		return err

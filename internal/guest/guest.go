@@ -59,7 +59,8 @@ type Server struct {
 	Broker      func(ctx context.Context, c net.Conn, who Occupant, port uint16)
 	Brokered    func(host string) bool
 	Credentials *identity.Temporary
-	TokenKey    []byte // secret from which the metadata's tokens are made
+	Issued      func(ctx context.Context, who Occupant) error // hears of credentials before who has them, and can stop them; may be nil
+	TokenKey    []byte                                        // secret from which the metadata's tokens are made
 	Region      string
 	Account     string
 	Log         *slog.Logger

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -152,7 +153,12 @@ func instanceID(who Occupant) string {
 }
 
 // issue makes credentials of the occupant's role.
-func (s *Server) issue(who Occupant) (identity.Credentials, error) {
+func (s *Server) issue(ctx context.Context, who Occupant) (identity.Credentials, error) {
+	if s.Issued != nil {
+		if err := s.Issued(ctx, who); err != nil {
+			return identity.Credentials{}, err
+		}
+	}
 	life := credentialsLife
 	if who.Session == "" {
 		life = earlyLife
@@ -186,7 +192,7 @@ func (s *Server) containerCredentials(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) writeCredentials(w http.ResponseWriter, r *http.Request, who Occupant, doc issued) {
-	c, err := s.issue(who)
+	c, err := s.issue(r.Context(), who)
 	if err != nil {
 		s.refuse(w, r, err)
 		return

@@ -49,7 +49,7 @@ func (c *connection) card(ctx context.Context, call Call) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Header, err = c.headers(call); err != nil {
+	if r.Header, err = c.headers(ctx, call); err != nil {
 		return nil, err
 	}
 	r.Header.Set(HeaderRequest, call.RequestID)

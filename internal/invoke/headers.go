@@ -43,7 +43,7 @@ func (c *connection) request(ctx context.Context, call Call, body *payload) (*ht
 	if body.from != nil && call.Length != 0 {
 		r.Body, r.GetBody, r.ContentLength = body, body.again, call.Length
 	}
-	if r.Header, err = c.headers(call); err != nil {
+	if r.Header, err = c.headers(ctx, call); err != nil {
 		return nil, err
 	}
 	r.Header.Set(HeaderRequest, call.RequestID)
@@ -60,7 +60,7 @@ func (c *connection) request(ctx context.Context, call Call, body *payload) (*ht
 const maxHeader = 4096
 
 // headers picks from what the caller sent what the agent may see, and adds the platform's own.
-func (c *connection) headers(call Call) (http.Header, error) {
+func (c *connection) headers(ctx context.Context, call Call) (http.Header, error) {
 	in := call.Header
 	out := http.Header{"User-Agent": nil} // none, rather than Go's
 	pass := func(names []string) {
@@ -80,17 +80,17 @@ func (c *connection) headers(call Call) (http.Header, error) {
 	pass(c.lease.Version.Config.Headers)
 	out.Set(HeaderSession, c.sessionID)
 	c.span.Propagate(out)
-	return out, c.identify(out, call.User)
+	return out, c.identify(ctx, out, call.User)
 }
 
 // identify hands the agent a token for what it does on behalf of user, and where users return to that have
 // consented to it.
-func (c *connection) identify(out http.Header, user workload.User) error {
+func (c *connection) identify(ctx context.Context, out http.Header, user workload.User) error {
 	if c.workloads == nil || user.IsZero() {
 		return nil
 	}
 	name := c.lease.Version.RuntimeID
-	token, err := c.workloads.Deliver(name, c.lease.Session.ID, user)
+	token, err := c.workloads.Deliver(ctx, name, c.lease.Session.ID, user)
 	if err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func (c *connection) handshake(ctx context.Context, r *http.Request, call Call) 
 	if err != nil {
 		return nil, err
 	}
-	if request.Header, err = c.headers(call); err != nil {
+	if request.Header, err = c.headers(ctx, call); err != nil {
 		return nil, err
 	}
 	request.Header.Set(HeaderRequest, call.RequestID)

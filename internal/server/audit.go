@@ -11,7 +11,7 @@ import (
 )
 
 func (h *house) openAudit(context.Context) error {
-	key, err := h.store.Key("audit record")
+	key, err := h.store.Key(audit.KeyPurpose)
 	if err != nil {
 		return err
 	}
@@ -29,6 +29,9 @@ func (h *house) note(r *http.Request, record audit.Record) error {
 	}
 	if record.Action == "" {
 		record.Action = r.Method + " " + r.URL.Path
+	}
+	if h.polled(r, record) {
+		return nil
 	}
 	return h.audit.Record(r.Context(), record)
 }

@@ -36,7 +36,7 @@ func (h *house) serveGuests(ctx context.Context) {
 		return
 	}
 	s := &guest.Server{
-		Occupant: h.occupant, Telemetry: h.fromInside(), AWS: h.roleAWS(), Credentials: h.temporary, TokenKey: h.tokenKey,
+		Occupant: h.occupant, Telemetry: h.fromInside(), AWS: h.roleAWS(), Credentials: h.temporary, TokenKey: h.tokenKey, Issued: h.issuedInside,
 		Region: h.Region, Account: h.account, Log: h.Log,
 		Broker: h.brokers, Brokered: h.vault.Brokered,
 	}

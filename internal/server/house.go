@@ -76,6 +76,7 @@ type house struct {
 	userPools *pool.Service
 	workloads *workload.Service
 	audit     *audit.Log
+	polls     polls
 	vault     *vault.Vault
 	broker    *inject.Broker
 }
@@ -214,6 +215,7 @@ func (h *house) close() {
 		errs = append(errs, h.telemetry.Close())
 	}
 	if h.audit != nil {
+		h.notePolls(h.polls.all())
 		errs = append(errs, h.audit.Close())
 	}
 	if h.store != nil {

@@ -25,7 +25,7 @@ func (h *house) openWorkloads(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.workloads = &workload.Service{Store: h.store, Key: key, Region: h.Region, Account: h.account, SessionIn: h.sessionIn, Verify: h.verifyUser, Authorizer: h.authorizerOf}
+	h.workloads = &workload.Service{Store: h.store, Key: key, Region: h.Region, Account: h.account, SessionIn: h.sessionIn, Verify: h.verifyUser, Authorizer: h.authorizerOf, Issued: h.issuedToWorkload}
 	if err := h.workloads.Load(ctx); err != nil {
 		return err
 	}

@@ -49,8 +49,19 @@ func openRootKey(path string) (sealer, error) {
 
 // Key derives a 32-byte key for a purpose of the caller's own from the root key. The same purpose gives the
 // same key for as long as the directory lives; different ones tell nothing of each other.
-func (db *DB) Key(purpose string) ([]byte, error) {
-	return hkdf.Key(sha256.New, db.seal.root, nil, "moorage key v1: "+purpose, 32)
+func (db *DB) Key(purpose string) ([]byte, error) { return deriveKey(db.seal.root, purpose) }
+
+// KeyIn is Key of the store in dir, which need not be open. It makes no root key where there is none.
+func KeyIn(dir, purpose string) ([]byte, error) {
+	root, err := os.ReadFile(filepath.Join(dir, "root.key"))
+	if err != nil {
+		return nil, err
+	}
+	return deriveKey(root, purpose)
+}
+
+func deriveKey(root []byte, purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, root, nil, "moorage key v1: "+purpose, 32)
 }
 
 // makeRootKey writes a new key so that a crash leaves either none or a whole one.

@@ -9,16 +9,16 @@ import (
 
 // ServeWorkloads adds the tokens of workload identities to svc.
 func ServeWorkloads(svc *wire.Service, s *workload.Service) {
-	wire.Handle(svc, GetWorkloadAccessToken, func(_ context.Context, in *GetWorkloadAccessTokenInput) (*GetWorkloadAccessTokenOutput, error) {
-		token, err := s.Token(in.WorkloadName)
+	wire.Handle(svc, GetWorkloadAccessToken, func(ctx context.Context, in *GetWorkloadAccessTokenInput) (*GetWorkloadAccessTokenOutput, error) {
+		token, err := s.Token(ctx, in.WorkloadName)
 		return &GetWorkloadAccessTokenOutput{WorkloadAccessToken: token}, err
 	})
 	wire.Handle(svc, GetWorkloadAccessTokenForJWT, func(ctx context.Context, in *GetWorkloadAccessTokenForJWTInput) (*GetWorkloadAccessTokenForJWTOutput, error) {
 		token, err := s.TokenForJWT(ctx, in.WorkloadName, in.UserToken)
 		return &GetWorkloadAccessTokenForJWTOutput{WorkloadAccessToken: token}, err
 	})
-	wire.Handle(svc, GetWorkloadAccessTokenForUserId, func(_ context.Context, in *GetWorkloadAccessTokenForUserIdInput) (*GetWorkloadAccessTokenForUserIdOutput, error) {
-		token, err := s.TokenForUser(in.WorkloadName, in.UserId)
+	wire.Handle(svc, GetWorkloadAccessTokenForUserId, func(ctx context.Context, in *GetWorkloadAccessTokenForUserIdInput) (*GetWorkloadAccessTokenForUserIdOutput, error) {
+		token, err := s.TokenForUser(ctx, in.WorkloadName, in.UserId)
 		return &GetWorkloadAccessTokenForUserIdOutput{WorkloadAccessToken: token}, err
 	})
 }

@@ -49,6 +49,9 @@ type Record struct {
 // awaited reports whether a record has to be on disk before its cause goes on.
 func (r Record) awaited() bool { return r.Refused || r.Kind == Release || r.Kind == Change }
 
+// KeyPurpose names the key of the record among those that follow from root.key.
+const KeyPurpose = "audit record"
+
 // Limits.
 const (
 	Interval = 200 * time.Millisecond // longest time that an allowed call's record is in memory only

@@ -29,7 +29,7 @@ func newVault(t testing.TB) (*Vault, string) {
 	if _, err := w.Create(context.Background(), "agent", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	token, err := w.Token("agent")
+	token, err := w.Token(context.Background(), "agent")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,9 @@ type Service struct {
 	Verify func(ctx context.Context, a moorage.JWTAuthorizer, token string) (User, error)
 	// Authorizer is that of a runtime's DEFAULT endpoint; nil where callers sign.
 	Authorizer func(runtimeID string) *moorage.JWTAuthorizer
-	Now        func() time.Time // nil is time.Now
+	// Issued hears of each token before anybody has it, and can stop it; nil hears of none.
+	Issued func(ctx context.Context, g Grant) error
+	Now    func() time.Time // nil is time.Now
 
 	sealer   sealer
 	subjects subjects
@@ -166,10 +168,14 @@ func (s *Service) Returns(name, url string) bool {
 }
 
 // Token makes a token of an identity on nobody's behalf. Errors: NotFound, Denied for a runtime's own.
-func (s *Service) Token(name string) (string, error) { return s.alone(name, User{}) }
+func (s *Service) Token(ctx context.Context, name string) (string, error) {
+	return s.alone(ctx, name, User{})
+}
 
 // TokenForUser makes a token on behalf of a user whom the caller vouches for.
-func (s *Service) TokenForUser(name, id string) (string, error) { return s.alone(name, User{ID: id}) }
+func (s *Service) TokenForUser(ctx context.Context, name, id string) (string, error) {
+	return s.alone(ctx, name, User{ID: id})
+}
 
 // TokenForJWT makes a token on behalf of the user whose token of the identity's provider this is. Errors
 // beside Token's: Invalid when the identity trusts no provider, and those of Verify.
@@ -181,7 +187,7 @@ func (s *Service) TokenForJWT(ctx context.Context, name, token string) (string, 
 	if err != nil {
 		return "", err
 	}
-	return s.alone(name, user)
+	return s.alone(ctx, name, user)
 }
 
 // VerifyUser checks a user's token as calls to an identity's runtime are checked, or against the provider that
@@ -221,11 +227,11 @@ func (s *Service) free(name string) error {
 	return nil
 }
 
-func (s *Service) alone(name string, user User) (string, error) {
+func (s *Service) alone(ctx context.Context, name string, user User) (string, error) {
 	if err := s.free(name); err != nil {
 		return "", err
 	}
-	return s.issue(name, "", user, aloneLife)
+	return s.issue(ctx, name, "", user, aloneLife)
 }
 
 func (s *Service) now() time.Time {

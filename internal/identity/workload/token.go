@@ -104,11 +104,11 @@ func (s sealer) open(token string) (c claims, ok bool) {
 }
 
 // Deliver makes the token that an agent is handed with a call in session, on behalf of user.
-func (s *Service) Deliver(workload, session string, user User) (string, error) {
-	return s.issue(workload, session, user, sessionLife)
+func (s *Service) Deliver(ctx context.Context, workload, session string, user User) (string, error) {
+	return s.issue(ctx, workload, session, user, sessionLife)
 }
 
-func (s *Service) issue(workload, session string, user User, life time.Duration) (string, error) {
+func (s *Service) issue(ctx context.Context, workload, session string, user User, life time.Duration) (string, error) {
 	if n := len([]rune(user.ID)); n > maxUserID {
 		message := fmt.Sprintf("Value at 'userId' failed to satisfy constraint: Member must have length between 1 and %d; it has %d", maxUserID, n)
 		return "", &moorage.Error{Code: moorage.Invalid, Message: message, Fields: []moorage.Field{{Name: "userId", Message: message}}}
@@ -118,6 +118,11 @@ func (s *Service) issue(workload, session string, user User, life time.Duration)
 	if user.Token != "" {
 		c.Expires = user.Expires.Unix()
 		c.Token = s.subjects.keep(user.Token, user.Expires, now)
+	}
+	if s.Issued != nil {
+		if err := s.Issued(ctx, Grant{Workload: workload, Session: session, User: user, Expires: time.Unix(c.Expires, 0)}); err != nil {
+			return "", err
+		}
 	}
 	return s.sealer.seal(c)
 }

@@ -40,7 +40,7 @@ func inside(t *testing.T, session string) context.Context {
 func TestRedeem_onlyInsideTheSession(t *testing.T) {
 	s := newService(t)
 	user := User{Issuer: "https://idp.example", Subject: "ann", Token: "a.b.c", Expires: time.Now().Add(time.Minute)}
-	token, err := s.Deliver("agent", "one", user)
+	token, err := s.Deliver(t.Context(), "agent", "one", user)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +69,8 @@ func TestRedeem_endsWithTheCallersTokenAndTheIdentity(t *testing.T) {
 	s := newService(t)
 	now := time.Now()
 	s.Now = func() time.Time { return now }
-	byJWT, _ := s.Deliver("agent", "one", User{Issuer: "i", Subject: "s", Token: "t", Expires: now.Add(time.Minute)})
-	byID, _ := s.Deliver("agent", "one", User{ID: "ann"})
+	byJWT, _ := s.Deliver(t.Context(), "agent", "one", User{Issuer: "i", Subject: "s", Token: "t", Expires: now.Add(time.Minute)})
+	byID, _ := s.Deliver(t.Context(), "agent", "one", User{ID: "ann"})
 	now = now.Add(2 * time.Minute)
 	if _, err := s.Redeem(inside(t, "one"), byJWT); moorage.CodeOf(err) != moorage.Denied {
 		t.Errorf("after the caller's token expired: %v", err)
@@ -82,7 +82,7 @@ func TestRedeem_endsWithTheCallersTokenAndTheIdentity(t *testing.T) {
 	if _, err := s.Redeem(inside(t, "one"), byID); moorage.CodeOf(err) != moorage.Denied {
 		t.Errorf("after an hour: %v", err)
 	}
-	alone, err := s.TokenForUser("agent", "ann")
+	alone, err := s.TokenForUser(t.Context(), "agent", "ann")
 	if err != nil {
 		t.Fatal(err)
 	}
