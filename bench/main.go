@@ -80,7 +80,7 @@ func run(ctx context.Context, bin, out, only string, quick bool) (err error) {
 	for _, m := range []struct {
 		name    string
 		measure func(context.Context) error
-	}{{"cold", b.coldStarts}, {"pool", b.pooledStarts}, {"restore", b.restores}, {"sleep", b.sleeps}, {"warm", b.warmCalls}, {"throughput", b.throughput}, {"memory", b.memory}, {"cycles", b.cycles}, {"burst", b.burst}, {"density", b.density}, {"telemetry-spans", b.telemetry}, {"telemetry-logs", b.telemetryLogs}, {"telemetry-peer", b.telemetryPeer}, {"identity", b.identity}} {
+	}{{"cold", b.coldStarts}, {"pool", b.pooledStarts}, {"restore", b.restores}, {"sleep", b.sleeps}, {"warm", b.warmCalls}, {"throughput", b.throughput}, {"memory", b.memory}, {"cycles", b.cycles}, {"burst", b.burst}, {"density", b.density}, {"telemetry-spans", b.telemetry}, {"telemetry-logs", b.telemetryLogs}, {"telemetry-peer", b.telemetryPeer}, {"identity", b.identity}, {"models", b.models}} {
 		if !strings.Contains(m.name, only) {
 			continue
 		}
@@ -183,4 +183,7 @@ the difference of the same percentile of two ways, in turns.
 Memory: proportional set size of all address spaces of a sandbox, and its share of the shim, less that of the bare process.
 Spans taken: 500 a request from four clients, SigV4 included, made on the same machine while they are sent; the processor
 time is the server's alone. Queries: from the signed request to the last byte of the answer. The Collector is its OTLP
-receiver and file exporter (protobuf, zstd): it acknowledges before anything is synced, and answers no questions.`
+receiver and file exporter (protobuf, zstd): it acknowledges before anything is synced, and answers no questions.
+Model endpoint: streamed answers of one chunk and of 1,000 from a provider on this machine, read to their end through
+the endpoint and from the provider itself, in turns. Per call is the difference of the medians of short answers, per
+chunk that of long ones less the short ones, by chunk; policies, the audit record and the call's span included.`

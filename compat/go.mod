@@ -13,6 +13,8 @@ require (
 	github.com/zitadel/oidc/v3 v3.48.0
 )
 
+require github.com/aws/aws-sdk-go-v2/service/bedrockruntime v1.63.11
+
 require (
 	github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream v1.7.26 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.10 // indirect

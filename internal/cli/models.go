@@ -6,9 +6,12 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/moorage-dev/moorage"
 )
 
 // modelProvider and modelRoute are what the server says of models.
@@ -18,6 +21,9 @@ type modelProvider struct {
 	URL  string `json:"url,omitempty"`
 	Key  string `json:"key,omitempty"`
 	File string `json:"file,omitempty"`
+
+	Region string `json:"region,omitempty"`
+	Record string `json:"record,omitempty"`
 }
 
 type modelRoute struct {
@@ -48,7 +54,7 @@ Keys are sealed on the server, and agents never see them.`,
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.modelsListCmd(), a.modelsAddCmd(), a.modelsRemoveCmd(), a.modelsRouteCmd(), a.modelsUnrouteCmd())
+	cmd.AddCommand(a.modelsListCmd(), a.modelsAddCmd(), a.modelsRemoveCmd(), a.modelsRouteCmd(), a.modelsUnrouteCmd(), a.modelsRecordCmd())
 	return cmd
 }
 
@@ -67,11 +73,15 @@ func (a *app) modelsAddCmd() *cobra.Command {
 		Use:   "add NAME",
 		Short: "Set up a provider, or change one",
 		Long: `Add sets up a provider of models. The kind openai is whoever speaks OpenAI's chat
-completions: OpenAI, Ollama, llama-server, vLLM. The key is read from the environment
-variable MOORAGE_MODEL_KEY, or from standard input with --key-stdin, so that it stands
-in no history of commands.`,
+completions: OpenAI, Ollama, llama-server, vLLM. The kind bedrock is Amazon Bedrock, for
+an AWS account whose access key and secret are the key, joined by a colon.
+
+The key is read from the environment variable MOORAGE_MODEL_KEY, or from standard input
+with --key-stdin, so that it stands in no history of commands.`,
 		Example: `  moorage models add local --kind openai --url http://127.0.0.1:11434/v1
   MOORAGE_MODEL_KEY=sk-... moorage models add claude --kind anthropic
+  MOORAGE_MODEL_KEY=$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY moorage models add cloud --kind bedrock --region us-east-1
+  moorage models add again --kind cassette --file session.cassette
   moorage models add fixtures --kind script --file answers.yaml`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,12 +92,18 @@ in no history of commands.`,
 			if err != nil {
 				return err
 			}
+			if p.File != "" {
+				if p.File, err = filepath.Abs(p.File); err != nil {
+					return err
+				}
+			}
 			return a.changeModels(cmd.Context(), "PUT", "/v1/model-providers/"+url.PathEscape(args[0]), nil, p)
 		},
 	}
-	cmd.Flags().StringVar(&p.Kind, "kind", "openai", "openai, anthropic or script")
+	cmd.Flags().StringVar(&p.Kind, "kind", "openai", "openai, anthropic, bedrock, script or cassette")
 	cmd.Flags().StringVar(&p.URL, "url", "", "address of its API, up to the version")
-	cmd.Flags().StringVar(&p.File, "file", "", "of a script, on the server's machine")
+	cmd.Flags().StringVar(&p.Region, "region", "", "of Amazon Bedrock")
+	cmd.Flags().StringVar(&p.File, "file", "", "of a script or cassette, on the server's machine")
 	cmd.Flags().Bool("key-stdin", false, "read the key from standard input")
 	return cmd
 }
@@ -107,6 +123,60 @@ func (a *app) modelsRemoveCmd() *cobra.Command {
 			return a.changeModels(cmd.Context(), "DELETE", "/v1/model-providers/"+url.PathEscape(args[0]), nil, nil)
 		},
 	}
+}
+
+func (a *app) modelsRecordCmd() *cobra.Command {
+	var off bool
+	cmd := &cobra.Command{
+		Use:   "record NAME [FILE.cassette]",
+		Short: "Record what a provider answers, to play it again offline",
+		Long: `Record has the server write every request to a provider and its answer to a cassette, a
+file on the server's machine, until record --off. A provider of the kind cassette plays it
+again: the same requests get the same answers, in the same pieces, with no network and no
+key. What was not recorded is refused, so that a session that differs shows where.
+
+Keys of providers are never on a cassette. Prompts and answers are, in clear.`,
+		Example: `  moorage models record claude session.cassette
+  moorage models record claude --off
+  moorage models add again --kind cassette --file session.cassette
+  moorage models route '*anthropic*' again`,
+		Args: arguments(cobra.RangeArgs(1, 2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if off == (len(args) == 2) {
+				return moorage.Errorf(moorage.Invalid, "name the file that is recorded in, or give --off")
+			}
+			file := ""
+			if !off {
+				abs, err := filepath.Abs(args[1])
+				if err != nil {
+					return err
+				}
+				file = abs
+			}
+			return a.recordModel(cmd.Context(), args[0], file)
+		},
+	}
+	cmd.Flags().BoolVar(&off, "off", false, "record no more")
+	return cmd
+}
+
+// recordModel changes where a provider's answers are recorded, and nothing else of it.
+func (a *app) recordModel(ctx context.Context, name, file string) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	var setup modelSetup
+	if err := c.send(ctx, serviceName, "GET", "/v1/model-providers", nil, &setup); err != nil {
+		return err
+	}
+	for _, p := range setup.Providers {
+		if p.Name == name && p.Kind != name {
+			p.Record = file
+			return a.changeModels(ctx, "PUT", "/v1/model-providers/"+url.PathEscape(name), nil, p)
+		}
+	}
+	return moorage.Errorf(moorage.NotFound, "no provider that was set up is called %q: moorage models list", name)
 }
 
 func (a *app) modelsRouteCmd() *cobra.Command {
@@ -153,9 +223,9 @@ func (a *app) changeModels(ctx context.Context, method, path string, query url.V
 	if a.json {
 		return a.ui.object(setup)
 	}
-	providers := table{head: []string{"PROVIDER", "KIND", "WHERE"}}
+	providers := table{head: []string{"PROVIDER", "KIND", "WHERE", "RECORDED IN"}}
 	for _, p := range setup.Providers {
-		providers.add(p.Name, p.Kind, cmp.Or(p.URL, p.File, "-"))
+		providers.add(p.Name, p.Kind, cmp.Or(p.URL, p.File, p.Region, "-"), cmp.Or(p.Record, "-"))
 	}
 	routes := table{head: []string{"MODELS", "PROVIDER", "AS"}}
 	for _, r := range setup.Routes {

@@ -18,18 +18,18 @@ type Provider interface {
 // Event is a piece of an answer: exactly one member is set. Pieces of one block follow each other; a
 // piece of another kind, or the start of a tool's use, begins the next block.
 type Event struct {
-	Text      string
-	Reasoning *Reasoning
-	Tool      *ToolUse // begins the use of a tool; its Input is nil
-	Input     string   // more of the JSON of the input of the tool that is being used
-	Stop      *Stop    // the end
+	Text      string     `json:"text,omitzero"`
+	Reasoning *Reasoning `json:"reasoning,omitzero"`
+	Tool      *ToolUse   `json:"tool,omitzero"`  // begins the use of a tool; its Input is nil
+	Input     string     `json:"input,omitzero"` // more of the JSON of the input of the tool that is being used
+	Stop      *Stop      `json:"stop,omitzero"`  // the end
 }
 
 // Stop ends an answer.
 type Stop struct {
-	Reason StopReason
-	Usage  Usage
-	Model  string // what answered, as its provider names it
+	Reason StopReason `json:"reason,omitzero"`
+	Usage  Usage      `json:"usage,omitzero"`
+	Model  string     `json:"model,omitzero"` // what answered, as its provider names it
 }
 
 // StopReason is why a model stopped.
@@ -47,8 +47,10 @@ const (
 
 // Usage is in tokens.
 type Usage struct {
-	Input, Output         int
-	CacheRead, CacheWrite int // of the input
+	Input      int `json:"input,omitzero"`
+	Output     int `json:"output,omitzero"`
+	CacheRead  int `json:"cacheRead,omitzero"` // of the input
+	CacheWrite int `json:"cacheWrite,omitzero"`
 }
 
 // Answer is a whole answer.
