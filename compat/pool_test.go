@@ -3,6 +3,7 @@ package compat
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -183,4 +184,107 @@ func (s *server) signIn(t *testing.T, cli, client, name, password string) string
 		t.Fatal(err)
 	}
 	return auth.AuthenticationResult.AccessToken
+}
+
+func TestUserPool_byBoto3(t *testing.T) {
+	s := shared(t)
+	cmd := exec.CommandContext(t.Context(), python(t), "-u", "py/pool.py", s.client.Endpoint)
+	cmd.Env = s.environment()
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "all done") {
+		t.Errorf("%s (%v)", out, err)
+	}
+}
+
+// poolByCommand makes a pool by command, with the user alice, and returns its client.
+func (s *server) poolByCommand(t *testing.T, name, password string, args ...string) (client, discovery string) {
+	t.Helper()
+	out, err := s.cli(t.Context(), append([]string{"user-pool", "create", name, "--json"}, args...)...)
+	if err != nil {
+		t.Fatal(out, err)
+	}
+	var made struct {
+		DiscoveryURL string
+		Clients      []struct{ ClientID string }
+	}
+	if err := json.Unmarshal([]byte(out), &made); err != nil || len(made.Clients) != 1 {
+		t.Fatal(out, err)
+	}
+	if out, err := s.poolCommand(t, password, "add-user", name, "alice", "--password-stdin"); err != nil {
+		t.Fatal(out, err)
+	}
+	return made.Clients[0].ClientID, made.DiscoveryURL
+}
+
+// poolCommand runs moorage user-pool with something on its standard input.
+func (s *server) poolCommand(t *testing.T, stdin string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), s.bin, append([]string{"user-pool", "--dir", s.dir}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// An agent behind a pool, by Moorage's own commands alone.
+func TestUserPool_byCommand(t *testing.T) {
+	s := shared(t)
+	const password = "correct-horse-battery-staple"
+	out, err := s.cli(t.Context(), "deploy", "testdata/probe", "--name", "clipool", "--entrypoint", "main.py", "--user-pool", "staff")
+	if err != nil {
+		t.Fatal(out, err)
+	}
+	want := func(stdin, words string, good bool, args ...string) string {
+		t.Helper()
+		out, err := s.poolCommand(t, stdin, args...)
+		if (err == nil) != good || !strings.Contains(out, words) {
+			t.Errorf("user-pool %v: %s (%v)", args, out, err)
+		}
+		return out
+	}
+	want("", "staff", true, "list")
+	want(password, "alice has a password in staff", true, "add-user", "staff", "alice", "--password-stdin")
+	want(password, "moorage user-pool set-password staff alice", false, "add-user", "staff", "alice", "--password-stdin")
+	want("short", "not long enough", false, "add-user", "staff", "carol", "--password-stdin")
+	want("", `"password"`, true, "add-user", "staff", "bob", "--json")
+	if users := want("", "CONFIRMED", true, "users", "staff"); strings.Contains(users, "carol") || !strings.Contains(users, "bob") {
+		t.Errorf("users: %s", users)
+	}
+	want("wrong", "Incorrect username or password", false, "token", "staff", "alice")
+	token := strings.TrimSpace(want(password, "ey", true, "token", "staff", "alice"))
+	if out, err := s.cli(t.Context(), "invoke", "--name", "clipool", "--payload", `{"op":"state"}`); err == nil || !strings.Contains(err.Error(), "Authorization method mismatch") {
+		t.Errorf("without a token: %s (%v)", out, err)
+	}
+	if out, err := s.cli(t.Context(), "invoke", "--name", "clipool", "--bearer-token", token, "--payload", `{"op":"state"}`); err != nil || !strings.Contains(out, `"count": 1`) {
+		t.Errorf("with the token: %s (%v)", out, err)
+	}
+	want("", "removed bob from staff", true, "remove-user", "staff", "bob")
+	want("", "moorage user-pool create nosuch", false, "token", "nosuch", "alice")
+	want("", "deleted the user pool staff with 1 user", true, "delete", "staff")
+	if out, err := s.cli(t.Context(), "destroy", "--name", "clipool"); err != nil {
+		t.Error(out, err)
+	}
+	out, err = s.cli(t.Context(), "audit", "list", "--json")
+	if err != nil || !strings.Contains(out, "cognito-idp:InitiateAuth") || strings.Contains(out, password) || strings.Contains(out, token) {
+		t.Errorf("the audit record: %s (%v)", out, err)
+	}
+}
+
+// A user signs in on the login page in a real browser, and the application's token calls an agent.
+func TestUserPool_loginPageInABrowser(t *testing.T) {
+	b := findBrowser(t)
+	s := shared(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	listener.Close()
+	const password = "correct-horse-battery-staple"
+	redirect := "http://127.0.0.1:" + port + "/in"
+	client, discovery := s.poolByCommand(t, "website", password, "--callback-url", redirect)
+	d := probe
+	d.name, d.authorizer = "behind_login", &controltypes.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: controltypes.CustomJWTAuthorizerConfiguration{
+		DiscoveryUrl: &discovery, AllowedClients: []string{client},
+	}}
+	b.run(t, s, "login.test.mjs", map[string]string{"client": client, "redirect": redirect, "port": port, "password": password, "arn": s.deployed(t, d).arn})
 }

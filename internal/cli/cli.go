@@ -137,7 +137,7 @@ func (a *app) addCommands(root *cobra.Command) {
 		{"agents", "Agents:", []*cobra.Command{a.configureCmd(), a.deployCmd(), a.invokeCmd(), a.devCmd(), a.statusCmd(), a.logsCmd(), a.tracesCmd(), a.traceCmd(), a.metricsCmd(), a.topCmd(), a.destroyCmd()}},
 		{"sessions", "Sessions and versions:", []*cobra.Command{a.sessionsCmd(), a.execCmd(), a.versionsCmd(), a.endpointsCmd()}},
 		{"knowledge", "Models and knowledge:", []*cobra.Command{a.modelsCmd(), a.kbCmd()}},
-		{"access", "Who may do what:", []*cobra.Command{a.keysCmd(), a.policyCmd(), a.auditCmd(), a.credentialsCmd()}},
+		{"access", "Who may do what:", []*cobra.Command{a.keysCmd(), a.userPoolCmd(), a.policyCmd(), a.auditCmd(), a.credentialsCmd()}},
 		{"server", "The server:", []*cobra.Command{a.serveCmd(), a.downCmd(), a.envCmd(), a.consoleCmd(), a.doctorCmd()}},
 	}
 	for _, g := range groups {

@@ -16,6 +16,7 @@ import (
 func (a *app) deployCmd() *cobra.Command {
 	var flags projectFlags
 	var noWait bool
+	var pool string
 	cmd := &cobra.Command{
 		Use:     "deploy [DIR]",
 		Aliases: []string{"launch"},
@@ -31,12 +32,21 @@ runs changes nothing.`,
   moorage deploy --name hello --env MODEL=small --idle-timeout 5m
   moorage deploy --entrypoint "opentelemetry-instrument agent.py"   # Python under OpenTelemetry
   moorage deploy ./greeter --entrypoint .            # a Go package
-  moorage deploy --name web --image ghcr.io/me/agent:1.2`,
+  moorage deploy --name web --image ghcr.io/me/agent:1.2
+  moorage deploy ./hello --user-pool staff           # callers sign in`,
 		Args: arguments(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := a.project(cmd, args, &flags)
 			if err != nil {
 				return err
+			}
+			if pool != "" {
+				if cmd.Flags().Changed("discovery-url") {
+					return usagef("callers send tokens of a user pool or of the provider at --discovery-url, not of both")
+				}
+				if p.Authorizer, err = a.poolAuthorizer(cmd.Context(), pool); err != nil {
+					return err
+				}
 			}
 			result, err := a.deploy(cmd.Context(), p, !noWait)
 			if result != nil && a.json {
@@ -49,6 +59,7 @@ runs changes nothing.`,
 		},
 	}
 	flags.register(cmd)
+	cmd.Flags().StringVar(&pool, "user-pool", "", "callers send a token of this user pool, which is made if it is missing: see moorage user-pool")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return as soon as the server has accepted it")
 	return cmd
 }

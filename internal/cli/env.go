@@ -13,7 +13,7 @@ import (
 const cannotMove = `# Moved by these lines: the AWS SDKs (boto3, Go, JavaScript, …), the AWS CLI, the AgentCore
 # Python SDK and the starter toolkit (agentcore).
 # Not moved, because they name AWS's hosts themselves: invoke and exec of the npm CLI
-# @aws/agentcore; WebSocket, shell, payments and configuration-bundle calls of the AgentCore Python SDK.
+# @aws/agentcore; the AWS CLI before 2.13 (add --endpoint-url "$AWS_ENDPOINT_URL"); WebSocket, shell, payments and configuration-bundle calls of the AgentCore Python SDK.
 `
 
 // variable is a line of moorage env.

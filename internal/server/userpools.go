@@ -52,13 +52,18 @@ func isCognito(r *http.Request) bool {
 	return signedFor(r) == "cognito-idp" || strings.HasPrefix(r.Header.Get("X-Amz-Target"), cognitoidp.Model.TargetPrefix+".")
 }
 
-// cognito serves the API of user pools. Who signs in has no key yet: their password speaks for them.
+// cognito serves the API of user pools. Who signs in has no key yet: their password speaks for them. What is not served says so
+// to everybody, since clients send much of it without a signature, too.
 func (h *house) cognito() http.Handler {
 	svc := cognitoService(h.userPools, wire.Options{Logger: h.Log, MaxBody: maxQuery})
+	open := map[string]bool{cognitoidp.InitiateAuth.Name: true, cognitoidp.RespondToAuthChallenge.Name: true}
+	for _, op := range svc.Operations() {
+		open[op.Name] = open[op.Name] || !op.Offered
+	}
 	svc.Use(func(next http.Handler) http.Handler {
 		signed := h.signed(next, wire.WriteError)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if op := wire.OperationName(r.Context()); op == cognitoidp.InitiateAuth.Name || op == cognitoidp.RespondToAuthChallenge.Name {
+			if open[wire.OperationName(r.Context())] {
 				next.ServeHTTP(w, r)
 				return
 			}

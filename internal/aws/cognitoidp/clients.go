@@ -180,7 +180,7 @@ func (h handlers) listClients(_ context.Context, in *ListUserPoolClientsInput) (
 		return nil, err
 	}
 	some, next, err := page(all, in.NextToken, number(in.MaxResults, maxUsers))
-	out := &ListUserPoolClientsOutput{NextToken: next}
+	out := &ListUserPoolClientsOutput{UserPoolClients: []UserPoolClientDescription{}, NextToken: next}
 	for _, c := range some {
 		out.UserPoolClients = append(out.UserPoolClients, UserPoolClientDescription{ClientId: &c.ID, ClientName: &c.Name, UserPoolId: &c.Pool})
 	}

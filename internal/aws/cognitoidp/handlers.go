@@ -198,7 +198,7 @@ func (h handlers) describePool(_ context.Context, in *DescribeUserPoolInput) (*D
 
 func (h handlers) listPools(_ context.Context, in *ListUserPoolsInput) (*ListUserPoolsOutput, error) {
 	some, next, err := page(h.Pools(), in.NextToken, int(in.MaxResults))
-	out := &ListUserPoolsOutput{NextToken: next}
+	out := &ListUserPoolsOutput{UserPools: []UserPoolDescriptionType{}, NextToken: next}
 	for _, v := range some {
 		out.UserPools = append(out.UserPools, UserPoolDescriptionType{Id: &v.ID, Name: &v.Name, CreationDate: &v.Created, LastModifiedDate: &v.Created})
 	}
@@ -298,7 +298,7 @@ func (h handlers) listUsers(_ context.Context, in *ListUsersInput) (*ListUsersOu
 		return nil, err
 	}
 	some, next, err := page(all, in.PaginationToken, min(number(in.Limit, maxUsers), maxUsers))
-	out := &ListUsersOutput{PaginationToken: next}
+	out := &ListUsersOutput{Users: []UserType{}, PaginationToken: next}
 	for _, u := range some {
 		out.Users = append(out.Users, *shownUser(u))
 	}

@@ -3,14 +3,26 @@ package pool
 import (
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/moorage-dev/moorage"
 )
 
-// Serves reports whether an escaped path is one that Pages has something at.
+// poolID is what a pool's id looks like. Source: UserPoolIdType, API reference.
+var poolID = regexp.MustCompile(`^[\w-]+_[0-9A-Za-z]+$`)
+
+// Serves reports whether an escaped path is one that Pages has something at: a hosted endpoint, or one under a pool's id.
 func Serves(path string) bool {
-	return strings.HasPrefix(path, "/oauth2/") || strings.HasSuffix(path, "/oauth2/token") || strings.HasSuffix(path, discoverySuffix) || strings.HasSuffix(path, keysSuffix)
+	if path == "/oauth2/authorize" || path == "/oauth2/token" {
+		return true
+	}
+	id, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	switch strings.TrimPrefix(path, "/"+id) {
+	case discoverySuffix, keysSuffix, "/oauth2/token":
+		return poolID.MatchString(id)
+	}
+	return false
 }
 
 const keysSuffix = "/.well-known/jwks.json"
