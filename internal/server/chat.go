@@ -167,9 +167,8 @@ func (h *house) streamChat(w http.ResponseWriter, r *http.Request, reply openai.
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	flush := http.NewResponseController(w).Flush
 	var line bytes.Buffer
-	for doc, err := range reply.Pieces(begun, usage) {
+	for doc, err := range reply.Pieces(flushed(w, begun), usage) {
 		if err != nil {
 			_, doc = openai.Refuse(err)
 			h.Log.Warn("an answer of a model broke off", "requestId", wire.RequestID(r.Context()), "err", err)
@@ -178,11 +177,27 @@ func (h *house) streamChat(w http.ResponseWriter, r *http.Request, reply openai.
 		line.WriteString("data: ")
 		line.Write(doc)
 		line.WriteString("\n\n")
-		if _, gone := w.Write(line.Bytes()); gone != nil || flush() != nil || err != nil {
+		if _, gone := w.Write(line.Bytes()); gone != nil || err != nil {
 			return
 		}
 	}
 	io.WriteString(w, "data: [DONE]\n\n")
+}
+
+// flushed sends what was written of an event before it waits for the next: the pieces of one go together, and what
+// follows the last goes with the end.
+func flushed(w http.ResponseWriter, events iter.Seq2[model.Event, error]) iter.Seq2[model.Event, error] {
+	flush := http.NewResponseController(w).Flush
+	return func(yield func(model.Event, error) bool) {
+		for e, err := range events {
+			if !yield(e, err) || err != nil {
+				return
+			}
+			if e.Stop == nil && flush() != nil {
+				return // the caller is gone
+			}
+		}
+	}
 }
 
 // listChat lists the models that routes name exactly: patterns are no names to ask by.
