@@ -41,6 +41,7 @@ packages() { # packages DIR WHAT: what npm installs into compat/DIR
 if [ "${MOORAGE_SETUP:-all}" = all ] && command -v npm >/dev/null; then
 	packages js "the AWS SDK for JavaScript"
 	packages browser "the browser's driver"
+	packages ../examples/typescript "what the TypeScript example is built with"
 	need chromium chromium
 fi
 

@@ -213,6 +213,9 @@ func (f filler) string(name string, schema map[string]any, only bool) string {
 			}
 		}
 	}
+	if one, ok := f.onlyName(); ok && !carrying[strings.ToLower(name)] {
+		return one
+	}
 	text := f.text
 	if v, ok := f.t.resultFor(name); ok && !only {
 		text = v
@@ -221,6 +224,19 @@ func (f filler) string(name string, schema map[string]any, only bool) string {
 		return searchFor(text)
 	}
 	return text
+}
+
+// onlyName is what a short question is about, where it names one thing: in "When is high water in Dover?" it is
+// what a tool for harbours wants.
+func (f filler) onlyName() (string, bool) {
+	if len(f.text) > maxSearch || f.searches() {
+		return "", false
+	}
+	found := entitiesIn(f.text)
+	if len(found) != 1 {
+		return "", false
+	}
+	return found[0].text, true
 }
 
 // carrying are the names of what a tool is to work on, as a whole.
