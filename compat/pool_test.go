@@ -10,9 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	controltypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+
+	"github.com/moorage-dev/moorage/internal/identity/pool"
+	"github.com/moorage-dev/moorage/internal/store"
 )
 
 // awsCLI is a directory with a command aws that goes to the server. Debian's is older than AWS_ENDPOINT_URL.
@@ -65,14 +69,14 @@ func (s *server) labScript(t *testing.T, cli string) (p userPool) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	var pool struct{ UserPool struct{ ID string } }
+	var made struct{ UserPool struct{ ID string } }
 	var client struct {
 		UserPoolClient struct{ ClientID, UserPoolID string }
 	}
 	var auth struct {
 		AuthenticationResult struct{ AccessToken, RefreshToken string }
 	}
-	for name, into := range map[string]any{"pool.json": &pool, "client.json": &client, "auth.json": &auth} {
+	for name, into := range map[string]any{"pool.json": &made, "client.json": &client, "auth.json": &auth} {
 		raw, err := os.ReadFile(filepath.Join(cmd.Dir, name))
 		if err == nil {
 			err = json.Unmarshal(raw, into)
@@ -84,7 +88,7 @@ func (s *server) labScript(t *testing.T, cli string) (p userPool) {
 	p.Pool.ID, p.Client = client.UserPoolClient.UserPoolID, client.UserPoolClient.ClientID
 	p.Token, p.Refresh = auth.AuthenticationResult.AccessToken, auth.AuthenticationResult.RefreshToken
 	p.Discovery = "https://cognito-idp." + s.client.Region + ".amazonaws.com/" + p.Pool.ID + "/.well-known/openid-configuration"
-	if pool.UserPool.ID != p.Pool.ID || p.Client == "" || !strings.Contains(string(out), p.Discovery) {
+	if made.UserPool.ID != p.Pool.ID || p.Client == "" || !strings.Contains(string(out), p.Discovery) {
 		t.Fatalf("the script made %+v\n%s", p, out)
 	}
 	return p
@@ -123,6 +127,10 @@ func TestUserPool_theNotebooksPart2(t *testing.T) {
 	other := s.signIn(t, cli, made.UserPoolClient.ClientID, "testuser", "MyPassword123!")
 	want("another client's", "Bearer "+other, session, 401, "Claim 'client_id' value mismatch with configuration.")
 
+	t.Run("an expired token", func(t *testing.T) {
+		want("expired", "Bearer "+s.tokenOfThen(t, p.Client, "testuser", "MyPassword123!", 2*time.Hour), session, 401, "Token has expired")
+		want("of a minute ago", "Bearer "+s.tokenOfThen(t, p.Client, "testuser", "MyPassword123!", time.Minute), session, 200, `"count": 3`)
+	})
 	t.Run("another user", func(t *testing.T) {
 		s.addUser(t, cli, p.Pool.ID, "intruder", "Intruder123!")
 		token := s.signIn(t, cli, p.Client, "intruder", "Intruder123!")
@@ -165,12 +173,32 @@ func TestUserPool_theNotebooksPart2(t *testing.T) {
 	})
 }
 
-func (s *server) addUser(t *testing.T, cli, pool, name, password string) {
+// tokenOfThen signs a user in some time ago, by the server's own pools and keys: a test does not wait for an hour to pass.
+func (s *server) tokenOfThen(t *testing.T, client, name, password string, ago time.Duration) string {
 	t.Helper()
-	if err := s.aws(t, cli, nil, "cognito-idp", "admin-create-user", "--user-pool-id", pool, "--username", name, "--message-action", "SUPPRESS"); err != nil {
+	db, err := store.Open(t.Context(), s.dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.aws(t, cli, nil, "cognito-idp", "admin-set-user-password", "--user-pool-id", pool, "--username", name, "--password", password, "--permanent"); err != nil {
+	defer db.Close()
+	then := func() time.Time { return time.Now().Add(-ago) }
+	pools := &pool.Service{Store: db, Key: make([]byte, 32), Region: s.client.Region, Account: s.client.Account, PublicURL: s.client.Endpoint, Now: then}
+	if err := pools.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := pools.SignIn(t.Context(), client, name, password, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Access
+}
+
+func (s *server) addUser(t *testing.T, cli, id, name, password string) {
+	t.Helper()
+	if err := s.aws(t, cli, nil, "cognito-idp", "admin-create-user", "--user-pool-id", id, "--username", name, "--message-action", "SUPPRESS"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.aws(t, cli, nil, "cognito-idp", "admin-set-user-password", "--user-pool-id", id, "--username", name, "--password", password, "--permanent"); err != nil {
 		t.Fatal(err)
 	}
 }
