@@ -212,11 +212,24 @@ func (b *box) newContainer(conf *config.Config) error {
 		return err
 	}
 	doors, _ := b.group.Doors() // without doors, confine finds out what is wrong
-	inherited, err := inheritable(append([]*os.File{report}, doors...))
+	files := append([]*os.File{report}, doors...)
+	if b.blank != nil {
+		call, err := b.openCall()
+		if err != nil {
+			return err
+		}
+		files = append(files, call)
+	}
+	inherited, err := inheritable(files)
 	if err != nil {
 		return err
 	}
 	defer closeDescriptors(inherited)
+	if b.blank != nil {
+		last := len(inherited) - 1
+		spec.Annotations[callAnnotation] = strconv.Itoa(inherited[last])
+		inherited = inherited[:last]
+	}
 	spec.Annotations[statusAnnotation] = strconv.Itoa(inherited[0])
 	spec.Annotations[doorsAnnotation] = strings.Trim(strings.ReplaceAll(fmt.Sprint(inherited[1:]), " ", ","), "[]")
 	raw, err := json.Marshal(spec)
