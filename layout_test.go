@@ -25,7 +25,7 @@ var ranks = map[string]int{
 	"internal/control": 4, "internal/invoke": 4, "internal/knowledge": 4,
 
 	"internal/aws/agentcore": 5, "internal/aws/agentcorecontrol": 5, "internal/aws/bedrockagent": 5, "internal/aws/bedrockagentruntime": 5, "internal/aws/s3": 5, "internal/aws/sts": 5, "internal/aws/iam": 5, "internal/aws/bedrockruntime": 5, "internal/guest": 5, "internal/v1": 5, "internal/console": 5,
-	"internal/aws/cognitoidp": 5, "internal/aws/logs": 5, "internal/aws/cloudwatch": 5, "internal/aws/xray": 5,
+	"internal/aws/cognitoidp": 5, "internal/aws/logs": 5, "internal/aws/cloudwatch": 5, "internal/aws/xray": 5, "internal/aws/applicationsignals": 5,
 
 	"internal/server": 6, "internal/cli": 6,
 

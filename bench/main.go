@@ -181,7 +181,7 @@ those, so no bridge stands between. nginx checks no signature and keeps no log.
 Identity: what is measured in this process is its whole processor time, garbage collection included, by one caller; added to a call is
 the difference of the same percentile of two ways, in turns.
 Memory: proportional set size of all address spaces of a sandbox, and its share of the shim, less that of the bare process.
-Spans taken: 500 a request from four clients, SigV4 included, made on the same machine while they are sent; the processor
+Spans taken: a day of them in its order, 500 a request from four clients, SigV4 included, made on the same machine while they are sent; the processor
 time is the server's alone. Queries: from the signed request to the last byte of the answer. The Collector is its OTLP
 receiver and file exporter (protobuf, zstd): it acknowledges before anything is synced, and answers no questions.
 Model endpoint: streamed answers of one chunk and of 1,000 from a provider on this machine, read to their end through

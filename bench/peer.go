@@ -34,17 +34,18 @@ func (b *bench) telemetryPeer(ctx context.Context) (err error) {
 	o := &observatory{server: s, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 	const turns = 4
 	requests := b.samples(250)
+	o.day(turns * requests)
 	var ours, theirs time.Duration
 	used := o.cpu()
 	for turn := range turns {
 		first := turn * requests
-		took, err := flood(requests, func(i int) error { return o.send(ctx, exportRequest(uint64(first+i))) })
+		took, err := flood(requests, func(i int) error { return o.send(ctx, o.request(uint64(first+i))) })
 		if err != nil {
 			return err
 		}
 		ours += took
 		took, err = flood(requests, func(i int) error {
-			return o.doAt(ctx, c.endpoint, "POST", "traces", string(exportRequest(uint64(first+i))), nil)
+			return o.doAt(ctx, c.endpoint, "POST", "traces", string(o.request(uint64(first+i))), nil)
 		})
 		if err != nil {
 			return err

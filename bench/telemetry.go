@@ -37,6 +37,7 @@ func (b *bench) telemetry(ctx context.Context) (err error) {
 	}()
 	o := &observatory{server: s, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 	requests := b.samples(1000)
+	o.day(2 * requests)
 	for _, asked := range []bool{false, true} {
 		if err := b.ingest(ctx, o, requests, asked); err != nil {
 			return err
@@ -75,7 +76,9 @@ func wait(ctx context.Context, d time.Duration) {
 // observatory is a server that is told and asked about spans.
 type observatory struct {
 	*server
-	http *http.Client
+	http  *http.Client
+	began time.Time     // of the day that is told
+	pace  time.Duration // of its requests
 }
 
 const (
@@ -96,7 +99,7 @@ func (b *bench) ingest(ctx context.Context, o *observatory, requests int, asked 
 		first = uint64(requests) // else it sends the same traces again
 		looks.Go(func() { o.look(looking) })
 	}
-	took, err := flood(requests, func(i int) error { return o.send(ctx, exportRequest(first+uint64(i))) })
+	took, err := flood(requests, func(i int) error { return o.send(ctx, o.request(first+uint64(i))) })
 	stop()
 	looks.Wait()
 	if err != nil {
@@ -299,13 +302,23 @@ func attribute(to []byte, key, text string, number int64) []byte {
 	return field(to, 9, field(field(nil, 1, []byte(key)), 2, value))
 }
 
+// day has so many requests be a day's, in the order in which it went.
+func (o *observatory) day(requests int) {
+	o.began, o.pace = time.Now().Add(-24*time.Hour), 24*time.Hour/time.Duration(requests+1)
+}
+
+// request is a numbered export request.
+func (o *observatory) request(n uint64) []byte {
+	return exportRequest(n, o.began.Add(time.Duration(n)*o.pace), o.pace)
+}
+
 // exportRequest is 50 traces of ten spans, among them two model calls and two tool calls, with 1.2 kB of
-// attributes a span on average; from 20,000 sessions, over 24 hours.
-func exportRequest(seed uint64) []byte {
+// attributes a span on average; from 20,000 sessions, within a stretch of time.
+func exportRequest(seed uint64, at time.Time, within time.Duration) []byte {
 	r := rand.New(rand.NewPCG(seed, 7))
 	var spans []byte
 	for range tracesPerRequest {
-		spans = agentTrace(spans, r)
+		spans = agentTrace(spans, r, at.Add(time.Duration(r.Int64N(int64(within)))))
 	}
 	resource := field(nil, 1, field(field(nil, 1, []byte("service.name")), 2, field(nil, 1, []byte("newsroom"))))
 	return field(nil, 1, field(field(nil, 1, resource), 2, spans))
@@ -314,10 +327,9 @@ func exportRequest(seed uint64) []byte {
 var steps = []string{"POST /invocations", "invoke_agent supervisor", "execute_event_loop_cycle", "chat", "chat us.amazon.nova-pro-v1:0",
 	"execute_tool research", "execute_event_loop_cycle", "chat", "chat us.amazon.nova-pro-v1:0", "execute_tool knowledge_base"}
 
-func agentTrace(to []byte, r *rand.Rand) []byte {
+func agentTrace(to []byte, r *rand.Rand, began time.Time) []byte {
 	trace := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, r.Uint64()|1), r.Uint64())
 	first, session := r.Uint64()>>8|1, fmt.Sprintf("session-%08d-0123456789abcdef", r.IntN(20_000))
-	began := time.Now().Add(-time.Duration(r.Int64N(int64(24 * time.Hour))))
 	total := time.Duration(500+r.IntN(4000)) * time.Millisecond
 	for i, name := range steps {
 		span := field(field(nil, 1, trace), 2, binary.BigEndian.AppendUint64(nil, first+uint64(i)))

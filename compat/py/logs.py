@@ -10,7 +10,7 @@ import zipfile
 
 from botocore.config import Config
 
-from harness import ACCOUNT, CONTEXT, REGION, boto3, invoke, main, once, refused, session_id, wait
+from harness import ACCOUNT, CONTEXT, REGION, boto3, invoke, main, once, refused, session_id, signed, wait
 
 logs = boto3.client("logs", config=once)
 PROBE = CONTEXT["agents"]["traced_agent"]
@@ -87,6 +87,50 @@ def check_events_come_in_pages_each_once():
     assert [e["message"] for e in back["events"]] == [f"line {n}" for n in range(5, 15)], back
     end = logs.get_log_events(logGroupName=group, logStreamName="one", nextToken=tail["nextForwardToken"])
     assert not end["events"] and end["nextForwardToken"] == tail["nextForwardToken"], end
+
+
+def check_columns_are_told_apart():
+    group = fresh_group()
+    put(group, "10.0.0.1 GET /a 200 12", "10.0.0.2 GET /b 404 34", "10.0.0.3 GET /c 500 56", "not such a line")
+    found = logs.filter_log_events(logGroupName=group, filterPattern="[ip, method, path, status = 4* || status = 500, bytes > 40]")["events"]
+    assert [e["message"] for e in found] == ["10.0.0.3 GET /c 500 56"], found
+
+
+def otlp(group, stream, text):
+    at = str(time.time_ns())
+    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": at, "body": {"stringValue": text}}]}]}]}
+    headers = {"Content-Type": "application/json", "x-aws-log-group": group, "x-aws-log-stream": stream}
+    return signed("POST", "/v1/logs", headers, json.dumps(body).encode(), "logs")
+
+
+def check_otlp_goes_to_the_group_that_its_headers_name():
+    group = f"/compat/{uuid.uuid4()}"
+    answer = otlp(group, "made for it", "by way of OTLP")
+    assert answer.status_code == 200, answer.content
+    (event,) = logs.filter_log_events(logGroupName=group)["events"]
+    assert event["logStreamName"] == "made for it" and "by way of OTLP" in event["message"], event
+    assert otlp(GROUP, "of its own", "to the runtime").status_code == 200
+    (event,) = logs.filter_log_events(logGroupName=GROUP, logStreamNames=["of its own"])["events"]
+    assert "to the runtime" in event["message"], event
+
+
+def check_retention_takes_effect():
+    group, day = fresh_group(), 24 * 3600 * 1000
+    now = int(time.time() * 1000)
+    put(group, "three days ago", at=now - 3 * day)
+    put(group, "today", at=now)
+    logs.put_retention_policy(logGroupName=group, retentionInDays=1)
+    assert [e["message"] for e in logs.filter_log_events(logGroupName=group)["events"]] == ["today"]
+    assert [e["message"] for e in logs.get_log_events(logGroupName=group, logStreamName="one", startFromHead=True)["events"]] == ["today"]
+    started = logs.start_query(logGroupNames=[group], startTime=(now - 5 * day) // 1000, endTime=now // 1000 + 60, queryString="fields @message")
+
+    def done():
+        answer = logs.get_query_results(queryId=started["queryId"])
+        return answer if answer["status"] == "Complete" else None
+
+    assert len(wait(20, "the query ends", done)["results"]) == 1
+    logs.delete_retention_policy(logGroupName=group)
+    assert len(logs.filter_log_events(logGroupName=group)["events"]) == 2
 
 
 def check_bad_calls_are_told_apart():

@@ -113,6 +113,10 @@ def check_old_clients_speak_forms_and_json():
     assert answer.status_code == 200 and answer.json()["Metrics"], answer.content
 
 
+def check_toolkits_turn_on_what_is_on():
+    boto3.client("application-signals", config=once).start_discovery()
+
+
 def check_usage_is_written_by_session():
     logs = boto3.client("logs", config=once)
     session = session_id()

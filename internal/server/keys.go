@@ -20,7 +20,7 @@ func (h *house) verifier() *identity.Verifier {
 	return &identity.Verifier{
 		Keys:            h.people.AccessKey,
 		Temporary:       h.temporary,
-		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": maxQuery, "iam": maxQuery, "cognito-idp": maxQuery, bedrockName: maxBedrock, "xray": otlp.MaxBody, "logs": otlp.MaxBody, "monitoring": otlp.MaxBody},
+		Services:        map[string]int64{identity.AgentCore: maxPayload, identity.S3: maxUpload, "sts": maxQuery, "iam": maxQuery, "cognito-idp": maxQuery, bedrockName: maxBedrock, "xray": otlp.MaxBody, "logs": otlp.MaxBody, "monitoring": otlp.MaxBody, "application-signals": maxQuery},
 		Regions:         []string{h.Region},
 		UnsignedPayload: h.TLSCert != "", // S3 clients leave the body to TLS where there is some
 		TempDir:         h.path("tmp"),

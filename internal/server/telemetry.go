@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/aws/logs"
 	"github.com/moorage-dev/moorage/internal/guest"
 	"github.com/moorage-dev/moorage/internal/store"
 	"github.com/moorage-dev/moorage/internal/telemetry"
@@ -24,12 +25,33 @@ func (h *house) openTelemetry(ctx context.Context) (err error) {
 	if h.prices, err = price.Follow(h.path("prices.json"), h.Log); err != nil {
 		return err
 	}
-	if h.telemetry, err = archive.Open(ctx, archive.Options{Dir: h.path("telemetry"), Price: h.prices.Of, Keep: h.KeepTelemetry, Limit: h.TelemetryLimit, Log: h.Log}); err != nil {
+	if h.telemetry, err = archive.Open(ctx, archive.Options{Dir: h.path("telemetry"), Price: h.prices.Of, Keep: h.KeepTelemetry, Retention: h.retention, Limit: h.TelemetryLimit, Log: h.Log}); err != nil {
 		return err
 	}
 	h.inlet = otlp.New(h.telemetry.Append, h.telemetry.Codec(), h.Log)
 	h.calls = calls.New(h.telemetry.Append, h.telemetry.Codec(), h.Region, h.account, h.Log)
 	return nil
+}
+
+// retention says how long the log groups are kept that have a policy; nil while none has.
+func (h *house) retention() func(telemetry.Source) time.Duration {
+	keep := map[string]time.Duration{}
+	err := h.store.View(context.Background(), func(tx *store.Tx) error {
+		groups, err := tx.LogGroups()
+		for _, g := range groups {
+			if g.Retention > 0 {
+				keep[g.Name] = logs.Days(g.Retention)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		h.Log.Error("read how long log groups are kept", "err", err)
+	}
+	if len(keep) == 0 {
+		return nil
+	}
+	return func(s telemetry.Source) time.Duration { return keep[logs.GroupName(s)] }
 }
 
 // forwarder sends telemetry on to another backend. What a header's value is may be percent-encoded, as in

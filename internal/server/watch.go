@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/aws/applicationsignals"
 	"github.com/moorage-dev/moorage/internal/aws/cloudwatch"
 	"github.com/moorage-dev/moorage/internal/aws/logs"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
@@ -27,6 +28,7 @@ func (h *house) watching() map[string]http.Handler {
 		svc.Use(func(next http.Handler) http.Handler { return h.signed(unzipped(next), wire.WriteError) })
 		out[svc.sign] = svc
 	}
+	h.inlet.Address = h.logs.Address
 	return out
 }
 
@@ -56,7 +58,9 @@ func (h *house) watchServices() []watchService {
 	(&cloudwatch.Service{Archive: h.telemetry, Region: h.Region, Account: h.account}).Serve(numbers.Service)
 	spans := watchService{wire.NewService(xray.Model, options), xray.Model.Name, spansNote, "xray"}
 	(&xray.Service{Archive: h.telemetry, Region: h.Region, Account: h.account}).Serve(spans.Service)
-	return []watchService{lines, numbers, spans}
+	signals := watchService{wire.NewService(applicationsignals.Model, options), applicationsignals.Model.Name, signalsNote, "application-signals"}
+	applicationsignals.Serve(signals.Service)
+	return []watchService{lines, numbers, spans, signals}
 }
 
 const numbersNote = "The thirteen metrics of `AWS/Bedrock-AgentCore`, the minute that runs among them; agents' own under `bedrock-agentcore`; whatever PutMetricData and\n" +
@@ -64,10 +68,13 @@ const numbersNote = "The thirteen metrics of `AWS/Bedrock-AgentCore`, the minute
 
 const logsNote = "Log groups of runtimes and `aws/spans` are there without anything to set up. Queries are those of Logs Insights: fields, display, filter,\n" +
 	"parse, stats, sort, limit, dedup. StartLiveTail needs a client that puts nothing before the host's name (boto3: `inject_host_prefix=False`,\n" +
-	"JavaScript: `disableHostPrefix: true`). Deliveries and policies are remembered, and do nothing."
+	"JavaScript: `disableHostPrefix: true`). Retention policies hide what is older at once, and have files go that hold nothing else. Deliveries\n" +
+	"and resource policies are remembered, and do nothing. Log records that come as OTLP go where `x-aws-log-group` and `x-aws-log-stream` say."
 
 const spansNote = "Traces as segments. Filter expressions: fault, error, ok, responsetime and duration, annotation.session_id, service(), with AND between them.\n" +
 	"Destinations and indexing rules are answered as what they are here: on, for everything."
+
+const signalsNote = "Toolkits call it before they look at traces, which are there without it."
 
 // unzipped gives a handler the plain form of a body that a client compressed: botocore does so with long
 // ones. The signature is over what was sent.

@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// LogStreamKey is the attribute that names the log stream into which a record was put, where that is not the one
+// of OTLP or of printed lines.
+const LogStreamKey = "aws.log.stream.name"
+
 // Source says which sandbox, and so which session, telemetry came from. Where telemetry comes from
 // outside, it is what the document claims, and Sandbox is empty.
 type Source struct {

@@ -66,6 +66,7 @@ var services = []service{
 		Package: "cloudwatch", Model: "cloudwatch/2010-08-01",
 		Serve: []string{"GetMetricData", "GetMetricStatistics", "ListMetrics", "PutMetricData"},
 	},
+	{Package: "applicationsignals", Model: "application-signals/2024-04-15", Serve: []string{"StartDiscovery"}},
 	{
 		Package: "xray", Model: "xray/2016-04-12",
 		Serve: []string{

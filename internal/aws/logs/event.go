@@ -27,9 +27,10 @@ type event struct {
 type group struct {
 	name    string
 	from    func(telemetry.Source) bool
-	runtime *string // of all its sources, where that is one
-	lines   bool    // log records belong to it
-	spans   string  // the stream that spans are in; "" where they do not belong to it
+	runtime *string   // of all its sources, where that is one
+	lines   bool      // log records belong to it
+	spans   string    // the stream that spans are in; "" where they do not belong to it
+	since   time.Time // what is older is past the group's retention; zero where it has none
 }
 
 func newGroup(name string) group {
@@ -44,7 +45,17 @@ func newGroup(name string) group {
 	return g
 }
 
-// groupName is the group that a source's records are in.
+// kept is from when on something that is asked for from a time on is there.
+func (g group) kept(since time.Time) time.Time {
+	if g.since.After(since) {
+		return g.since
+	}
+	return since
+}
+
+// GroupName is the group that a source's records are in.
+func GroupName(s telemetry.Source) string { return groupName(s) }
+
 func groupName(s telemetry.Source) string {
 	switch {
 	case s.Group != "":
@@ -207,7 +218,7 @@ func (s *Service) events(ctx context.Context, g group, q search) iter.Seq2[event
 
 func (s *Service) lines(ctx context.Context, g group, q *search) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
-		wanted := archive.RecordQuery{From: g.from, Runtime: g.runtime, Since: q.since, Until: q.until, Newest: q.newest}
+		wanted := archive.RecordQuery{From: g.from, Runtime: g.runtime, Since: g.kept(q.since), Until: q.until, Newest: q.newest}
 		if q.after != nil {
 			wanted.After = q.after.place
 		}
@@ -251,7 +262,7 @@ func (s *Service) spansInOrder(ctx context.Context, g group, q *search) iter.Seq
 }
 
 func (s *Service) spans(ctx context.Context, g group, q archive.SpanQuery) iter.Seq2[event, error] {
-	q.From = g.from
+	q.From, q.Since = g.from, g.kept(q.Since)
 	if g.runtime != nil {
 		q.Runtime = *g.runtime
 	}

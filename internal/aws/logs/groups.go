@@ -32,11 +32,30 @@ func (s *Service) find(ctx context.Context, name, identifier *string) (group, er
 	}
 	wanted = nameIn(wanted)
 	there, err := s.isThere(ctx, newGroup(wanted))
-	if err == nil && !there {
-		err = notThere(wanted)
+	if err != nil {
+		return group{}, err
 	}
-	return newGroup(wanted), err
+	if !there {
+		return group{}, notThere(wanted)
+	}
+	return s.retained(ctx, newGroup(wanted))
 }
+
+// retained has a group begin where its retention ends.
+func (s *Service) retained(ctx context.Context, g group) (group, error) {
+	return g, s.Store.View(ctx, func(tx *store.Tx) error {
+		made, err := tx.LogGroups()
+		for _, m := range made {
+			if m.Name == g.name && m.Retention > 0 {
+				g.since = time.Now().Add(-Days(m.Retention))
+			}
+		}
+		return err
+	})
+}
+
+// Days are as long as a retention counts them.
+func Days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 // isThere looks where it costs least first: clients that tail a group ask every few seconds.
 func (s *Service) isThere(ctx context.Context, g group) (there bool, err error) {

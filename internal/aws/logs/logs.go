@@ -17,6 +17,9 @@
 // only. A query of a runtime's group that requires the field kind, as those of the toolkits do that
 // look for spans, finds none there: who sends it reads aws/spans as well and would see each twice.
 //
+// A retention policy hides what is older from the moment it is set; the files go when nothing in them is to be kept
+// any more, once a day.
+//
 // Events have ids that stay. What PutLogEvents acknowledges is on disk.
 package logs
 
@@ -40,10 +43,11 @@ type Service struct {
 	Region, Account string
 	Log             *slog.Logger
 
-	queries queries
-	working sync.WaitGroup
-	stop    context.CancelFunc
-	ctx     context.Context // of queries, which outlive the calls that start them
+	addresses addresses
+	queries   queries
+	working   sync.WaitGroup
+	stop      context.CancelFunc
+	ctx       context.Context // of queries, which outlive the calls that start them
 }
 
 // Serve adds the operations to svc.

@@ -91,8 +91,12 @@ func (s *Service) queried(ctx context.Context, in *StartQueryInput, parsed *insi
 	}
 	if len(names) == 0 && parsed.Anywhere() {
 		all, err := s.groups(ctx)
-		for _, g := range all {
-			out = append(out, newGroup(g.name))
+		for _, known := range all {
+			g := newGroup(known.name)
+			if known.retention > 0 {
+				g.since = time.Now().Add(-Days(known.retention))
+			}
+			out = append(out, g)
 		}
 		return out, err
 	}

@@ -317,7 +317,7 @@ func tracesIn(q *insights.Query) (out []telemetry.TraceID) {
 
 // recordQuery and spanQuery are what a query of a group reads.
 func recordQuery(g group, traces []telemetry.TraceID, since, until time.Time) archive.RecordQuery {
-	return archive.RecordQuery{From: g.from, Runtime: g.runtime, Traces: traces, Since: since, Until: until, Newest: true}
+	return archive.RecordQuery{From: g.from, Runtime: g.runtime, Traces: traces, Since: g.kept(since), Until: until, Newest: true}
 }
 
 func spanQuery(traces []telemetry.TraceID, since, until time.Time) archive.SpanQuery {

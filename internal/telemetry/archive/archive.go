@@ -23,6 +23,9 @@ type Options struct {
 	// begun then. Defaults 256 MiB and a day.
 	Partition int64
 	Span      time.Duration
+	// Retention says of sources how long what came from them is kept; 0 is as long as Keep. Nil, and a function
+	// that it returns as nil, is Keep for all. A partition goes when nothing in it is to be kept any more.
+	Retention func() func(telemetry.Source) time.Duration
 	// Keep is how long telemetry is kept, by default 30 days; Limit how many bytes of it, by default
 	// 20 GiB. What is older, or too much, goes by whole partitions, the oldest first.
 	Keep  time.Duration

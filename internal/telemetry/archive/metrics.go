@@ -94,13 +94,26 @@ func (a *Archive) gather(ctx context.Context, p *partition, q *MetricQuery, grou
 	if q.Endpoint != "" {
 		where, args = append(where, "s.endpoint = ?"), append(args, q.Endpoint)
 	}
+	known := map[int64]*group{} // by series; nil for those that were not asked for
 	return each(ctx, p, func(scan func(...any) error) error {
 		var m minuteRow
 		if err := m.scan(scan); err != nil {
 			return err
 		}
-		return m.add(q, groups)
-	}, `SELECT s.runtime, s.endpoint, s.labels, m.minute, m.count, m.errors, m.sum, m.lowest, m.high, m.sketch
+		g, ok := known[m.series]
+		if !ok {
+			var err error
+			if g, err = m.group(q, groups); err != nil {
+				return err
+			}
+			known[m.series] = g
+		}
+		if g == nil {
+			return nil
+		}
+		step := int64(q.Step / time.Minute)
+		return g.add(m.minute-m.minute%step, &m)
+	}, `SELECT s.id, s.runtime, s.endpoint, s.labels, m.minute, m.count, m.errors, m.sum, m.lowest, m.high, m.sketch
 		FROM series s JOIN minutes m ON m.series = s.id`+and(where), args...)
 }
 
@@ -108,6 +121,7 @@ func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
 // minuteRow is a bucket as it is read.
 type minuteRow struct {
+	series                    int64
 	runtime, endpoint, labels string
 	minute                    int64
 	merged
@@ -115,19 +129,20 @@ type minuteRow struct {
 }
 
 func (m *minuteRow) scan(scan func(...any) error) error {
-	return scan(&m.runtime, &m.endpoint, &m.labels, &m.minute, &m.count, &m.errors, &m.sum, &m.lowest, &m.high, &m.packed)
+	return scan(&m.series, &m.runtime, &m.endpoint, &m.labels, &m.minute, &m.count, &m.errors, &m.sum, &m.lowest, &m.high, &m.packed)
 }
 
-func (m *minuteRow) add(q *MetricQuery, groups map[string]*group) error {
+// group finds or makes the group of a row's series; nil where it was not asked for.
+func (m *minuteRow) group(q *MetricQuery, groups map[string]*group) (*group, error) {
 	labels := map[string]string{}
 	if m.labels != "" {
 		if err := json.Unmarshal([]byte(m.labels), &labels); err != nil {
-			return fmt.Errorf("read the labels of %s: %w", q.Name, err)
+			return nil, fmt.Errorf("read the labels of %s: %w", q.Name, err)
 		}
 	}
 	for name, want := range q.Labels {
 		if labels[name] != want {
-			return nil
+			return nil, nil
 		}
 	}
 	labels["runtime"], labels["endpoint"] = m.runtime, m.endpoint
@@ -139,13 +154,12 @@ func (m *minuteRow) add(q *MetricQuery, groups map[string]*group) error {
 	g := groups[key]
 	if g == nil {
 		if len(groups) >= maxSeries {
-			return moorage.Errorf(moorage.Invalid, "more than %d series: ask for fewer, or by less", maxSeries)
+			return nil, moorage.Errorf(moorage.Invalid, "more than %d series: ask for fewer, or by less", maxSeries)
 		}
 		g = &group{picked, map[int64]*merged{}}
 		groups[key] = g
 	}
-	step := int64(q.Step / time.Minute)
-	return g.add(m.minute-m.minute%step, m)
+	return g, nil
 }
 
 func (g *group) add(at int64, m *minuteRow) error {

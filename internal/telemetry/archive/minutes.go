@@ -84,7 +84,7 @@ func newMinutes() *minutes {
 
 // Bounds of what is held in memory, and of how many names of spans a runtime has: more are one.
 const (
-	maxBuckets = 20_000
+	maxBuckets = 4000 // of about seven kilobytes
 	maxNames   = 200
 	otherName  = "(other)"
 )

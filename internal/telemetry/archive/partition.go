@@ -15,6 +15,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
+
+	"github.com/moorage-dev/moorage/internal/telemetry"
 )
 
 //go:embed schema.sql
@@ -31,7 +33,8 @@ type partition struct {
 	write *sql.DB   // nil when it is full
 	conn  *sql.Conn // the one connection of write
 	gone  atomic.Bool
-	until atomic.Int64 // when the next was begun, nanoseconds since 1970; 0 while there is none
+	whose []telemetry.Source // sources, once they were asked for; nobody but the writer does
+	until atomic.Int64       // when the next was begun, nanoseconds since 1970; 0 while there is none
 }
 
 const suffix = ".db"
@@ -146,6 +149,30 @@ func (p *partition) remove() error {
 // rowName names a row of the partition so that no other row of the archive ever has the name.
 func (p *partition) rowName(row int64) string {
 	return strings.TrimSuffix(filepath.Base(p.path), suffix) + "-" + strconv.FormatInt(row, 10)
+}
+
+// sources lists whose telemetry is in a partition that is not written any more, as far as runtime, endpoint and group tell.
+func (p *partition) sources(ctx context.Context) ([]telemetry.Source, error) {
+	if p.whose != nil {
+		return p.whose, nil
+	}
+	out := []telemetry.Source{}
+	add := func(scan func(...any) error) error {
+		var s telemetry.Source
+		err := scan(&s.Runtime, &s.Endpoint, &s.Group)
+		out = append(out, s)
+		return err
+	}
+	err := each(ctx, p, add, `SELECT DISTINCT runtime, endpoint, '' FROM traces`)
+	if err == nil {
+		err = each(ctx, p, add, `SELECT DISTINCT ifnull(doc ->> 'runtime', ''), ifnull(doc ->> 'endpoint', ''), ifnull(doc ->> 'group', '')
+			FROM sources WHERE id IN (SELECT source FROM blocks)`)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.whose = out
+	return out, nil
 }
 
 // late is how long after its spans' times a trace's chunks may come in.

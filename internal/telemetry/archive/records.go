@@ -16,9 +16,8 @@ import (
 	"github.com/moorage-dev/moorage/internal/telemetry"
 )
 
-// LogStreamKey is the attribute that names the log stream into which a record was put, where it came
-// neither as OTLP nor as a printed line.
-const LogStreamKey = "aws.log.stream.name"
+// LogStreamKey is the attribute that names the log stream into which a record was put.
+const LogStreamKey = telemetry.LogStreamKey
 
 // Record is a log record as it came.
 type Record struct {

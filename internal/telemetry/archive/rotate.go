@@ -1,9 +1,13 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"time"
+
+	"github.com/moorage-dev/moorage/internal/telemetry"
 )
 
 // rotate begins another partition when the one that is written is full, and makes room. A failure is
@@ -25,11 +29,15 @@ func (w *writer) rotate(ctx context.Context) {
 
 // forget removes what is too old, and the oldest of what is too much; never what is written.
 func (w *writer) forget() {
-	total := int64(0)
+	total, retention := int64(0), w.retention()
 	for _, p := range slices.Backward(w.all()) {
 		size := p.size()
 		total += size
-		old := w.Now().Sub(p.began) > w.Keep+w.Span
+		keep := w.Keep
+		if retention != nil && p != w.to {
+			keep = w.longest(p, retention)
+		}
+		old := w.Now().Sub(p.began) > keep+w.Span
 		if p == w.to || !old && total <= w.Limit {
 			continue
 		}
@@ -45,6 +53,26 @@ func (w *writer) forget() {
 		}
 		w.forgotten(p.began, size, why)
 	}
+}
+
+func (w *writer) retention() func(telemetry.Source) time.Duration {
+	if w.Retention == nil {
+		return nil
+	}
+	return w.Retention()
+}
+
+// longest is how long a partition is kept for the sake of whoever's telemetry is kept longest.
+func (w *writer) longest(p *partition, retention func(telemetry.Source) time.Duration) (keep time.Duration) {
+	sources, err := p.sources(context.Background())
+	if err != nil {
+		w.Log.Error("find whose telemetry a partition holds", "began", p.began, "err", err)
+		return w.Keep
+	}
+	for _, s := range sources {
+		keep = max(keep, cmp.Or(retention(s), w.Keep))
+	}
+	return cmp.Or(keep, w.Keep)
 }
 
 func (a *Archive) drop(p *partition) error {

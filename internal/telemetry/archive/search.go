@@ -87,6 +87,11 @@ func (a *Archive) search(ctx context.Context, p *partition, q *LogQuery, query s
 		if block.source.Group != "" { // nobody's words: they are read by the group's name
 			return true, nil
 		}
+		if q.Text != "" {
+			if may, err := a.codec.LogsMayHave(block.doc, q.Text); err != nil || !may {
+				return true, err
+			}
+		}
 		err = a.records(block, func(id string, record plog.LogRecord) {
 			if q.matches(record) {
 				*out = append(*out, logView(block.source, id, record))

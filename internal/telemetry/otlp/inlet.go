@@ -37,6 +37,10 @@ type Inlet struct {
 	totals *totals
 	log    *slog.Logger
 
+	// Address finds where log records go that name a log group and stream of CloudWatch's: a Source with Group, or
+	// the Runtime and Endpoint whose group it is. Nil passes over such names. It is set before the first request.
+	Address func(ctx context.Context, group, stream string) (telemetry.Source, error)
+
 	overruled, inherited atomic.Int64
 }
 
@@ -56,6 +60,7 @@ func (i *Inlet) Inherited() int64 { return i.inherited.Load() }
 // ServeHTTP answers POST to any path that ends in /traces, /logs or /metrics, and over HTTP/2 the Export
 // methods of OTLP's gRPC services.
 func (i *Inlet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = withAddress(r)
 	if isGRPC(r) {
 		i.serveGRPC(w, r)
 		return
@@ -179,6 +184,8 @@ var answers = map[moorage.Code]struct {
 	grpc codes.Code
 }{
 	moorage.Invalid:     {http.StatusBadRequest, codes.InvalidArgument},
+	moorage.Denied:      {http.StatusForbidden, codes.PermissionDenied},
+	moorage.Quota:       {http.StatusBadRequest, codes.FailedPrecondition},
 	moorage.NotFound:    {http.StatusNotFound, codes.Unimplemented},
 	moorage.Throttled:   {http.StatusTooManyRequests, codes.Unavailable}, // RESOURCE_EXHAUSTED would mean: never again
 	moorage.Unavailable: {http.StatusServiceUnavailable, codes.Unavailable},

@@ -124,3 +124,32 @@ func TestTraces_pages(t *testing.T) {
 		t.Errorf("%d traces on all pages", len(seen))
 	}
 }
+
+// A runtime whose telemetry is to be kept for less goes sooner, with the files that hold nothing else; one that is to
+// be kept for longer stays.
+func TestArchive_keepsEachRuntimeForItsTime(t *testing.T) {
+	now := time.Now()
+	o := archive.Options{Dir: t.TempDir(), Span: time.Hour, Keep: 6 * time.Hour, Now: func() time.Time { return now }}
+	o.Retention = func() func(telemetry.Source) time.Duration {
+		return func(s telemetry.Source) time.Duration {
+			return map[string]time.Duration{"short": time.Hour, "long": 100 * time.Hour}[s.Runtime]
+		}
+	}
+	for n, runtime := range []string{"short", "plain", "long", "short", "plain", "plain", "plain", "plain", "plain", "plain", "plain", "plain"} {
+		s := openStation(t, o)
+		s.from = &telemetry.Source{Runtime: runtime, Endpoint: "DEFAULT", Session: runtime}
+		spans := newSheet()
+		spans.add(uint64(n+1), 1, 0, "x", 0, 1, nil)
+		s.send(t, spans.Traces)
+		if err := s.Close(); err != nil { // what the writer does then, it does at this hour
+			t.Fatal(err)
+		}
+		now = now.Add(time.Hour)
+	}
+	s := openStation(t, archive.Options{Dir: o.Dir})
+	for n, want := range map[uint64]bool{1: false, 2: false, 3: true, 4: false, 8: true, 12: true} {
+		if _, err := s.Trace(t.Context(), telemetry.TraceID(traceID(n))); (err == nil) != want {
+			t.Errorf("trace %d: %v, want it kept: %v", n, err, want)
+		}
+	}
+}

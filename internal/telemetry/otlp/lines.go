@@ -36,7 +36,10 @@ func (s *splitter) record(resource plog.ResourceLogs, r int, scope plog.ScopeLog
 	if record.ObservedTimestamp() == 0 {
 		record.SetObservedTimestamp(pcommon.NewTimestampFromTime(s.now))
 	}
-	source := s.source(record.Attributes(), claim)
+	source := s.addressed(s.source(record.Attributes(), claim))
+	if s.stream != "" {
+		record.Attributes().PutStr(telemetry.LogStreamKey, s.stream)
+	}
 	p := s.pages[source]
 	if p == nil {
 		p = &page{logs: plog.NewLogs(), resource: -1, scope: -1, traces: map[telemetry.TraceID]bool{}}

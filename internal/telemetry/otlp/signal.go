@@ -69,6 +69,9 @@ func (i *Inlet) takeLogs(ctx context.Context, raw []byte, json bool, now time.Ti
 		return nil, err
 	}
 	s := i.newSplitter(ctx, now)
+	if err := s.address(ctx); err != nil {
+		return nil, err
+	}
 	s.logs(request.Logs())
 	lines, err := s.lines()
 	if err == nil && len(lines) > 0 {

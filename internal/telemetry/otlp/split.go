@@ -21,6 +21,9 @@ type splitter struct {
 	order   []*chunk
 	refused int64
 	pages   map[telemetry.Source]*page
+
+	to     *telemetry.Source // where log records were addressed to; nil for where they come from
+	stream string            // likewise
 }
 
 type chunkKey struct {

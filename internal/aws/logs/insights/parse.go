@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/moorage-dev/moorage/internal/aws/logs/pattern"
 )
 
 // Query is a query that was read.
@@ -319,7 +321,7 @@ var groupName = regexp.MustCompile(`\(\?<([A-Za-z_][A-Za-z0-9_]*)>`)
 
 // compile reads a regular expression, whose groups may be written (?<name>…).
 func (p *parser) compile(t token) (*regexp.Regexp, error) {
-	re, err := regexp.Compile(groupName.ReplaceAllString(t.text, "(?P<$1>"))
+	re, err := pattern.Compile(groupName.ReplaceAllString(t.text, "(?P<$1>"))
 	if err != nil {
 		return nil, p.fail(t.at, "the regular expression cannot be read: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}

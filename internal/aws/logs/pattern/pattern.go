@@ -163,7 +163,7 @@ func (p *parser) expression() (*regexp.Regexp, error) {
 	if err != nil {
 		return nil, err
 	}
-	re, err := regexp.Compile(text)
+	re, err := Compile(text)
 	if err != nil {
 		return nil, p.wrong(from, "the regular expression cannot be read: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}

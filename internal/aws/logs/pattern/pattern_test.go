@@ -51,6 +51,7 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 	for text, want := range map[string]string{
 		`"open`:                       "character 1",
 		`a %(%`:                       "regular expression",
+		`%(a{1,30}b){1,30}%`:          "too large",
 		`[ip, user`:                   "expected a comma or ]",
 		`[a, ..., b, ...]`:            "only one ...",
 		`[a = 1 && b = 2]`:            "about that column, a",
