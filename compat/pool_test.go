@@ -316,3 +316,32 @@ func TestUserPool_loginPageInABrowser(t *testing.T) {
 	}}
 	b.run(t, s, "login.test.mjs", map[string]string{"client": client, "redirect": redirect, "port": port, "password": password, "arn": s.deployed(t, d).arn})
 }
+
+// An agent gets a machine's token of a pool that is here, by the address that the pool would have at Cognito.
+func TestUserPool_agentsAreItsMachines(t *testing.T) {
+	cli := awsCLI(t)
+	s := shared(t)
+	var made struct{ UserPool struct{ ID string } }
+	if err := s.aws(t, cli, &made, "cognito-idp", "create-user-pool", "--pool-name", "machines"); err != nil {
+		t.Fatal(err)
+	}
+	id := made.UserPool.ID
+	if err := s.aws(t, cli, nil, "cognito-idp", "create-resource-server", "--user-pool-id", id, "--identifier", "api", "--name", "API", "--scopes", "ScopeName=read,ScopeDescription=Read"); err != nil {
+		t.Fatal(err)
+	}
+	var client struct {
+		UserPoolClient struct{ ClientID, ClientSecret string }
+	}
+	err := s.aws(t, cli, &client, "cognito-idp", "create-user-pool-client", "--user-pool-id", id, "--client-name", "machine", "--generate-secret",
+		"--allowed-o-auth-flows", "client_credentials", "--allowed-o-auth-scopes", "api/read", "--allowed-o-auth-flows-user-pool-client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := openIDProvider{"https://cognito-idp." + s.client.Region + ".amazonaws.com/" + id}
+	provider, _ := s.keepsClient(t, p, client.UserPoolClient.ClientID, client.UserPoolClient.ClientSecret, nil)
+	var out struct{ Token, Error, Message string }
+	in := doing("access", "provider", provider, "flow", "M2M", "scopes", []string{"api/read"})
+	if err := s.deployed(t, identityAgent).callAs(t.Context(), newSession(t), "ann", in, &out); err != nil || strings.Count(out.Token, ".") != 2 {
+		t.Errorf("%+v (%v)", out, err)
+	}
+}

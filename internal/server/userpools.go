@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strings"
 
@@ -35,6 +36,7 @@ func (h *house) noteSignIn(ctx context.Context, e pool.Event) error {
 		Kind: audit.Authentication, RequestID: wire.RequestID(ctx), Action: e.Action, Resources: []string{h.poolARN(e.Pool)},
 		Detail: map[string]string{"client": e.Client},
 	}
+	record.From, _ = ctx.Value(fromKey{}).(string)
 	if e.Token {
 		record.Kind = audit.Token
 	}
@@ -45,6 +47,16 @@ func (h *house) noteSignIn(ctx context.Context, e pool.Event) error {
 		record.Refused, record.Reason = true, e.Refused.Error()
 	}
 	return h.audit.Record(ctx, record)
+}
+
+type fromKey struct{}
+
+// withFrom has what a request leads to know the address that it came from.
+func withFrom(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from, _, _ := net.SplitHostPort(r.RemoteAddr)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), fromKey{}, from)))
+	})
 }
 
 // isCognito reports whether a request is for Cognito's API: InitiateAuth comes without a signature.
@@ -70,7 +82,7 @@ func (h *house) cognito() http.Handler {
 			signed.ServeHTTP(w, r)
 		})
 	})
-	return svc
+	return withFrom(svc)
 }
 
 const cognitoNote = "User pools, a subset. Discovery and keys are at `/POOL/.well-known/…`, and a runtime's discovery URL in Cognito's own shape finds a pool that is\n" +
@@ -84,4 +96,4 @@ func cognitoService(s *pool.Service, o wire.Options) *wire.Service {
 	return svc
 }
 
-func (h *house) poolPages() http.Handler { return h.userPools.Pages(wire.WriteError) }
+func (h *house) poolPages() http.Handler { return withFrom(h.userPools.Pages(wire.WriteError)) }

@@ -14,6 +14,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/identity/audit"
 	"github.com/moorage-dev/moorage/internal/identity/bearer"
+	"github.com/moorage-dev/moorage/internal/identity/pool"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/invoke"
@@ -36,8 +37,10 @@ func (h *house) openWorkloads(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	client := bearer.NewClient(h.providerNetworks())
+	client.Transport = pool.Transport{Pools: h.userPools, Next: client.Transport}
 	h.vault = &vault.Vault{
-		Store: h.store, Workloads: h.workloads, Key: local, Client: bearer.NewClient(h.providerNetworks()),
+		Store: h.store, Workloads: h.workloads, Key: local, Client: client,
 		Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log,
 	}
 	if h.vault.Policy, err = h.releasePolicy(); err != nil {

@@ -9,52 +9,39 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity/pool"
 )
 
-// settings are what CreateUserPoolClient and UpdateUserPoolClient both say of a client. What they leave out gets its default,
-// also when a client is changed.
-type settings struct {
-	access, identity, refresh *int32
-	units                     *TokenValidityUnitsType
-	flows                     []ExplicitAuthFlowsType
-	oauth                     []OAuthFlowType
-	mayOAuth                  *bool
-	scopes, callbacks         []string
-	providers                 []string
-	hide                      PreventUserExistenceErrorTypes
-	rotation                  *RefreshTokenRotationType
-	shown                     UserPoolClientType
-}
-
-// apply puts settings on a client.
-func (s settings) apply(c *pool.Client) error {
+// apply puts on a client what in says of it. What in leaves out gets its default, also when a client is changed.
+func apply(c *pool.Client, in *UpdateUserPoolClientInput) error {
+	providers := in.SupportedIdentityProviders
 	err := refuse(
-		refusal{"RefreshTokenRotation", s.rotation != nil && s.rotation.Feature == FeatureTypeEnabled},
-		refusal{"SupportedIdentityProviders other than COGNITO", len(s.providers) > 1 || len(s.providers) == 1 && s.providers[0] != "COGNITO"},
+		refusal{"AnalyticsConfiguration", in.AnalyticsConfiguration != nil},
+		refusal{"RefreshTokenRotation", in.RefreshTokenRotation != nil && in.RefreshTokenRotation.Feature == FeatureTypeEnabled},
+		refusal{"SupportedIdentityProviders other than COGNITO", len(providers) > 1 || len(providers) == 1 && providers[0] != "COGNITO"},
 	)
 	if err != nil {
 		return err
 	}
 	units := TokenValidityUnitsType{}
-	if s.units != nil {
-		units = *s.units
+	if in.TokenValidityUnits != nil {
+		units = *in.TokenValidityUnits
 	}
-	c.Access = life(s.access, units.AccessToken, time.Hour, pool.DefaultLife)
-	c.Identity = life(s.identity, units.IdToken, time.Hour, pool.DefaultLife)
-	c.Refresh = life(s.refresh, units.RefreshToken, 24*time.Hour, pool.DefaultRefresh)
-	c.HideUsers = s.hide == PreventUserExistenceErrorTypesEnabled
+	c.Access = life(in.AccessTokenValidity, units.AccessToken, time.Hour, pool.DefaultLife)
+	c.Identity = life(in.IdTokenValidity, units.IdToken, time.Hour, pool.DefaultLife)
+	c.Refresh = life(in.RefreshTokenValidity, units.RefreshToken, 24*time.Hour, pool.DefaultRefresh)
+	c.HideUsers = in.PreventUserExistenceErrors == PreventUserExistenceErrorTypesEnabled
+	c.Scopes, c.Callbacks = in.AllowedOAuthScopes, in.CallbackURLs
 	c.Flows, c.OAuth = nil, nil
-	for _, flow := range s.flows {
+	for _, flow := range in.ExplicitAuthFlows {
 		c.Flows = append(c.Flows, "ALLOW_"+strings.TrimPrefix(string(flow), "ALLOW_"))
 	}
-	if len(s.flows) == 0 { // source: CreateUserPoolClient, ExplicitAuthFlows
+	if len(c.Flows) == 0 { // source: CreateUserPoolClient, ExplicitAuthFlows
 		c.Flows = []string{"ALLOW_REFRESH_TOKEN_AUTH", "ALLOW_USER_SRP_AUTH", "ALLOW_CUSTOM_AUTH"}
 	}
-	if yes(s.mayOAuth) {
-		for _, flow := range s.oauth {
+	if yes(in.AllowedOAuthFlowsUserPoolClient) {
+		for _, flow := range in.AllowedOAuthFlows {
 			c.OAuth = append(c.OAuth, string(flow))
 		}
 	}
-	c.Scopes, c.Callbacks = s.scopes, s.callbacks
-	c.Shown, err = json.Marshal(s.shown)
+	c.Shown, err = json.Marshal(in) // a description has the same members
 	return err
 }
 
@@ -77,23 +64,15 @@ func life(n *int32, unit TimeUnitsType, usual, otherwise time.Duration) time.Dur
 }
 
 func (h handlers) createClient(ctx context.Context, in *CreateUserPoolClientInput) (*CreateUserPoolClientOutput, error) {
-	if err := refuse(refusal{"a ClientSecret of one's own (GenerateSecret is)", text(in.ClientSecret) != ""}, refusal{"AnalyticsConfiguration", in.AnalyticsConfiguration != nil}); err != nil {
+	if err := refuse(refusal{"a ClientSecret of one's own (GenerateSecret is)", text(in.ClientSecret) != ""}); err != nil {
+		return nil, err
+	}
+	settings := new(UpdateUserPoolClientInput)
+	if err := recast(in, settings); err != nil {
 		return nil, err
 	}
 	c := pool.Client{Pool: in.UserPoolId, Name: in.ClientName}
-	s := settings{
-		in.AccessTokenValidity, in.IdTokenValidity, in.RefreshTokenValidity, in.TokenValidityUnits, in.ExplicitAuthFlows, in.AllowedOAuthFlows,
-		in.AllowedOAuthFlowsUserPoolClient, in.AllowedOAuthScopes, in.CallbackURLs, in.SupportedIdentityProviders, in.PreventUserExistenceErrors,
-		in.RefreshTokenRotation, UserPoolClientType{
-			AccessTokenValidity: in.AccessTokenValidity, IdTokenValidity: in.IdTokenValidity, RefreshTokenValidity: in.RefreshTokenValidity,
-			TokenValidityUnits: in.TokenValidityUnits, ReadAttributes: in.ReadAttributes, WriteAttributes: in.WriteAttributes,
-			ExplicitAuthFlows: in.ExplicitAuthFlows, SupportedIdentityProviders: in.SupportedIdentityProviders, CallbackURLs: in.CallbackURLs,
-			LogoutURLs: in.LogoutURLs, DefaultRedirectURI: in.DefaultRedirectURI, AllowedOAuthFlows: in.AllowedOAuthFlows,
-			AllowedOAuthScopes: in.AllowedOAuthScopes, AllowedOAuthFlowsUserPoolClient: in.AllowedOAuthFlowsUserPoolClient,
-			PreventUserExistenceErrors: in.PreventUserExistenceErrors, EnableTokenRevocation: in.EnableTokenRevocation, AuthSessionValidity: in.AuthSessionValidity,
-		},
-	}
-	if err := s.apply(&c); err != nil {
+	if err := apply(&c, settings); err != nil {
 		return nil, err
 	}
 	made, err := h.PutClient(ctx, c, yes(in.GenerateSecret))
@@ -104,10 +83,16 @@ func (h handlers) createClient(ctx context.Context, in *CreateUserPoolClientInpu
 	return &CreateUserPoolClientOutput{UserPoolClient: out}, err
 }
 
-func (h handlers) updateClient(ctx context.Context, in *UpdateUserPoolClientInput) (*UpdateUserPoolClientOutput, error) {
-	if err := refuse(refusal{"AnalyticsConfiguration", in.AnalyticsConfiguration != nil}); err != nil {
-		return nil, err
+// recast copies the members that two structures share by name.
+func recast(from, to any) error {
+	raw, err := json.Marshal(from)
+	if err != nil {
+		return err
 	}
+	return json.Unmarshal(raw, to)
+}
+
+func (h handlers) updateClient(ctx context.Context, in *UpdateUserPoolClientInput) (*UpdateUserPoolClientOutput, error) {
 	c, err := h.ClientOf(in.UserPoolId, in.ClientId)
 	if err != nil {
 		return nil, err
@@ -115,19 +100,7 @@ func (h handlers) updateClient(ctx context.Context, in *UpdateUserPoolClientInpu
 	if in.ClientName != nil {
 		c.Name = *in.ClientName
 	}
-	s := settings{
-		in.AccessTokenValidity, in.IdTokenValidity, in.RefreshTokenValidity, in.TokenValidityUnits, in.ExplicitAuthFlows, in.AllowedOAuthFlows,
-		in.AllowedOAuthFlowsUserPoolClient, in.AllowedOAuthScopes, in.CallbackURLs, in.SupportedIdentityProviders, in.PreventUserExistenceErrors,
-		in.RefreshTokenRotation, UserPoolClientType{
-			AccessTokenValidity: in.AccessTokenValidity, IdTokenValidity: in.IdTokenValidity, RefreshTokenValidity: in.RefreshTokenValidity,
-			TokenValidityUnits: in.TokenValidityUnits, ReadAttributes: in.ReadAttributes, WriteAttributes: in.WriteAttributes,
-			ExplicitAuthFlows: in.ExplicitAuthFlows, SupportedIdentityProviders: in.SupportedIdentityProviders, CallbackURLs: in.CallbackURLs,
-			LogoutURLs: in.LogoutURLs, DefaultRedirectURI: in.DefaultRedirectURI, AllowedOAuthFlows: in.AllowedOAuthFlows,
-			AllowedOAuthScopes: in.AllowedOAuthScopes, AllowedOAuthFlowsUserPoolClient: in.AllowedOAuthFlowsUserPoolClient,
-			PreventUserExistenceErrors: in.PreventUserExistenceErrors, EnableTokenRevocation: in.EnableTokenRevocation, AuthSessionValidity: in.AuthSessionValidity,
-		},
-	}
-	if err := s.apply(&c); err != nil {
+	if err := apply(&c, in); err != nil {
 		return nil, err
 	}
 	made, err := h.PutClient(ctx, c, false)

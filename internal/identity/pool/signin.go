@@ -132,16 +132,17 @@ func (s *Service) password(ctx context.Context, p *state, c *Client, name, passw
 	if err != nil {
 		return u, err
 	}
-	right := false
-	defer func() { attempt.end(right, s.now()) }()
 	hash := ""
 	if u != nil {
 		hash = u.Hash
 	}
-	right, err = s.matches(ctx, hash, password)
-	switch {
-	case err != nil:
+	right, err := s.matches(ctx, hash, password)
+	if err != nil { // nobody looked at it
+		attempt.Unlock()
 		return u, err
+	}
+	attempt.end(right, s.now())
+	switch {
 	case u == nil && !c.HideUsers:
 		return nil, unknownUser()
 	case !right:
