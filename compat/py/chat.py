@@ -101,6 +101,8 @@ def check_what_is_wrong_is_said():
     assert "role" in refusal(openai.BadRequestError, message={"role": "nobody", "content": "hi"})["message"]
     assert refusal(openai.BadRequestError, n=2)["code"] == "unsupported_value"
     refusal(openai.BadRequestError, message=user(7))
+    assert "response_format" in refusal(openai.BadRequestError, response_format={"type": "json_object"})["message"]
+    assert ask(user(FACTS), seed=3, user="me", parallel_tool_calls=False, response_format={"type": "text"}).choices
     stranger = openai.OpenAI(base_url=ENDPOINT + "/v1", api_key=os.environ["AWS_ACCESS_KEY_ID"] + ":no", max_retries=0)
     try:
         stranger.models.list()

@@ -42,8 +42,11 @@ func (a *app) modelsCmd() *cobra.Command {
 		Use:   "models",
 		Short: "Who answers when agents call a model",
 		Long: `Agents call models by Amazon Bedrock's API, with the ids that they know: Converse,
-ConverseStream and InvokeModel of bedrock-runtime, from inside their sandboxes too. A
-route leads ids to a provider. Until you make routes, Amazon's Nova and Anthropic's
+ConverseStream and InvokeModel of bedrock-runtime; or by OpenAI's chat completions, at
+/v1 of the server, with ACCESS_KEY_ID:SECRET_ACCESS_KEY as the API key. Inside their
+sandboxes the addresses of both are in the environment, and no key is needed.
+
+A route leads ids to a provider. Until you make routes, Amazon's Nova and Anthropic's
 models are answered by the built-in demo model, which needs no key and no network,
 and makes nothing up: it only puts together what it was given.
 

@@ -28,6 +28,10 @@ type Request struct {
 
 	// Extra holds settings of one maker's models, such as top_k, as a JSON object; nil where there are none.
 	Extra json.RawMessage `json:"extra,omitzero"`
+
+	// OpenAI holds what a request in OpenAI's form says beyond these terms, as a JSON object; nil where it says no more. Providers
+	// that speak that form get it, others leave out what only says how: see [Request.WordsOnly].
+	OpenAI json.RawMessage `json:"openAI,omitzero"`
 }
 
 // Message is one turn.

@@ -69,6 +69,9 @@ func (c *Client) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Ev
 }
 
 func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, error) {
+	if err := r.WordsOnly(); err != nil {
+		return nil, err
+	}
 	doc, err := json.Marshal(requestOf(r))
 	if err == nil {
 		doc, err = model.Merge(doc, r.Extra)

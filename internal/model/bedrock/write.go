@@ -14,6 +14,9 @@ import (
 
 // written is a request as the SDK sends it.
 func written(r model.Request) (*bedrockruntime.ConverseStreamInput, error) {
+	if err := r.WordsOnly(); err != nil {
+		return nil, err
+	}
 	out := &bedrockruntime.ConverseStreamInput{ModelId: &r.Model, InferenceConfig: inference(r)}
 	for _, s := range r.System {
 		out.System = append(out.System, &types.SystemContentBlockMemberText{Value: s})

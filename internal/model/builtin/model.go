@@ -31,6 +31,10 @@ var _ model.Provider = Model{}
 // Answer implements [model.Provider]. The only errors are [model.TooLong] and the end of ctx.
 func (m Model) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Event, error] {
 	return func(yield func(model.Event, error) bool) {
+		if err := r.WordsOnly(); err != nil {
+			yield(model.Event{}, err)
+			return
+		}
 		size := model.Estimate(r)
 		if size > maxInput {
 			yield(model.Event{}, model.TooLong(Name, fmt.Errorf("%d tokens, of %d at most", size, maxInput)))

@@ -34,7 +34,7 @@ func Read(body []byte) (Asked, error) {
 	case in.N > 1:
 		return Asked{}, moorage.Errorf(moorage.Unsupported, "n: one answer is made for one request")
 	}
-	r := model.Request{Model: in.Model, MaxTokens: max(in.MaxTokens, in.MaxCompletionTokens), Temperature: in.Temperature, TopP: in.TopP, Stop: stops(in.Stop), Extra: beyond(extra)}
+	r := model.Request{Model: in.Model, MaxTokens: max(in.MaxTokens, in.MaxCompletionTokens), Temperature: in.Temperature, TopP: in.TopP, Stop: stops(in.Stop), OpenAI: beyond(extra)}
 	for i, m := range in.Messages {
 		if err := m.read(&r); err != nil {
 			return Asked{}, moorage.Errorf(moorage.Invalid, "messages.%d: %w", i, err)

@@ -35,6 +35,9 @@ func body(r model.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if doc, err = model.Merge(doc, r.OpenAI); err != nil {
+		return nil, err
+	}
 	return model.Merge(doc, r.Extra)
 }
 
