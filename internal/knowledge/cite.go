@@ -100,8 +100,11 @@ func sentences(text []rune) (out []span) {
 		}
 		start = end
 	}
-	for i, r := range text {
-		if r == '\n' || strings.ContainsRune(".!?", r) && ends(text, i) {
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\n' || strings.ContainsRune(".!?", text[i]) && ends(text, i) {
+			for text[i] != '\n' && i+1 < len(text) && strings.ContainsRune(closing, text[i+1]) {
+				i++ // a quotation keeps its mark
+			}
 			add(i + 1)
 		}
 	}
@@ -109,10 +112,12 @@ func sentences(text []rune) (out []span) {
 	return out
 }
 
+const closing = `"')]”’`
+
 // ends tells a full stop from one in a number, an abbreviation or an initial: after it comes a space and
 // something that is not in lower case, and before it a word of three letters or more, or a bracket.
 func ends(text []rune, i int) bool {
-	if i+1 < len(text) && !unicode.IsSpace(text[i+1]) && !strings.ContainsRune(`"')]”’`, text[i+1]) {
+	if i+1 < len(text) && !unicode.IsSpace(text[i+1]) && !strings.ContainsRune(closing, text[i+1]) {
 		return false
 	}
 	if text[i] != '.' {

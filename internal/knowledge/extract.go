@@ -119,6 +119,9 @@ func statements(passage string) (out []string) {
 		parts = nil
 	}
 	for _, text := range strings.Split(passage, "\n") {
+		if strings.HasPrefix(text, "#") {
+			continue // a heading says nothing
+		}
 		m := field.FindStringSubmatch(text)
 		if m == nil {
 			flush()

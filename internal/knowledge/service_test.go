@@ -197,9 +197,11 @@ func TestAnswer_citesWhatItSays(t *testing.T) {
 	l := newLibrary(t)
 	l.write("people.json", strings.NewReader(`{"staff": [{"name": "Ada Quill", "role": "skipper of the Petrel"}, {"name": "Tom Reed", "role": "cook"}]}`))
 	l.write("boats.md", strings.NewReader("The Petrel is a sloop. Her keel is of oak, Mr. Reed says. She was built in 1931."))
+	l.write("log.md", strings.NewReader("# The log of the Petrel\n\nThe skipper wrote in her log: \"Nobody argues with the anchor.\"\nThen it rained."))
 	l.ingest()
 	for question, want := range map[string]string{
 		"When was she built?":                  "She was built in 1931.",
+		"What does nobody argue with?":         `The skipper wrote in her log: "Nobody argues with the anchor."`, // whole, and no heading
 		"Who is Ada Quill?":                    "name: Ada Quill; role: skipper of the Petrel",
 		"What is known of the zeppelin Norge?": "",
 	} {
