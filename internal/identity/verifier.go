@@ -26,6 +26,13 @@ const S3 = "s3"
 // DefaultMaxBody is the largest body of a call, in bytes. Source: AgentCore, InvokeAgentRuntime's payload.
 const DefaultMaxBody = 100_000_000
 
+// IsAccessKeyID reports whether a text has the form of an access key's id. What has not may be anything that somebody put into the
+// wrong field, a secret too: it is kept out of records. Source: IAM API, accessKeyIdType, and AWS's prefixes.
+func IsAccessKeyID(s string) bool {
+	return len(s) >= 16 && len(s) <= 32 && (strings.HasPrefix(s, "AKIA") || strings.HasPrefix(s, temporaryPrefix)) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < '0' || r > '9') })
+}
+
 // AccessKey is what a Verifier has to know of a key. It holds the secret: do not log it.
 type AccessKey struct {
 	Secret    string
@@ -166,6 +173,9 @@ func (v *Verifier) lookUp(ctx context.Context, a *authorization) (key AccessKey,
 	}
 	key, err = v.Keys(ctx, a.accessKeyID)
 	if moorage.CodeOf(err) == moorage.NotFound {
+		if !IsAccessKeyID(a.accessKeyID) { // a secret in the wrong place, perhaps: it is not repeated
+			return key, "there is no such access key", nil
+		}
 		return key, "there is no active access key " + a.accessKeyID, nil
 	}
 	return key, "", err

@@ -51,7 +51,7 @@ func (h *house) handler() http.Handler {
 			numbers.ServeHTTP(w, withRequestID(w, r))
 		case isCognito(r):
 			users.ServeHTTP(w, r)
-		case pool.Serves(path):
+		case pool.Serves(path) && signedFor(r) == "": // the identity service has such a path, too, for signed calls
 			login.ServeHTTP(w, withRequestID(w, r))
 		case path == "/" && signedFor(r) == "":
 			http.Redirect(w, r, "/console/", http.StatusFound)
@@ -171,7 +171,7 @@ func (h *house) basicAuth(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if user != "" && h.authenticated(r, moorage.Caller{Source: moorage.SigV4, AccessKeyID: user}, errRegistryLogin) == nil {
+		if user != "" && h.authenticated(r, moorage.Caller{Source: moorage.SigV4, AccessKeyID: keyID(user)}, errRegistryLogin) == nil {
 			return
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="Moorage registry: log in with an access key and its secret"`)
@@ -181,6 +181,14 @@ func (h *house) basicAuth(next http.Handler) http.Handler {
 		w.WriteHeader(http.StatusUnauthorized)
 		io.WriteString(w, unauthorized)
 	})
+}
+
+// keyID is an access key's id as it may be on record.
+func keyID(user string) string {
+	if identity.IsAccessKeyID(user) {
+		return user
+	}
+	return ""
 }
 
 var errRegistryLogin = moorage.Errorf(moorage.Unauthenticated, "no active access key has this id and secret")

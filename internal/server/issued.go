@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/http"
-	"regexp"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
@@ -13,13 +12,10 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 )
 
-// accessKeyID is what ids of access keys look like. Whoever types a secret into the field for the id shall not find it on record.
-var accessKeyID = regexp.MustCompile(`^A[KS]IA[A-Z0-9]{16}$`)
-
 // loggedIn puts a console's login, or its refusal, on record.
 func (h *house) loggedIn(r *http.Request, id string, refused error) error {
 	record := audit.Record{Kind: audit.Token, Source: string(moorage.SigV4), Action: "moorage:ConsoleLogin", Refused: refused != nil}
-	if accessKeyID.MatchString(id) {
+	if identity.IsAccessKeyID(id) {
 		record.Key = id
 	}
 	if refused != nil {
