@@ -136,23 +136,27 @@ def fetch(request):
 
 
 def search(request):
-    """Where a text is, in files and in the environments of processes. It comes in parts, so that it is not here by being asked for."""
-    text = "".join(request["parts"]).encode()
+    """Where a text is, in files and in the environments of processes; of several, "all", with the number of each. They come in parts, so
+    that they are not here by being asked for."""
+    texts = [("".join(parts)).encode() for parts in request.get("all") or [request["parts"]]]
     found = []
+
+    def look(where, content):
+        found.extend(f"{n}: {where}" if "all" in request else where for n, text in enumerate(texts) if text in content)
+
     for top, dirs, files in os.walk("/"):
         if top == "/":
             dirs[:] = [d for d in dirs if d not in ("proc", "sys", "dev")]
         for name in files:
             path = os.path.join(top, name)
             try:
-                if os.path.isfile(path) and os.path.getsize(path) < 1 << 24 and text in open(path, "rb").read():
-                    found.append(path)
+                if os.path.isfile(path) and os.path.getsize(path) < 1 << 24:
+                    look(path, open(path, "rb").read())
             except OSError:
                 pass
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if text in open(f"/proc/{pid}/environ", "rb").read():
-                found.append(f"the environment of {pid}")
+            look(f"the environment of {pid}", open(f"/proc/{pid}/environ", "rb").read())
         except OSError:
             pass
     return {"found": found}
