@@ -90,6 +90,9 @@ func TestStrands_aDeskOfAgentsFromTheCloudRunsUnmodified(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log("\n" + shown)
+	t.Run("its trajectory in a browser", func(t *testing.T) {
+		findBrowser(t).run(t, s, "desk.test.mjs", map[string]string{"trace": call.TraceID})
+	})
 
 	payload, err := json.Marshal(map[string]string{"query": facts})
 	if err != nil {
