@@ -13,7 +13,7 @@ import (
 )
 
 func (s *server) models() *bedrockruntime.Client {
-	return bedrockruntime.New(bedrockruntime.Options{BaseEndpoint: &s.client.Endpoint, Region: s.client.Region, Credentials: s.client, Retryer: aws.NopRetryer{}})
+	return bedrockruntime.New(bedrockruntime.Options{BaseEndpoint: &s.client.Endpoint, Region: s.client.Region, Credentials: s.client, Retryer: aws.NopRetryer{}, HTTPClient: goClient})
 }
 
 // said is a streamed answer, put together.

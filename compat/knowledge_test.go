@@ -50,7 +50,7 @@ func (s *server) base(t *testing.T, name string, documents map[string]string) (i
 func TestKnowledge_goSDK(t *testing.T) {
 	s := shared(t)
 	id := s.base(t, "go_sdk", map[string]string{"boats.md": "The Petrel is a sloop. Her keel is of oak.", "bread.md": "Bread wants flour and time."})
-	client := bedrockagentruntime.New(bedrockagentruntime.Options{BaseEndpoint: &s.client.Endpoint, Region: s.client.Region, Credentials: s.client, Retryer: aws.NopRetryer{}})
+	client := bedrockagentruntime.New(bedrockagentruntime.Options{BaseEndpoint: &s.client.Endpoint, Region: s.client.Region, Credentials: s.client, Retryer: aws.NopRetryer{}, HTTPClient: goClient})
 	found, err := client.Retrieve(t.Context(), &bedrockagentruntime.RetrieveInput{
 		KnowledgeBaseId: &id, RetrievalQuery: &types.KnowledgeBaseQuery{Text: aws.String("what is the keel made of")},
 	})
@@ -102,7 +102,7 @@ func TestKnowledge_aModelWritesTheAnswer(t *testing.T) {
 			t.Fatalf("%s: %v", out, err)
 		}
 	}
-	client := bedrockagentruntime.New(bedrockagentruntime.Options{BaseEndpoint: &s.client.Endpoint, Region: s.client.Region, Credentials: s.client, Retryer: aws.NopRetryer{}})
+	client := bedrockagentruntime.New(bedrockagentruntime.Options{BaseEndpoint: &s.client.Endpoint, Region: s.client.Region, Credentials: s.client, Retryer: aws.NopRetryer{}, HTTPClient: goClient})
 	ask := func(model string) (*bedrockagentruntime.RetrieveAndGenerateOutput, error) {
 		return client.RetrieveAndGenerate(t.Context(), &bedrockagentruntime.RetrieveAndGenerateInput{
 			Input: &types.RetrieveAndGenerateInput{Text: aws.String("What is the keel made of?")},

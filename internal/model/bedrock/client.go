@@ -5,6 +5,7 @@ package bedrock
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"net/http"
 	"strings"
@@ -40,13 +41,39 @@ func New(o Options) (*Client, error) {
 		return nil, err
 	}
 	options := bedrockruntime.Options{
-		Region: o.Region, HTTPClient: o.HTTP, Retryer: aws.NopRetryer{},
+		Region: o.Region, HTTPClient: withoutWriteTo(o.HTTP), Retryer: aws.NopRetryer{},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return key, nil }),
 	}
 	if o.URL != "" {
 		options.BaseEndpoint = &o.URL
 	}
 	return &Client{bedrockruntime.New(options)}, nil
+}
+
+// withoutWriteTo works around smithy-go 1.28.9: it closes a request's body once the answer begins, and the closed body's
+// WriteTo says EOF, which net/http takes for a failure to send, and cuts the answer off.
+func withoutWriteTo(c *http.Client) *http.Client {
+	var own http.Client
+	if c != nil {
+		own = *c
+	}
+	own.Transport = readOnly{own.Transport}
+	return &own
+}
+
+type readOnly struct{ http.RoundTripper } // nil: net/http's default
+
+func (t readOnly) RoundTrip(r *http.Request) (*http.Response, error) {
+	next := t.RoundTripper
+	if next == nil {
+		next = http.DefaultTransport
+	}
+	if r.Body == nil {
+		return next.RoundTrip(r)
+	}
+	r = r.Clone(r.Context())
+	r.Body = struct{ io.ReadCloser }{r.Body}
+	return next.RoundTrip(r)
 }
 
 // ParseKey reads credentials: an access key's id, its secret and, of temporary ones, the session token, joined by colons. None of
