@@ -46,7 +46,7 @@ export function SlowestSteps({ runtime }: { runtime?: string }) {
               <tbody>
                 {rows.map((r) => (
                   <tr key={r.kind + r.name}>
-                    <td className={'kind-' + r.kind} title={`${r.kind}: ${r.name}`}>
+                    <td className={'fill kind-' + r.kind} title={`${r.kind}: ${r.name}`}>
                       <span className="mark" /> {r.name || r.kind} <span className="dim">{r.kind}</span>
                     </td>
                     <td className="right wide">
