@@ -38,3 +38,16 @@ func CallerOf(ctx context.Context) moorage.Caller {
 	c, _ := ctx.Value(callerKey{}).(moorage.Caller)
 	return c
 }
+
+type addressKey struct{}
+
+// WithAddress returns a context whose call came from a network address, without its port.
+func WithAddress(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, addressKey{}, address)
+}
+
+// AddressOf returns the address that the call of ctx came from; "" where it is not known.
+func AddressOf(ctx context.Context) string {
+	address, _ := ctx.Value(addressKey{}).(string)
+	return address
+}

@@ -22,6 +22,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/quota"
 	"github.com/moorage-dev/moorage/internal/session"
@@ -178,7 +179,7 @@ func (s *Service) open(ctx context.Context, operation string, call Call) (*conne
 		return nil, err
 	}
 	span := s.Calls.Begin(calls.Call{
-		Operation: operation, RequestID: call.RequestID, Header: call.Header, Owner: call.Owner,
+		Operation: operation, RequestID: call.RequestID, Header: call.Header, Owner: call.Owner, Address: identity.AddressOf(ctx),
 		Source: telemetry.Source{Runtime: key.RuntimeID, Endpoint: key.Endpoint, Version: target.Version.Label(), Caller: key.CallerID},
 	})
 	conn, err := s.acquire(ctx, call.Owner, key, target)

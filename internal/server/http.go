@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -88,7 +89,15 @@ func (h *house) agentCore() http.Handler {
 	plane.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
 	data.Use(h.admitted)
 	data.Route(resourceMetadata, "GET", "/runtimes/{agentRuntimeArn}/invocations/.well-known/oauth-protected-resource", http.HandlerFunc(h.resource))
-	return wire.Router(planes)
+	return located(wire.Router(planes))
+}
+
+// located has the span of a call say which address the call came from.
+func located(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		next.ServeHTTP(w, r.WithContext(identity.WithAddress(r.Context(), host)))
+	})
 }
 
 // sts serves STS; assume is nil where no role can be assumed.

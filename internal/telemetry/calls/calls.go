@@ -59,6 +59,7 @@ type Call struct {
 	Header    http.Header // of the caller's request
 	Source    telemetry.Source
 	Owner     string // who calls
+	Address   string // where the call came from
 }
 
 // Span is a call in progress. End it once; more ends change nothing.
@@ -193,12 +194,12 @@ func (s *Span) fill(span ptrace.Span) {
 	span.SetEndTimestamp(pcommon.NewTimestampFromTime(s.began.Add(s.took)))
 	from, arn := s.call.Source, moorage.RuntimeARN(s.recorder.region, s.recorder.account, s.call.Source.Runtime).String()
 	a := span.Attributes()
-	a.EnsureCapacity(14)
+	a.EnsureCapacity(15)
 	for _, each := range [...]struct{ key, text string }{
 		{"aws.operation.name", s.call.Operation}, {"aws.resource.arn", arn}, {"aws.request_id", s.call.RequestID}, {"aws.agent.id", from.Runtime},
 		{"aws.endpoint.name", from.Endpoint}, {"aws.account.id", s.recorder.account}, {"aws.region", s.recorder.region},
 		{"aws.resource.type", "AWS::BedrockAgentCore::Runtime"}, {"aws.xray.origin", "AWS::BedrockAgentCore::Runtime"},
-		{"session.id", from.Caller}, {"enduser.id", s.call.Owner}, {"moorage.version", from.Version},
+		{"session.id", from.Caller}, {"enduser.id", s.call.Owner}, {"client.address", s.call.Address}, {"moorage.version", from.Version},
 	} {
 		if each.text != "" {
 			a.PutStr(each.key, each.text)
