@@ -142,8 +142,8 @@ func (a *app) userPoolCmd() *cobra.Command {
 		Long: `A user pool has users with passwords, and gives them the tokens that they call agents
 with. An agent behind a pool takes its tokens instead of signatures.
 
-Pools are Amazon Cognito's, as far as agents' callers need them: aws cognito-idp and
-boto3 manage them too, and a pool's addresses and tokens have the shape that
+Pools speak Amazon Cognito's API, as far as agents' callers need it: aws cognito-idp
+and boto3 manage them too, and a pool's addresses and tokens have the shape that
 Cognito's have. Those who have an OpenID provider do not need one: see
 moorage configure --discovery-url.`,
 		Example: `  moorage deploy ./hello --user-pool staff        # makes the pool if it is not there
