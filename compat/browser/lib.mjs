@@ -15,9 +15,13 @@ export const browser = () =>
 /** ticket is the link that `moorage console` prints: it logs one browser in, once. */
 export const ticket = () => execFileSync(env.bin, ['console', '--dir', env.dir], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).match(/http\S+/)[0]
 
+/** patience is how long anything is waited for, in milliseconds: machines may be slow, and what never comes fails all the same. */
+export const patience = 90_000
+
 /** login opens the console in a context of its own, and notes in faults what a page must not do. */
 export async function login(chrome, options = {}) {
   const context = await chrome.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce', ...options })
+  context.setDefaultTimeout(patience)
   const faults = []
   await context.addInitScript(() => addEventListener('securitypolicyviolation', (e) => console.error('CSP: ' + e.violatedDirective + ' ' + e.blockedURI)))
   const page = await context.newPage()
@@ -32,7 +36,7 @@ export async function login(chrome, options = {}) {
 /** open goes to a path of the console and waits until what is looked for is there, and nothing loads. */
 export async function open(page, path, wanted) {
   await page.goto(env.endpoint + '/console' + path)
-  await page.waitForSelector(wanted, { timeout: 10_000 })
+  await page.waitForSelector(wanted)
   await settled(page)
 }
 
