@@ -3,7 +3,6 @@ package compat
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -33,6 +32,11 @@ func awsCLI(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// unique is a runtime's name that no other test, nor this one before, has: its authorizer is for a pool of this test.
+func unique(name string) string {
+	return fmt.Sprintf("%s_%d", name, time.Now().UnixNano()%1_000_000_000)
 }
 
 // aws runs the AWS CLI and decodes what it prints.
@@ -100,7 +104,7 @@ func TestUserPool_theNotebooksPart2(t *testing.T) {
 	s := shared(t)
 	p := s.labScript(t, cli)
 	d := probe
-	d.name, d.authorizer = "behind_pool", &controltypes.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: controltypes.CustomJWTAuthorizerConfiguration{
+	d.name, d.authorizer = unique("behind_pool"), &controltypes.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: controltypes.CustomJWTAuthorizerConfiguration{
 		DiscoveryUrl: &p.Discovery, AllowedClients: []string{p.Client},
 	}}
 	a := s.deployed(t, d)
@@ -143,7 +147,7 @@ func TestUserPool_theNotebooksPart2(t *testing.T) {
 				},
 			}},
 		}}
-		d.name = "for_one_user"
+		d.name = unique("for_one_user")
 		b := s.deployed(t, d)
 		if got, _, body := b.callWith(t, "Bearer "+token, session); got != 401 || !strings.Contains(body, "Claim 'username' value mismatch with configuration.") {
 			t.Errorf("another user: %d %s", got, body)
@@ -232,13 +236,13 @@ func (s *server) poolByCommand(t *testing.T, name, password string, args ...stri
 		t.Fatal(out, err)
 	}
 	var made struct {
-		DiscoveryURL string
-		Clients      []struct{ ClientID string }
+		ID, DiscoveryURL string
+		Clients          []struct{ ClientID string }
 	}
 	if err := json.Unmarshal([]byte(out), &made); err != nil || len(made.Clients) != 1 {
 		t.Fatal(out, err)
 	}
-	if out, err := s.poolCommand(t, password, "add-user", name, "alice", "--password-stdin"); err != nil {
+	if out, err := s.poolCommand(t, password, "add-user", made.ID, "alice", "--password-stdin"); err != nil {
 		t.Fatal(out, err)
 	}
 	return made.Clients[0].ClientID, made.DiscoveryURL
@@ -301,20 +305,14 @@ func TestUserPool_byCommand(t *testing.T) {
 func TestUserPool_loginPageInABrowser(t *testing.T) {
 	b := findBrowser(t)
 	s := shared(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	listener.Close()
 	const password = "correct-horse-battery-staple"
-	redirect := "http://127.0.0.1:" + port + "/in"
-	client, discovery := s.poolByCommand(t, "website", password, "--callback-url", redirect)
+	home := newApp(t)
+	client, discovery := s.poolByCommand(t, "website", password, "--callback-url", home.URL+"/in")
 	d := probe
-	d.name, d.authorizer = "behind_login", &controltypes.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: controltypes.CustomJWTAuthorizerConfiguration{
+	d.name, d.authorizer = unique("behind_login"), &controltypes.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: controltypes.CustomJWTAuthorizerConfiguration{
 		DiscoveryUrl: &discovery, AllowedClients: []string{client},
 	}}
-	b.run(t, s, "login.test.mjs", map[string]string{"client": client, "redirect": redirect, "port": port, "password": password, "arn": s.deployed(t, d).arn})
+	b.run(t, s, "login.test.mjs", map[string]string{"client": client, "redirect": home.URL + "/in", "password": password, "arn": s.deployed(t, d).arn})
 }
 
 // An agent gets a machine's token of a pool that is here, by the address that the pool would have at Cognito.
