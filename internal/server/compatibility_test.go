@@ -88,8 +88,7 @@ Tags of users and roles are taken and not kept. Permissions boundaries, groups a
 
 ## Not served yet
 
-Callers with API keys, a JWT authorizer's private endpoints, certificates and workloads, resource policies (kept and returned, not evaluated), session endpoints (` + "`allowedPorts`" + `), capacity
-providers, lifecycle hooks, file systems other than session storage.
+A JWT authorizer's private endpoints, certificates and workloads, session endpoints (` + "`allowedPorts`" + `), capacity providers, lifecycle hooks, file systems other than session storage.
 `)
 	users := watchService{cognitoService(nil, wire.Options{}), cognitoidp.Model.Name, cognitoNote, "cognito-idp"}
 	for _, svc := range append((&house{}).watchServices(), users) {
