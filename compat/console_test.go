@@ -20,6 +20,22 @@ func TestConsole(t *testing.T) {
 	b.run(t, s, "console.test.mjs", s.worked(t))
 }
 
+// The console's pages of who may do what and who did what, for an administrator and for somebody who may little.
+func TestConsole_identity(t *testing.T) {
+	b := findBrowser(t)
+	s := shared(t)
+	name := unique("limited")
+	out, err := s.cli(t.Context(), "keys", "create", "--user", name, "--json")
+	var key struct{ AccessKeyID, SecretAccessKey string }
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &key)
+	}
+	if err != nil {
+		t.Fatal(out, err)
+	}
+	b.run(t, s, "identity.test.mjs", map[string]string{"limited": name, "limitedId": key.AccessKeyID, "limitedSecret": key.SecretAccessKey})
+}
+
 // The console over ten thousand spans in a trace, and a million in all: it sends those itself.
 func TestConsole_large(t *testing.T) {
 	if os.Getenv("MOORAGE_SLOW") == "" {

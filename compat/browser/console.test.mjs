@@ -1,12 +1,10 @@
 // The console in a real browser, over what real agents did.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { mkdirSync } from 'node:fs'
 import test, { after, before } from 'node:test'
-import { browser, env, login, open, patience, settled, views } from './lib.mjs'
+import { browser, env, login, open, patience, serious, settled, views } from './lib.mjs'
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const widths = [360, 1280, 2560]
 let chrome
 
@@ -36,13 +34,6 @@ for (const colorScheme of ['light', 'dark'])
       })
     await context.close()
   })
-
-/** serious lists what axe finds that keeps people out. Scripts of a test are not under the page's policy. */
-async function serious(page) {
-  await page.evaluate(axe)
-  const found = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }))
-  return found.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(' ') + ' ' + (n.any[0]?.message ?? '')).join('; ')}`)
-}
 
 test('logging in', async (t) => {
   for (const colorScheme of ['light', 'dark']) {

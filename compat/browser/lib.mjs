@@ -1,5 +1,7 @@
 // What the tests of the console share: a browser, a login, and the views that it has.
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { chromium } from 'playwright-core'
 
 /** env is what the Go test says: the server, its agents, and what their calls left behind. */
@@ -42,6 +44,15 @@ export async function open(page, path, wanted) {
 
 export const settled = (page) => page.waitForFunction(() => !document.querySelector('.skeleton') && new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))))
 
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+/** serious lists what axe finds that keeps people out. Scripts of a test are not under the page's policy. */
+export async function serious(page) {
+  await page.evaluate(axe)
+  const found = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }))
+  return found.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(' ') + ' ' + (n.any[0]?.message ?? '')).join('; ')}`)
+}
+
 const { runtime, session, trace } = env
 
 /** views are all that the console shows: where, and what is there once it is. */
@@ -62,7 +73,8 @@ export const views = {
   hostile: [`/traces/${env.hostile}?span=${env.hostileSpan}`, '.span-panel'],
   logs: ['/logs?runtime=' + runtime, '.line'],
   metrics: ['/metrics', '.u-over'],
-  identity: ['/identity', 'main .panel'],
+  audit: ['/identity', '.records td'],
+  record: ['/identity/audit?kind=all&range=7d&record=1', '.facts dd'],
   play: ['/play?runtime=' + runtime, 'textarea'],
   nowhere: ['/nowhere', '.empty'],
 }

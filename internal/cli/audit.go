@@ -60,8 +60,8 @@ func (a *app) auditListCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "Show records, the newest last", Args: arguments(cobra.NoArgs)}
 	flags := cmd.Flags()
 	flags.StringVar(&kind, "kind", "", "authentication, decision, token, release or change")
-	flags.StringVar(&caller, "caller", "", "ARN of who did it")
-	flags.StringVar(&action, "action", "", "such as bedrock-agentcore:InvokeAgentRuntime")
+	flags.StringVar(&caller, "caller", "", "ARN of who did it; a * stands for any text")
+	flags.StringVar(&action, "action", "", "such as bedrock-agentcore:InvokeAgentRuntime, or iam:*")
 	flags.StringVar(&request, "request", "", "id of a request")
 	flags.BoolVar(&refused, "refused", false, "refusals only")
 	flags.DurationVar(&since, "since", 0, "not older than this")

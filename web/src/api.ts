@@ -26,7 +26,7 @@ export async function call(method: string, path: string, body?: unknown, init: R
   if (response.ok) return response
   const id = response.headers.get('x-amzn-RequestId') ?? ''
   const said = await response.json().catch(() => ({}))
-  if (response.status === 403 || response.status === 401) if (path !== '/console/login') loggedOut.dispatchEvent(new Event('end'))
+  if (response.status === 401 && path !== '/console/login') loggedOut.dispatchEvent(new Event('end')) // 403 is of somebody who may not
   throw new Refusal(said.message ?? said.Message ?? `The server answered ${response.status}.`, response.status, id)
 }
 

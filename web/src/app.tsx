@@ -108,7 +108,7 @@ function view([section, id]: string[], info?: Info): ReactNode {
     case 'metrics':
       return <Metrics />
     case 'identity':
-      return <Identity />
+      return <Identity part={id} />
     case 'play':
       return <Play info={info} />
   }

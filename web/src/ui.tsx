@@ -70,14 +70,39 @@ export function Command({ text }: { text: string }) {
   )
 }
 
+/** missing are the action and the resource that a refusal names. */
+const missing = /is not authorized to perform: (\S+)(?: on resource: (.+))?/
+
+/** Problem says what went wrong, and what to do. To somebody who may not see or do a thing it says which right is missing. */
 export function Problem({ error, retry }: { error: Refusal; retry?: () => void }) {
+  const [, action, on] = (error.status === 403 && missing.exec(error.message)) || []
   return (
-    <div className="notice bad" role="alert">
+    <div className={action ? 'notice' : 'notice bad'} role="alert">
       <div className="bar">
-        <span className="grow">{error.message}</span>
+        <span className="grow">
+          {action ? (
+            <>
+              You may not do this: no policy of yours allows <code>{action}</code>
+              {on && (
+                <>
+                  {' '}
+                  on <code>{on}</code>
+                </>
+              )}
+              . An administrator can give you that right, and can look up why by the request’s id.
+            </>
+          ) : (
+            error.message
+          )}
+        </span>
         {retry && <button onClick={retry}>Try again</button>}
       </div>
-      {error.requestId && <div className="dim mono">request {error.requestId}</div>}
+      {error.requestId && (
+        <div className="dim mono">
+          request {error.requestId}
+          <Copy text={error.requestId} what="Copy the request id" />
+        </div>
+      )}
     </div>
   )
 }

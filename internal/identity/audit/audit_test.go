@@ -185,3 +185,43 @@ func BenchmarkRecord_allowed(b *testing.B) {
 		}
 	}
 }
+
+func TestList_pagesAndFilters(t *testing.T) {
+	l := open(t, t.TempDir())
+	for i := range 30 {
+		r := audit.Record{Kind: audit.Decision, Caller: fmt.Sprintf("arn:aws:iam::1:user/u%d", i%3), Action: "iam:GetUser", Refused: i%10 == 0, Detail: map[string]string{"N": fmt.Sprint("Ring-", i)}}
+		if i%5 == 1 {
+			r.Kind, r.Action = audit.Change, "iam:CreateUser"
+		}
+		if err := l.Record(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		filter audit.Filter
+		want   []uint64
+	}{
+		"a page":              {audit.Filter{Limit: 3}, []uint64{28, 29, 30}},
+		"the one before":      {audit.Filter{Limit: 3, Before: 28}, []uint64{25, 26, 27}},
+		"before all":          {audit.Filter{Before: 1}, nil},
+		"refusals":            {audit.Filter{Refused: true}, []uint64{1, 11, 21}},
+		"notable":             {audit.Filter{Notable: true}, []uint64{1, 2, 7, 11, 12, 17, 21, 22, 27}},
+		"notable, no refusal": {audit.Filter{Notable: true, Allowed: true}, []uint64{2, 7, 12, 17, 22, 27}},
+		"an action":           {audit.Filter{Action: "iam:Create*", Limit: 2}, []uint64{22, 27}},
+		"a part of a caller":  {audit.Filter{Caller: "*user/u*", Limit: 1}, []uint64{30}},
+		"a whole caller":      {audit.Filter{Caller: "user/u1"}, nil},
+		"pieces":              {audit.Filter{Caller: "arn:*:user/*1", Limit: 1}, []uint64{29}},
+		"text in any case":    {audit.Filter{Text: "ring-12"}, []uint64{13}},
+		"none since":          {audit.Filter{Since: time.Now().Add(time.Hour)}, nil},
+		"none until":          {audit.Filter{Until: time.Now().Add(-time.Hour)}, nil},
+	} {
+		found, err := l.List(c.filter)
+		var got []uint64
+		for _, r := range found {
+			got = append(got, r.Seq)
+		}
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: records %v, want %v (%v)", name, got, c.want, err)
+		}
+	}
+}

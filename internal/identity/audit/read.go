@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -35,18 +37,53 @@ func readLines(f *os.File, fn func(line []byte) error) error {
 
 // Filter chooses records. Empty fields choose all.
 type Filter struct {
-	Kind      Kind
-	Refused   bool // refused ones only
-	Caller    string
-	RequestID string
-	Action    string
-	Since     time.Time
-	Limit     int // the newest so many; 0 is 100
+	Kind    Kind
+	Notable bool // not what was merely allowed: authentications and decisions, of which every call has one
+	Refused bool // refused ones only
+	Allowed bool // those that were not refused only
+
+	Caller, Action string // whole; a star stands for any text
+	RequestID      string
+	Text           string // is anywhere in the record, in whatever case
+
+	Since, Until time.Time // Until itself is not among them
+	Before       uint64    // records with a lower number only: what comes before a page
+	Limit        int       // the newest so many; 0 is 100
 }
 
 func (f Filter) takes(r Record) bool {
-	return (f.Kind == "" || f.Kind == r.Kind) && (!f.Refused || r.Refused) && (f.Caller == "" || f.Caller == r.Caller) &&
-		(f.RequestID == "" || f.RequestID == r.RequestID) && (f.Action == "" || f.Action == r.Action) && !r.Time.Before(f.Since)
+	return (f.Kind == "" || f.Kind == r.Kind) && (!f.Notable || r.notable()) && (!f.Refused || r.Refused) && (!f.Allowed || !r.Refused) &&
+		matches(f.Caller, r.Caller) && matches(f.Action, r.Action) && (f.RequestID == "" || f.RequestID == r.RequestID) &&
+		!r.Time.Before(f.Since) && (f.Until.IsZero() || r.Time.Before(f.Until)) && (f.Before == 0 || r.Seq < f.Before)
+}
+
+// notable reports whether a record tells more than that somebody did what they may.
+func (r Record) notable() bool { return r.Refused || r.Kind != Authentication && r.Kind != Decision }
+
+// matches compares whole texts, where a star of the pattern stands for any text; no pattern fits all.
+func matches(pattern, text string) bool {
+	first, rest, wild := strings.Cut(pattern, "*")
+	if !wild {
+		return pattern == "" || pattern == text
+	}
+	text, ok := strings.CutPrefix(text, first)
+	for ok {
+		part, more, wild := strings.Cut(rest, "*")
+		if !wild {
+			return strings.HasSuffix(text, part)
+		}
+		_, text, ok = strings.Cut(text, part)
+		rest = more
+	}
+	return false
+}
+
+// line says of a record's line, unread, that the filter does not take it; it may pass one that the filter will not.
+func (f Filter) line(line []byte) bool {
+	if f.RequestID != "" && !bytes.Contains(line, []byte(f.RequestID)) || f.Refused && !bytes.Contains(line, []byte(`"refused":true`)) {
+		return false
+	}
+	return f.Text == "" || bytes.Contains(bytes.ToLower(line), []byte(strings.ToLower(f.Text)))
 }
 
 // List returns the newest records that a filter takes, oldest first. What is recorded is written first.
@@ -64,34 +101,52 @@ func (l *Log) List(f Filter) ([]Record, error) {
 	}
 	var out []Record
 	for i := len(files) - 1; i >= 0 && len(out) < limit; i-- {
-		found, err := list(files[i], f)
+		if f.Before != 0 && firstOf(files[i]) >= f.Before {
+			continue
+		}
+		found, older, err := list(files[i], f)
 		if err != nil {
 			return nil, err
 		}
 		out = append(found, out...)
+		if !older {
+			break
+		}
 	}
 	return out[max(0, len(out)-limit):], nil
 }
 
-func list(file string, f Filter) (out []Record, err error) {
+// firstOf is the number of a segment's first record, by its name; 0 for what is no name of ours.
+func firstOf(segment string) uint64 {
+	n, _ := strconv.ParseUint(strings.TrimSuffix(filepath.Base(segment), ".jsonl"), 10, 64)
+	return n
+}
+
+// list returns what a filter takes of one segment, and whether older segments may have more.
+func list(file string, f Filter) (out []Record, older bool, err error) {
 	in, err := os.Open(file)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer in.Close()
-	return out, readLines(in, func(line []byte) error {
-		if f.RequestID != "" && !bytes.Contains(line, []byte(f.RequestID)) {
+	older, first := true, true
+	err = readLines(in, func(line []byte) error {
+		if !first && !f.line(line) {
 			return nil
 		}
 		var r Record
 		if err := json.Unmarshal(line, &r); err != nil {
 			return nil // Verify says so; a list shows the rest
 		}
-		if f.takes(r) {
+		if first {
+			older, first = !r.Time.Before(f.Since), false
+		}
+		if f.takes(r) && f.line(line) {
 			out = append(out, r)
 		}
 		return nil
 	})
+	return out, older, err
 }
 
 // Report is what a verification found.
