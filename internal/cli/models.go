@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,7 @@ type modelProvider struct {
 
 	Region string `json:"region,omitempty"`
 	Record string `json:"record,omitempty"`
+	Fault  string `json:"fault,omitempty"` // why it cannot be asked
 }
 
 type modelRoute struct {
@@ -121,7 +123,7 @@ func modelKey(in io.Reader, fromStdin bool) (string, error) {
 
 func (a *app) modelsRemoveCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "remove NAME", Short: "Take a provider away", Args: arguments(cobra.ExactArgs(1)),
+		Use: "remove NAME", Short: "Take a provider away", Args: arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.completeProviders(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.changeModels(cmd.Context(), "DELETE", "/v1/model-providers/"+url.PathEscape(args[0]), nil, nil)
 		},
@@ -143,7 +145,7 @@ Keys of providers are never on a cassette. Prompts and answers are, in clear.`,
   moorage models record claude --off
   moorage models add again --kind cassette --file session.cassette
   moorage models route '*anthropic*' again`,
-		Args: arguments(cobra.RangeArgs(1, 2)),
+		Args: arguments(cobra.RangeArgs(1, 2)), ValidArgsFunction: a.completeProviders(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if off == (len(args) == 2) {
 				return moorage.Errorf(moorage.Invalid, "name the file that is recorded in, or give --off")
@@ -191,7 +193,7 @@ func (a *app) modelsRouteCmd() *cobra.Command {
 anything. The route that was made last comes first, and all come before the default ones.`,
 		Example: `  moorage models route '*nova*' local --model qwen3:8b
   moorage models route gpt-5 openai`,
-		Args: arguments(cobra.ExactArgs(2)),
+		Args: arguments(cobra.ExactArgs(2)), ValidArgsFunction: a.completeProviders(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Pattern, r.Provider = args[0], args[1]
 			return a.changeModels(cmd.Context(), "PUT", "/v1/model-routes", nil, r)
@@ -203,7 +205,7 @@ anything. The route that was made last comes first, and all come before the defa
 
 func (a *app) modelsUnrouteCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "unroute PATTERN", Short: "Take a route back", Args: arguments(cobra.ExactArgs(1)),
+		Use: "unroute PATTERN", Short: "Take a route back", Args: arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.completeRoutes(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.changeModels(cmd.Context(), "DELETE", "/v1/model-routes", url.Values{"pattern": {args[0]}}, nil)
 		},
@@ -237,5 +239,52 @@ func (a *app) changeModels(ctx context.Context, method, path string, query url.V
 	a.ui.table(providers)
 	a.ui.printf("\n")
 	a.ui.table(routes)
+	for _, p := range setup.Providers {
+		if p.Fault != "" {
+			a.ui.note("the provider %s cannot be asked: %s", p.Name, p.Fault)
+		}
+	}
 	return nil
+}
+
+// completeProviders completes the name of a provider that was set up, as the argument at a place.
+func (a *app) completeProviders(at int) cobra.CompletionFunc {
+	return a.completeModels(at, func(s modelSetup) (out []string) {
+		for _, p := range s.Providers {
+			out = append(out, cobra.CompletionWithDesc(p.Name, strings.TrimSpace(p.Kind+" "+cmp.Or(p.URL, p.File, p.Region))))
+		}
+		return out
+	})
+}
+
+// completeRoutes completes the pattern of a route.
+func (a *app) completeRoutes(at int) cobra.CompletionFunc {
+	return a.completeModels(at, func(s modelSetup) (out []string) {
+		for _, r := range s.Routes {
+			out = append(out, cobra.CompletionWithDesc(r.Pattern, "led to "+r.Provider))
+		}
+		return out
+	})
+}
+
+func (a *app) completeModels(at int, words func(modelSetup) []string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > at {
+			return nil, cobra.ShellCompDirectiveDefault // a file, if anything
+		}
+		if len(args) < at {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		c, err := a.connect()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+		defer cancel()
+		var setup modelSetup
+		if err := c.send(ctx, serviceName, "GET", "/v1/model-providers", nil, &setup); err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return words(setup), cobra.ShellCompDirectiveNoFileComp
+	}
 }

@@ -24,6 +24,7 @@ type Record struct {
 	Began   time.Time
 	First   time.Duration // until the first piece; 0 where there was none
 	Took    time.Duration
+	Tries   int // how often a provider elsewhere was asked, see [Retrying]; 0 for one that is here
 	Err     error
 }
 
@@ -37,10 +38,16 @@ func (r Record) Spent() Usage {
 
 // Answer answers one request. It yields errors as a [Provider] does, and NotFound for a model that nobody answers for.
 func (s *Service) Answer(ctx context.Context, r Request) iter.Seq2[Event, error] {
+	return s.AnswerBy(ctx, r, func(ctx context.Context) iter.Seq2[Event, error] { return s.ask(ctx, r) })
+}
+
+// AnswerBy answers one request by what make makes, where the caller knows better than the table who answers. It is admitted and
+// told of as any other.
+func (s *Service) AnswerBy(ctx context.Context, r Request, make func(context.Context) iter.Seq2[Event, error]) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		record := Record{Request: r, Began: time.Now()}
 		made := collector{message: Message{Role: Assistant}}
-		events, settle := s.admitted(ctx, r)
+		events, settle := s.admitted(counting(ctx, &record.Tries), r, make)
 		defer func() { settle(record) }() // whatever happens: what is held for the call is free again
 		for e, err := range events {
 			if record.First == 0 {
@@ -65,17 +72,17 @@ func (s *Service) Answer(ctx context.Context, r Request) iter.Seq2[Event, error]
 	}
 }
 
-// admitted asks the provider, or says why not.
-func (s *Service) admitted(ctx context.Context, r Request) (_ iter.Seq2[Event, error], settle func(Record)) {
+// admitted has the answer made, or says why not.
+func (s *Service) admitted(ctx context.Context, r Request, make func(context.Context) iter.Seq2[Event, error]) (_ iter.Seq2[Event, error], settle func(Record)) {
 	nothing := func(Record) {}
 	if s.Admit == nil {
-		return s.ask(ctx, r), nothing
+		return make(ctx), nothing
 	}
 	settle, err := s.Admit(ctx, r)
 	if err != nil {
 		return func(yield func(Event, error) bool) { yield(Event{}, err) }, nothing
 	}
-	return s.ask(ctx, r), settle
+	return make(ctx), settle
 }
 
 // ask asks the provider, whose name for the model may be another.

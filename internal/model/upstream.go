@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -19,7 +20,7 @@ const silence = 2 * time.Minute
 func Impatient(ctx context.Context) (_ context.Context, heard, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	watch := time.AfterFunc(silence, func() {
-		cancel(moorage.Errorf(moorage.Unavailable, "the model's provider said nothing for %s", silence))
+		cancel(&moorage.Error{Code: moorage.Unavailable, Message: fmt.Sprintf("the model's provider said nothing for %s", silence), Exception: "ModelTimeoutException"})
 	})
 	return ctx, func() { watch.Reset(silence) }, func() { watch.Stop(); cancel(nil) }
 }

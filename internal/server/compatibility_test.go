@@ -59,6 +59,10 @@ func compatibility() string {
 Knowledge bases take documents from buckets of this server; whatever vector store they name, the index is Moorage's own. A question may have 20,000
 characters. Guardrails, reranking, images, external sources, and chunking other than fixed or none are refused by name.
 
+A provider of models that cannot be reached, throttles or fails is asked three times in all, half a second and a second apart or as long as it asks to
+wait, up to 20 seconds; never once it has begun to answer. After that clients see ThrottlingException, ServiceUnavailableException, ModelErrorException or, within a
+stream, its exceptions. A provider that says nothing for two minutes is a ModelTimeoutException. `+"`moorage.model.tries`"+` in a call's span says how often it was asked.
+
 The same models answer ` + "`POST /v1/chat/completions`" + `, ` + "`GET /v1/models`" + ` and ` + "`GET /v1/models/{model}`" + ` of OpenAI's API: plain and streamed, tools that are functions, images as data
 addresses, errors in its form. What a request says beyond Converse's terms reaches providers that speak the same form; to others JSON as
 ` + "`response_format`" + ` and ` + "`logprobs`" + ` are refused, and what only says how is left out. ` + "`n`" + ` is 1.

@@ -37,7 +37,12 @@ func (h *house) openModels(ctx context.Context) error {
 		return err
 	}
 	if err := h.models.Load(saved); err != nil {
-		h.Log.Warn("a provider of models is left out", "err", err)
+		h.Log.Warn("the setup of models cannot be read, and is left out", "err", err)
+	}
+	for _, p := range h.models.Providers() {
+		if p.Fault != "" {
+			h.Log.Warn("a provider of models is left out", "provider", p.Name, "why", p.Fault)
+		}
 	}
 	return nil
 }

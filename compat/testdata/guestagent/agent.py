@@ -8,7 +8,8 @@ from urllib.request import Request, urlopen
 
 import boto3
 from bedrock_agentcore import BedrockAgentCoreApp
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.utils import InstanceMetadataFetcher
 
 app = BedrockAgentCoreApp()
@@ -55,9 +56,21 @@ def retrieve(payload):
     return {"texts": [r["content"]["text"] for r in found["retrievalResults"]]}
 
 
+def answer(payload):
+    config = {"type": "KNOWLEDGE_BASE", "knowledgeBaseConfiguration": {"knowledgeBaseId": payload["kb"], "modelArn": payload["model"]}}
+    asked = {"input": {"text": payload["text"]}, "retrieveAndGenerateConfiguration": config}
+    runtime = boto3.client("bedrock-agent-runtime")
+    pieces = [e["output"]["text"] for e in runtime.retrieve_and_generate_stream(**asked)["stream"] if "output" in e]
+    return {"text": runtime.retrieve_and_generate(**asked)["output"]["text"], "streamed": "".join(pieces)}
+
+
 def converse(payload):
     messages = [{"role": "user", "content": [{"text": payload["text"]}]}]
-    answer = boto3.client("bedrock-runtime").converse(modelId=payload.get("model", "us.amazon.nova-pro-v1:0"), messages=messages)
+    patience = Config(read_timeout=payload.get("timeout", 60), retries={"total_max_attempts": 1})
+    try:
+        answer = boto3.client("bedrock-runtime", config=patience).converse(modelId=payload.get("model", "us.amazon.nova-pro-v1:0"), messages=messages)
+    except ReadTimeoutError as e:
+        return {"error": type(e).__name__}
     return {"text": answer["output"]["message"]["content"][0]["text"], "tokens": answer["usage"]["totalTokens"]}
 
 
@@ -102,7 +115,7 @@ def environment(_):
     return dict(os.environ)
 
 
-OPS = {f.__name__: f for f in (whoami, credentials, use, machine, control, retrieve, converse, chat, led, change, put, environment)}
+OPS = {f.__name__: f for f in (whoami, credentials, use, machine, control, retrieve, answer, converse, chat, led, change, put, environment)}
 
 if __name__ == "__main__":
     app.run()

@@ -2,10 +2,13 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"reflect"
 
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+
+	"github.com/moorage-dev/moorage"
 )
 
 // writeEvents sends an event stream: v is an iter.Seq2[Union, error]. An error ends the stream as an
@@ -66,10 +69,26 @@ func (e *eventWriter) exception(r *http.Request, union *Shape, err error) error 
 	call := CallOf(r.Context())
 	f := faultOf(e.service.model, call.route.op, err)
 	e.service.log(r.Context(), f, err)
-	if member := union.Exceptions[f.name]; member != "" {
-		return e.send(faultJSON(f, ""), ":message-type", "exception", ":exception-type", member, ":content-type", "application/json")
+	if name := streamed(union, f.name, err); name != "" {
+		f.name = name
+		return e.send(faultJSON(f, ""), ":message-type", "exception", ":exception-type", union.Exceptions[f.name], ":content-type", "application/json")
 	}
 	return e.send(nil, ":message-type", "error", ":error-code", f.name, ":error-message", f.message)
+}
+
+// streamed is the exception of a stream's own model that tells an error: the one by its name, or another of the same code, for what
+// is called otherwise once a stream has begun. It is empty where there is none.
+func streamed(union *Shape, name string, err error) string {
+	names := []string{name}
+	if e := (*moorage.Error)(nil); errors.As(err, &e) {
+		names = append(names, faults[e.Code].exceptions...)
+	}
+	for _, name := range names {
+		if union.Exceptions[name] != "" {
+			return name
+		}
+	}
+	return ""
 }
 
 func (e *eventWriter) send(payload []byte, headers ...string) error {

@@ -38,9 +38,9 @@ var faults = map[moorage.Code]ofCode{
 	moorage.Busy:            {409, []string{"RetryableConflictException", "ConflictException"}},
 	moorage.Quota:           {402, []string{"ServiceQuotaExceededException", "LimitExceededException"}},
 	moorage.Throttled:       {429, []string{"ThrottlingException"}},
-	moorage.AgentFailed:     {424, []string{"RuntimeClientError"}},
+	moorage.AgentFailed:     {424, []string{"RuntimeClientError", "ModelErrorException", "ModelStreamErrorException", "DependencyFailedException"}},
 	moorage.Unsupported:     {400, []string{"UnsupportedOperationException"}}, // a 5xx would be retried
-	moorage.Unavailable:     {503, []string{"ServiceUnavailableException"}},
+	moorage.Unavailable:     {503, []string{"ServiceUnavailableException", "BadGatewayException"}},
 	moorage.Internal:        {500, []string{"InternalServerException", "ServerException"}},
 }
 

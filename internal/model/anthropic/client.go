@@ -63,7 +63,7 @@ func (c *Client) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Ev
 			}
 		}
 		if err := lines.Err(); err != nil {
-			yield(model.Event{}, model.Cause(ctx, &moorage.Error{Code: moorage.Unavailable, Message: "the model's provider broke off its answer", Err: err}))
+			yield(model.Event{}, model.Cause(ctx, model.Again(&moorage.Error{Code: moorage.Unavailable, Message: "the model's provider broke off its answer", Err: err})))
 		}
 	}
 }
@@ -92,7 +92,7 @@ func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, erro
 	q.Header.Set("X-Api-Key", c.Key)
 	reply, err := c.HTTP.Do(q)
 	if err != nil {
-		return nil, &moorage.Error{Code: moorage.Unavailable, Message: "the model's provider does not answer", Err: err}
+		return nil, model.Again(&moorage.Error{Code: moorage.Unavailable, Message: "the model's provider does not answer", Err: err})
 	}
 	if reply.StatusCode == http.StatusOK {
 		return reply.Body, nil
@@ -103,7 +103,7 @@ func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, erro
 	if json.Unmarshal(said, &e) != nil || e.Error == nil {
 		e.Error = &errorBody{}
 	}
-	return nil, model.Refusal(r.Model, reply.StatusCode, e.Error.Message)
+	return nil, model.Refused(r.Model, reply.StatusCode, reply.Header, e.Error.Message)
 }
 
 // requestOf writes a request for the server.
@@ -213,5 +213,5 @@ func failureOf(id string, e errorBody) error {
 	if e.Type == "rate_limit_error" || e.Type == "overloaded_error" {
 		status = http.StatusTooManyRequests
 	}
-	return model.Refusal(id, status, e.Message)
+	return model.Refused(id, status, nil, e.Message)
 }

@@ -34,7 +34,7 @@ type Options struct {
 	HTTP   *http.Client
 }
 
-// New makes a client. It retries nothing: clients of ours do, who know whether they still want an answer.
+// New makes a client. It retries nothing: [model.Retrying] does, for every provider alike.
 func New(o Options) (*Client, error) {
 	key, err := ParseKey(o.Key)
 	if err != nil {
@@ -139,15 +139,16 @@ var statuses = map[string]int{
 func refusal(id string, err error) error {
 	var told smithy.APIError
 	if !errors.As(err, &told) {
-		return &moorage.Error{Code: moorage.Unavailable, Message: "the model's provider does not answer, or broke off its answer", Err: err}
+		return model.Again(&moorage.Error{Code: moorage.Unavailable, Message: "the model's provider does not answer, or broke off its answer", Err: err})
 	}
-	status := http.StatusBadGateway
+	status, header := http.StatusBadGateway, http.Header(nil)
+	if answer := (*smithyhttp.ResponseError)(nil); errors.As(err, &answer) && answer.Response != nil {
+		status, header = answer.HTTPStatusCode(), answer.Response.Header
+	}
 	if s, ok := statuses[told.ErrorCode()]; ok {
 		status = s
-	} else if answer := (*smithyhttp.ResponseError)(nil); errors.As(err, &answer) {
-		status = answer.HTTPStatusCode()
 	}
-	return model.Refusal(id, status, told.ErrorMessage())
+	return model.Refused(id, status, header, told.ErrorMessage())
 }
 
 // parser reads a streamed answer, whose tokens come after its end.

@@ -35,18 +35,29 @@ func (m Model) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Even
 			yield(model.Event{}, err)
 			return
 		}
-		size := model.Estimate(r)
-		if size > maxInput {
-			yield(model.Event{}, model.TooLong(Name, fmt.Errorf("%d tokens, of %d at most", size, maxInput)))
-			return
-		}
-		w := writer{ctx: ctx, yield: yield, stops: r.Stop, left: 4 * maxOutput}
-		if r.MaxTokens > 0 {
-			w.left = 4 * min(r.MaxTokens, maxOutput)
-		}
-		reason := w.say(m.think(r))
-		w.send(model.Event{Stop: &model.Stop{Reason: reason, Model: Name, Usage: model.Usage{Input: size, Output: tokens(w.sent)}}})
+		answer(ctx, r, m.think, yield)
 	}
+}
+
+// Say is an answer to r whose words were found elsewhere: in pieces, within r's limits, and counted as this model's own.
+func Say(ctx context.Context, r model.Request, text string) iter.Seq2[model.Event, error] {
+	return func(yield func(model.Event, error) bool) {
+		answer(ctx, r, func(model.Request) said { return said{text: text} }, yield)
+	}
+}
+
+func answer(ctx context.Context, r model.Request, think func(model.Request) said, yield func(model.Event, error) bool) {
+	size := model.Estimate(r)
+	if size > maxInput {
+		yield(model.Event{}, model.TooLong(Name, fmt.Errorf("%d tokens, of %d at most", size, maxInput)))
+		return
+	}
+	w := writer{ctx: ctx, yield: yield, stops: r.Stop, left: 4 * maxOutput}
+	if r.MaxTokens > 0 {
+		w.left = 4 * min(r.MaxTokens, maxOutput)
+	}
+	reason := w.say(think(r))
+	w.send(model.Event{Stop: &model.Stop{Reason: reason, Model: Name, Usage: model.Usage{Input: size, Output: tokens(w.sent)}}})
 }
 
 // said is an answer before it is cut in pieces: a text, or uses of tools.

@@ -57,7 +57,7 @@ func (c *Client) Answer(ctx context.Context, r model.Request) iter.Seq2[model.Ev
 			}
 		}
 		if err := lines.Err(); err != nil {
-			yield(model.Event{}, model.Cause(ctx, &moorage.Error{Code: moorage.Unavailable, Message: "the model's provider broke off its answer", Err: err}))
+			yield(model.Event{}, model.Cause(ctx, model.Again(&moorage.Error{Code: moorage.Unavailable, Message: "the model's provider broke off its answer", Err: err})))
 			return
 		}
 		for _, e := range p.end() {
@@ -84,7 +84,7 @@ func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, erro
 	}
 	reply, err := c.HTTP.Do(q)
 	if err != nil {
-		return nil, &moorage.Error{Code: moorage.Unavailable, Message: "the model's provider does not answer", Err: err}
+		return nil, model.Again(&moorage.Error{Code: moorage.Unavailable, Message: "the model's provider does not answer", Err: err})
 	}
 	if reply.StatusCode == http.StatusOK {
 		return reply.Body, nil
@@ -93,7 +93,7 @@ func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, erro
 	said, _ := io.ReadAll(io.LimitReader(reply.Body, 64<<10))
 	var f failure
 	_ = json.Unmarshal(said, &f) // what is no JSON has no message
-	return nil, model.Refusal(r.Model, reply.StatusCode, f.Error.Message)
+	return nil, model.Refused(r.Model, reply.StatusCode, reply.Header, f.Error.Message)
 }
 
 // parser reads a streamed answer.
@@ -120,7 +120,7 @@ func (p *parser) take(data string) (out []model.Event, err error) {
 		return nil, &moorage.Error{Code: moorage.AgentFailed, Message: "the model's provider answered with what is no JSON", Err: err}
 	}
 	if c.Error.Message != "" {
-		return nil, model.Refusal(p.model, http.StatusBadGateway, c.Error.Message)
+		return nil, model.Refused(p.model, http.StatusBadGateway, nil, c.Error.Message)
 	}
 	if c.Usage != nil {
 		p.used = c.Usage

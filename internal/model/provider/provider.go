@@ -2,6 +2,7 @@
 package provider
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -34,6 +35,8 @@ type Spec struct {
 
 	Region string `json:"region,omitempty"` // of Bedrock
 	Record string `json:"record,omitempty"` // a cassette's file, for what it answers; none where empty
+
+	Fault string `json:"fault,omitempty"` // why it cannot be asked; only told, never set
 }
 
 // Kind is the form that a provider speaks.
@@ -96,11 +99,17 @@ func Open(s Spec) (model.Provider, error) {
 		return nil, err
 	}
 	p, err := open(s)
+	if err == nil && s.asks() {
+		p = model.Retrying{Provider: p}
+	}
 	if err != nil || s.Record == "" {
 		return p, err
 	}
 	return &cassette.Recorder{Provider: p, File: s.Record, Secrets: secrets(s.Key)}, nil
 }
+
+// asks reports whether a provider asks a server elsewhere.
+func (s Spec) asks() bool { return s.Kind == OpenAI || s.Kind == Anthropic || s.Kind == Bedrock }
 
 // secrets are a key, and the parts of one that has several.
 func secrets(key string) (out []string) {
@@ -132,21 +141,18 @@ func open(s Spec) (model.Provider, error) {
 }
 
 // Set has a table know what s says, the providers that need no setup, and the default routes after its own.
-// What cannot be opened, a script whose file is gone, say, is left out and named in the error; the rest works.
-func (s Setup) Set(t *model.Table, ready map[string]model.Provider) error {
-	providers := map[string]model.Provider{}
-	for name, p := range ready {
-		providers[name] = p
-	}
-	var failed error
+// What cannot be opened, a script whose file is gone, say, is left out and told of by name; the rest works.
+func (s Setup) Set(t *model.Table, ready map[string]model.Provider) map[string]error {
+	providers, faults := map[string]model.Provider{}, map[string]error{}
+	maps.Copy(providers, ready)
 	for _, spec := range s.Providers {
 		p, err := Open(spec)
 		if err != nil {
-			failed = moorage.Errorf(moorage.Unavailable, "provider %s: %w", spec.Name, err)
+			faults[spec.Name] = err
 			continue
 		}
 		providers[spec.Name] = p
 	}
 	t.Set(append(append([]model.Route{}, s.Routes...), model.DefaultRoutes...), providers)
-	return failed
+	return faults
 }

@@ -18,12 +18,13 @@ type Registry struct {
 	Ready map[string]model.Provider                     // that need no setup
 	Save  func(ctx context.Context, setup []byte) error // seals it: it holds keys
 
-	mu    sync.Mutex
-	setup Setup
+	mu     sync.Mutex
+	setup  Setup
+	faults map[string]error // of providers that cannot be opened
 }
 
-// Load takes up a setup that was saved; nil is the first start. It reports what of it could not be
-// opened, and goes on with the rest.
+// Load takes up a setup that was saved; nil is the first start. What of it cannot be opened is told of by
+// [Registry.Providers].
 func (r *Registry) Load(saved []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -32,7 +33,8 @@ func (r *Registry) Load(saved []byte) error {
 			return err
 		}
 	}
-	return r.setup.Set(r.Table, r.Ready)
+	r.faults = r.setup.Set(r.Table, r.Ready)
+	return nil
 }
 
 // Providers returns all, the ready ones first, without their keys.
@@ -45,6 +47,9 @@ func (r *Registry) Providers() []Spec {
 	}
 	for _, s := range r.setup.Providers {
 		s.Key = ""
+		if err := r.faults[s.Name]; err != nil {
+			s.Fault = err.Error()
+		}
 		out = append(out, s)
 	}
 	return out
@@ -52,6 +57,7 @@ func (r *Registry) Providers() []Spec {
 
 // Put adds a provider, or replaces the one of its name. Without a key the one that it has stays.
 func (r *Registry) Put(ctx context.Context, s Spec) error {
+	s.Fault = ""
 	if _, err := Open(s); err != nil {
 		return err
 	}
@@ -132,8 +138,8 @@ func (r *Registry) change(ctx context.Context, edit func(*Setup) error) error {
 	if err := r.Save(ctx, doc); err != nil {
 		return err
 	}
-	r.setup = next
-	return next.Set(r.Table, r.Ready)
+	r.setup, r.faults = next, next.Set(r.Table, r.Ready)
+	return nil
 }
 
 // Names are the models that can be called by an exact name: routes without a *.

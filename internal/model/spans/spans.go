@@ -1,6 +1,6 @@
 // Package spans tells telemetry of every call to a model, so that the tokens, the cost and the words of an
-// agent are seen that reports nothing itself. Where an agent does report, its trace goes on in these spans,
-// and tokens count on the innermost.
+// agent are seen that reports nothing itself, and of what else is done for such a call. Where an agent does report, its trace
+// goes on in these spans, and tokens count on the innermost.
 //
 // Nobody waits for a span: they are kept in the background, and counted where there are too many.
 package spans
@@ -42,8 +42,8 @@ type Recorder struct {
 }
 
 type call struct {
-	ctx    context.Context // says where it came from
-	record model.Record
+	ctx      context.Context // says where it came from
+	describe func(ptrace.Span)
 }
 
 // maxWaiting is how many calls wait to be kept.
@@ -59,8 +59,14 @@ func (r *Recorder) Dropped() int64 { return r.dropped.Load() }
 
 // Done takes note of a call; it is what [model.Service] tells.
 func (r *Recorder) Done(ctx context.Context, record model.Record) {
+	r.Add(ctx, func(span ptrace.Span) { describe(span, record) })
+}
+
+// Add takes note of something else that was done for who called, such as a search in a knowledge base. Describe, which writes it into
+// a span, is called later.
+func (r *Recorder) Add(ctx context.Context, describe func(ptrace.Span)) {
 	select {
-	case r.calls <- call{ctx, record}:
+	case r.calls <- call{ctx, describe}:
 	default:
 		r.dropped.Add(1)
 	}
@@ -109,7 +115,7 @@ func document(c call) ptrace.Traces {
 	span.SetTraceID(pcommon.TraceID(parent.Trace))
 	span.SetParentSpanID(pcommon.SpanID(parent.Span))
 	span.SetSpanID(id)
-	describe(span, c.record)
+	c.describe(span)
 	return out
 }
 
@@ -124,6 +130,9 @@ func describe(span ptrace.Span, r model.Record) {
 	a.PutStr("gen_ai.request.model", r.Request.Model)
 	if r.First > 0 {
 		a.PutDouble("gen_ai.response.time_to_first_chunk", r.First.Seconds())
+	}
+	if r.Tries > 0 {
+		a.PutInt("moorage.model.tries", int64(r.Tries))
 	}
 	if stop := r.Answer.Stop; stop.Reason != "" {
 		a.PutStr("gen_ai.response.model", stop.Model)
