@@ -2,11 +2,13 @@ package compat
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentruntime"
@@ -102,6 +104,8 @@ func TestKnowledge_aModelWritesTheAnswer(t *testing.T) {
 			t.Fatalf("%s: %v", out, err)
 		}
 	}
+	defer s.cli(t.Context(), "models", "remove", "written")
+	defer s.cli(t.Context(), "models", "unroute", "writer-of-answers")
 	client := bedrockagentruntime.New(bedrockagentruntime.Options{BaseEndpoint: &s.client.Endpoint, Region: s.client.Region, Credentials: s.client, Retryer: aws.NopRetryer{}, HTTPClient: goClient})
 	ask := func(model string) (*bedrockagentruntime.RetrieveAndGenerateOutput, error) {
 		return client.RetrieveAndGenerate(t.Context(), &bedrockagentruntime.RetrieveAndGenerateInput{
@@ -143,5 +147,41 @@ func TestKnowledge_fromInsideASandbox(t *testing.T) {
 	}
 	if refused.Error != "AccessDeniedException" {
 		t.Errorf("an agent that deletes what it may only ask: %+v", refused)
+	}
+}
+
+// TestKnowledge_searchesAndAnswersAreSeen has an agent that reports nothing ask a knowledge base for answers: each search and each
+// model's call is a span below the session's own, with what was found, the words and the tokens; of the built-in model, too.
+func TestKnowledge_searchesAndAnswersAreSeen(t *testing.T) {
+	s := shared(t)
+	a := s.deployed(t, guestAgent)
+	id := s.base(t, "seen", map[string]string{"boats.md": "The Petrel is a sloop. Her keel is of oak."})
+	const nova = "us.amazon.nova-micro-v1:0"
+	var got struct{ Text, Streamed string }
+	session := newSession(t)
+	if err := a.call(t.Context(), session, map[string]any{"op": "answer", "kb": id, "text": "What is the keel made of?", "model": nova}, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Text != got.Streamed || !strings.Contains(got.Text, "keel is of oak") {
+		t.Errorf("the answers are %+v", got)
+	}
+	known, err := s.sessions(t.Context(), session)
+	if err != nil || len(known) != 1 {
+		t.Fatalf("the server lists %+v, %v", known, err)
+	}
+	found := s.traceOf(t, known[0].ID, 10*time.Second, func(st sessionTrace) bool { return st.called().ModelCalls == 2 })
+	call := found.called()
+	above := call.span("InvokeAgentRuntime").SpanID
+	for _, name := range []string{"retrieval " + id, "chat " + nova} {
+		if span := call.span(name); span.ParentID != above || span.Error != "" {
+			t.Errorf("%s is %+v, and was to be below the call", name, span)
+		}
+	}
+	chat, search := call.span("chat "+nova), call.span("retrieval "+id)
+	if m := chat.Model; m == nil || m.Name != "built-in demo model" || m.InputTokens == 0 || m.OutputTokens == 0 || len(chat.Output) != 1 || chat.Output[0].Parts[0].Text != got.Text {
+		t.Errorf("the model's call is %+v, its words %+v", chat.Model, chat.Output)
+	}
+	if doc := fmt.Sprint(search.Tool.Result); search.Kind != "retrieval" || !strings.Contains(doc, "keel is of oak") || !strings.Contains(doc, "boats.md") {
+		t.Errorf("the search is a %s that found %s", search.Kind, doc)
 	}
 }

@@ -73,7 +73,7 @@ func TestStrands_aDeskOfAgentsFromTheCloudRunsUnmodified(t *testing.T) {
 	var call wholeTrace // what the agent does as it is imported is a trace of its own
 	s.traceOf(t, known[0].ID, time.Minute, func(st sessionTrace) bool {
 		call = st.called()
-		return call.ModelCalls == 10 && call.printed("researching with")
+		return call.ModelCalls == 11 && call.printed("researching with")
 	})
 	deskTree(t, call)
 
@@ -136,7 +136,7 @@ func deskTree(t *testing.T, tr wholeTrace) {
 		return names
 	}
 	var tools []string
-	tokens := 0
+	tokens, answers, searches := 0, 0, 0
 	for _, span := range tr.Spans {
 		path := above(span)
 		if root := append([]string{span.Name}, path...); root[len(root)-1] != "InvokeAgentRuntime" {
@@ -150,9 +150,17 @@ func deskTree(t *testing.T, tr wholeTrace) {
 			}
 		case span.Model != nil && span.Model.Counted:
 			tokens += span.Model.InputTokens
-			if span.Model.Name != "built-in demo model" || !slices.Contains(path, "chat") || !slices.Contains(path, "execute_event_loop_cycle") {
-				t.Errorf("%s, by %s, is below %q", span.Name, span.Model.Name, path)
+			asked := slices.Contains(path, "chat") && slices.Contains(path, "execute_event_loop_cycle")
+			if research := slices.ContainsFunc(path, func(name string) bool { return strings.HasSuffix(name, "RetrieveAndGenerate") }); research {
+				answers++
+			} else if !asked {
+				t.Errorf("%s is below %q", span.Name, path)
 			}
+			if span.Model.Name != "built-in demo model" {
+				t.Errorf("%s is by %s", span.Name, span.Model.Name)
+			}
+		case strings.HasPrefix(span.Name, "retrieval "):
+			searches++
 		case strings.Contains(span.Name, "RetrieveAndGenerate") || span.Name == "STS.GetCallerIdentity":
 			if !slices.Contains(path, "execute_tool researchAgent") {
 				t.Errorf("%s is below %q", span.Name, path)
@@ -164,6 +172,9 @@ func deskTree(t *testing.T, tr wholeTrace) {
 	}
 	if tokens == 0 || tokens != tr.InputTokens {
 		t.Errorf("the models' tokens are %d, and the trace's %d", tokens, tr.InputTokens)
+	}
+	if answers != 1 || searches != 1 {
+		t.Errorf("%d searches in the knowledge base, and %d answers written from them", searches, answers)
 	}
 	if root := tr.Spans[0]; root.Kind != "service" || tr.Error != "" {
 		t.Errorf("the tree begins with %+v; error %q", root, tr.Error)

@@ -2,9 +2,7 @@ package knowledge
 
 import (
 	"cmp"
-	"context"
 	"fmt"
-	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,10 +10,10 @@ import (
 
 // Extract writes an answer without a model: the sentences and records of the passages that say most of what
 // was asked, word for word. Of a question that lists entities it reports on those that the passages know.
-func Extract(_ context.Context, p Prompt) iter.Seq2[string, error] {
+func Extract(p Prompt) string {
 	entities := entitiesIn(p.Question)
 	if len(entities) == 0 {
-		return said(sayMost(p.Question, p.Passages))
+		return sayMost(p.Question, p.Passages)
 	}
 	var out strings.Builder
 	out.WriteString("Researched Entities\n")
@@ -32,12 +30,12 @@ func Extract(_ context.Context, p Prompt) iter.Seq2[string, error] {
 		}
 	}
 	if known == 0 {
-		return said(NoAnswer)
+		return NoAnswer
 	}
 	if facts := newFacts(p.Question); facts != "" {
 		fmt.Fprintf(&out, "\nNew Facts\n%s\n", facts)
 	}
-	return said(out.String())
+	return out.String()
 }
 
 const (

@@ -74,11 +74,11 @@ func (s *Service) Answer(ctx context.Context, base string, a Ask) (*Answer, erro
 	if p.Text, err = fill(a.Template, a.Query.Text, passages); err != nil {
 		return nil, err
 	}
-	write := s.Write
-	if write == nil {
-		write = Extract
+	if s.Write == nil {
+		out.Pieces = said(Extract(p))
+		return out, nil
 	}
-	out.Pieces = write(ctx, p)
+	out.Pieces = s.Write(ctx, p)
 	return out, nil
 }
 

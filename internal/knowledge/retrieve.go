@@ -35,6 +35,15 @@ const defaultResults = 5
 
 // Retrieve finds passages, the best first.
 func (s *Service) Retrieve(ctx context.Context, base string, q Query) ([]Passage, error) {
+	began := s.Now()
+	found, err := s.retrieve(ctx, base, q)
+	if s.Found != nil {
+		s.Found(context.WithoutCancel(ctx), Search{base, q, found, began, s.Now().Sub(began), err})
+	}
+	return found, err
+}
+
+func (s *Service) retrieve(ctx context.Context, base string, q Query) ([]Passage, error) {
 	r, err := s.record(base)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,8 @@ type Options struct {
 	Embedder  Embedder // of new bases, default Lexical
 	// Write writes answers; without it [Extract] does.
 	Write Generator
+	// Found is told of every search when it is over, and of every refusal; nil tells nobody.
+	Found func(context.Context, Search)
 	Log   *slog.Logger
 	Now   func() time.Time // default time.Now
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/knowledge"
 	"github.com/moorage-dev/moorage/internal/knowledge/index"
 	"github.com/moorage-dev/moorage/internal/model"
+	"github.com/moorage-dev/moorage/internal/model/builtin"
 )
 
 func (h *house) openKnowledge(context.Context) error {
@@ -23,6 +24,7 @@ func (h *house) openKnowledge(context.Context) error {
 	}
 	h.knowledge, err = knowledge.Open(knowledge.Options{
 		Dir: h.path("knowledge"), Objects: h.objects, OpenIndex: index.Open, Embedder: embedder, Write: h.writeAnswer, Log: h.Log,
+		Found: func(ctx context.Context, s knowledge.Search) { h.asked.Add(ctx, s.Describe) },
 	})
 	return err
 }
@@ -30,15 +32,18 @@ func (h *house) openKnowledge(context.Context) error {
 // writeAnswer has a model write what a knowledge base is asked for. The built-in one leaves that to the
 // knowledge room, which puts passages together word for word.
 func (h *house) writeAnswer(ctx context.Context, p knowledge.Prompt) iter.Seq2[string, error] {
-	if answers, _, _ := h.models.Table.Find(p.Model); answers == h.models.Ready[model.Builtin] {
-		return knowledge.Extract(ctx, p)
-	}
 	asked := model.Request{
 		Model: p.Model, System: []string{p.System}, Messages: []model.Message{{Role: model.User, Content: []model.Block{{Text: p.Text}}}},
 		MaxTokens: p.MaxTokens, Temperature: p.Temperature, TopP: p.TopP, Stop: p.Stop,
 	}
+	events := h.answerer().Answer(ctx, asked)
+	if answers, _, _ := h.models.Table.Find(p.Model); answers == h.models.Ready[model.Builtin] {
+		events = h.answerer().AnswerBy(ctx, asked, func(ctx context.Context) iter.Seq2[model.Event, error] {
+			return builtin.Say(ctx, asked, knowledge.Extract(p))
+		})
+	}
 	return func(yield func(string, error) bool) {
-		for piece, err := range h.answerer().Answer(ctx, asked) {
+		for piece, err := range events {
 			if (piece.Text != "" || err != nil) && !yield(piece.Text, err) {
 				return
 			}

@@ -43,8 +43,8 @@ func Read(span ptrace.Span, f telemetry.Fact) Reading {
 
 func tool(attributes map[string]any, f telemetry.Fact) *telemetry.ToolCall {
 	t := &telemetry.ToolCall{Name: f.Tool, CallID: text(attributes["gen_ai.tool.call.id"])}
-	t.Arguments = decoded(firstOf(attributes, "gen_ai.tool.call.arguments", "tool.parameters", "tool.arguments", "traceloop.entity.input", "input.value"))
-	t.Result = decoded(firstOf(attributes, "gen_ai.tool.call.result", "tool.result", "traceloop.entity.output", "output.value"))
+	t.Arguments = decoded(firstOf(attributes, "gen_ai.tool.call.arguments", "tool.parameters", "tool.arguments", "traceloop.entity.input", "input.value", "gen_ai.retrieval.query.text"))
+	t.Result = decoded(firstOf(attributes, "gen_ai.tool.call.result", "tool.result", "traceloop.entity.output", "output.value", "gen_ai.retrieval.documents"))
 	return t
 }
 

@@ -87,7 +87,7 @@ class Builder {
       if (step && lane !== step.lane && step.turns.at(-1) !== lane) step.turns.push(lane)
       place = { agent: agentName(span), lane }
     } else if (stepKinds.has(span.kind)) {
-      if (this.isWrapped(span)) step!.by = span.model?.name
+      if (this.isWrapped(span)) step!.by = span.model?.name ?? step!.by
       else place = this.step(span, place)
     }
     for (const child of this.children(span)) this.visit(child, place)
@@ -109,10 +109,11 @@ class Builder {
   /** agentsIn are the agents below a span, none within another. */
   private agentsIn = (span: Span): Span[] => this.children(span).flatMap((c) => (isAgent(c) ? [c] : this.agentsIn(c)))
 
-  /** isWrapped reports whether an inner span reports the same call of a model: one card is enough. */
+  /** isWrapped reports whether an inner span reports the same call of a model, or the same search: one card is enough. */
   private isWrapped(span: Span): boolean {
+    if (span.kind !== 'model' && span.kind !== 'retrieval') return false
     let at = span.parentId ? this.tree.byId.get(span.parentId) : undefined
-    for (; at && !isAgent(at); at = at.parentId ? this.tree.byId.get(at.parentId) : undefined) if (at.kind === span.kind && span.kind === 'model') return true
+    for (; at && !isAgent(at); at = at.parentId ? this.tree.byId.get(at.parentId) : undefined) if (at.kind === span.kind) return true
     return false
   }
 
