@@ -61,7 +61,7 @@ characters. Guardrails, reranking, images, external sources, and chunking other 
 
 A provider of models that cannot be reached, throttles or fails is asked three times in all, half a second and a second apart or as long as it asks to
 wait, up to 20 seconds; never once it has begun to answer. After that clients see ThrottlingException, ServiceUnavailableException, ModelErrorException or, within a
-stream, its exceptions. A provider that says nothing for two minutes is a ModelTimeoutException. `+"`moorage.model.tries`"+` in a call's span says how often it was asked.
+stream, its exceptions. A provider that says nothing for two minutes is a ModelTimeoutException. ` + "`moorage.model.tries`" + ` in a call's span says how often it was asked.
 
 The same models answer ` + "`POST /v1/chat/completions`" + `, ` + "`GET /v1/models`" + ` and ` + "`GET /v1/models/{model}`" + ` of OpenAI's API: plain and streamed, tools that are functions, images as data
 addresses, errors in its form. What a request says beyond Converse's terms reaches providers that speak the same form; to others JSON as
