@@ -23,7 +23,7 @@ func (b *bench) telemetryLogs(ctx context.Context) (err error) {
 	o := &observatory{server: s, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 	requests := b.samples(2000)
 	before := o.disk()
-	took, err := flood(requests, func(i int) error { return o.do(ctx, "POST", "logs", string(logRequest(uint64(i))), nil) })
+	took, err := flood(requests, func(i int) error { return o.do(ctx, "POST", "logs", logRequest(uint64(i)), nil) })
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (b *bench) telemetryPeer(ctx context.Context) (err error) {
 		}
 		ours += took
 		took, err = flood(requests, func(i int) error {
-			return o.doAt(ctx, c.endpoint, "POST", "traces", string(o.request(uint64(first+i))), nil)
+			return o.doAt(ctx, c.endpoint, "POST", "traces", o.request(uint64(first+i)), nil)
 		})
 		if err != nil {
 			return err
