@@ -85,12 +85,19 @@ const (
 	Throttle    Fault = "throttle"
 )
 
-// Chunk is the spans of one trace that came together.
+// Chunk is the spans of one trace and source that came together.
 type Chunk struct {
-	Trace  TraceID
-	Source Source
-	Doc    []byte // an OTLP TracesData message with these spans and no others, compressed
-	Facts  []Fact // one for each
+	Trace     TraceID
+	Source    Source
+	Size      int    // bytes of its part of the unpacked document
+	Resources int    // how many ResourceSpans these are
+	Facts     []Fact // one for each span
+}
+
+// Pack is chunks that came together. They are alike, and take less room and time packed together than one by one.
+type Pack struct {
+	Doc    []byte // an OTLP TracesData message for each of Chunks, in order, one after the other; compressed
+	Chunks []Chunk
 }
 
 // Calls are service spans that ended together, of calls that began a trace each.
@@ -119,7 +126,7 @@ type Lines struct {
 
 // Batch is what is kept in one piece: all of it, or nothing.
 type Batch struct {
-	Chunks   []Chunk
+	Packs    []Pack
 	Calls    []Calls
 	Lines    []Lines
 	Points   []Point

@@ -117,6 +117,9 @@ func (a *Archive) load(ctx context.Context) error {
 			a.Log.Error("a telemetry partition cannot be read; it is left alone", "file", filepath.Base(path), "err", err)
 			p.close()
 		case version == format:
+			if err := p.loadFilter(ctx); err != nil {
+				return err
+			}
 			a.join(p)
 		case version == 0: // a server was killed while making it
 			if err := p.remove(); err != nil {

@@ -2,9 +2,7 @@ package archive
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"strings"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
@@ -34,37 +32,21 @@ func (t *transaction) calls(ctx context.Context, c telemetry.Calls) error {
 	return t.begin(ctx, row, c.Begun)
 }
 
-// manyRows is how many rows of traces one statement writes: each run of one has a price of its own.
-const manyRows = 32
-
 // begin writes the rows of traces whose service spans are in one of the calls.
 func (t *transaction) begin(ctx context.Context, calls int64, begun []telemetry.Begun) error {
-	for len(begun) >= manyRows {
-		if err := beginWith(ctx, t.prepared.manyBegun, calls, begun[:manyRows]); err != nil {
-			return err
-		}
-		begun = begun[manyRows:]
-	}
-	for i := range begun {
-		if err := beginWith(ctx, t.prepared.begun, calls, begun[i:i+1]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func beginWith(ctx context.Context, statement *sql.Stmt, calls int64, begun []telemetry.Begun) error {
-	args := make([]any, 0, len(begun)*begunArgs)
+	all := rows{one: t.prepared.begun, many: t.prepared.manyBegun, width: begunArgs}
 	for _, b := range begun {
 		f, errors := b.Fact, 0
 		if f.Error != "" {
 			errors = 1
 		}
-		args = append(args, b.Trace[:], b.Source.Session, b.Source.Runtime, b.Source.Endpoint, b.Source.Caller, f.Name, f.Start, f.End,
+		err := all.add(ctx, b.Trace[:], b.Source.Session, b.Source.Runtime, b.Source.Endpoint, b.Source.Caller, f.Name, f.Start, f.End,
 			f.Start, f.End, errors, firstBytes(f.Error, maxError), calls)
+		if err != nil {
+			return err
+		}
 	}
-	_, err := statement.ExecContext(ctx, args...)
-	return err
+	return all.flush(ctx)
 }
 
 // begunArgs is how many arguments a row of upsertBegun has.
@@ -72,8 +54,7 @@ const begunArgs = 13
 
 // upsertBegun writes so many traces of one service span. The agent's spans may have come before it.
 func upsertBegun(rows int) string {
-	const row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, ?)"
-	return "INSERT INTO traces VALUES " + row + strings.Repeat(", "+row, rows-1) + mergeTrace
+	return traceColumns + repeated("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, ?, NULL)", rows) + mergeTrace
 }
 
 // readCalls adds to a trace the service span with which a call began it.

@@ -5,7 +5,7 @@
 // commit before; [Archive.Append] returns when the disk has it. When the partition is old or large enough
 // another is begun, so that forgetting is the removal of files, and so is room for more.
 //
-//	chunks    the spans of one trace that came together, packed
+//	packs     spans that came together, by the chunk: those of one trace and source
 //	calls     the service spans of many calls that ended together, packed
 //	blocks    log records that came together, packed
 //	traces    what a trace adds up to

@@ -74,12 +74,12 @@ type minutes struct {
 	buckets map[bucketKey]*bucket
 	series  map[telemetry.Series]int64
 	names   map[string]map[string]bool // of spans, by runtime
-	labels  map[string]string          // of the operations of calls
+	labels  map[[3]string]string       // of kinds and names of spans, and of models
 	touched []*bucket                  // in this commit
 }
 
 func newMinutes() *minutes {
-	return &minutes{map[bucketKey]*bucket{}, map[telemetry.Series]int64{}, map[string]map[string]bool{}, map[string]string{}, nil}
+	return &minutes{map[bucketKey]*bucket{}, map[telemetry.Series]int64{}, map[string]map[string]bool{}, map[[3]string]string{}, nil}
 }
 
 // Bounds of what is held in memory, and of how many names of spans a runtime has: more are one.
@@ -103,12 +103,18 @@ func (m *minutes) name(runtime, name string) string {
 	return name
 }
 
-// operation returns the labels of an operation's calls.
-func (m *minutes) operation(name string) string {
-	labels, ok := m.labels[name]
+// labelled returns the labels of a kind and name, or of an operation or model, whose kind is empty.
+func (m *minutes) labelled(kind, by, name string) string {
+	key := [3]string{kind, by, name}
+	labels, ok := m.labels[key]
 	if !ok {
-		labels = labelsOf("operation", name)
-		m.labels[name] = labels
+		if labels = labelsOf(by, name); kind != "" {
+			labels = labelsOf("kind", kind, by, name)
+		}
+		if len(m.labels) >= maxBuckets {
+			clear(m.labels)
+		}
+		m.labels[key] = labels
 	}
 	return labels
 }
@@ -195,15 +201,18 @@ func (t *transaction) measure(ctx context.Context, from telemetry.Source, fresh 
 		}
 	}
 	for _, c := range changes {
-		labels := labelsOf("model", c.model)
-		for name, value := range map[string]float64{
-			InputMetric: float64(c.usage.Input), OutputMetric: float64(c.usage.Output), CachedMetric: float64(c.usage.Cached), CostMetric: dollars(c.cost),
+		labels := t.minutes.labelled("", "model", c.model)
+		for _, each := range [...]struct {
+			name  string
+			value float64
+		}{
+			{InputMetric, float64(c.usage.Input)}, {OutputMetric, float64(c.usage.Output)}, {CachedMetric, float64(c.usage.Cached)}, {CostMetric, dollars(c.cost)},
 		} {
-			if value == 0 {
+			if each.value == 0 {
 				continue
 			}
-			s := telemetry.Series{Runtime: from.Runtime, Endpoint: from.Endpoint, Name: name, Labels: labels}
-			if err := t.observe(ctx, s, c.start, float64(c.sign)*value, max(c.sign, 0), false); err != nil {
+			s := telemetry.Series{Runtime: from.Runtime, Endpoint: from.Endpoint, Name: each.name, Labels: labels}
+			if err := t.observe(ctx, s, c.start, float64(c.sign)*each.value, max(c.sign, 0), false); err != nil {
 				return err
 			}
 		}
@@ -218,7 +227,7 @@ func (t *transaction) measureSpan(ctx context.Context, from telemetry.Source, f 
 	case f.Noise, f.Kind == telemetry.Internal:
 		return nil
 	case f.Kind == telemetry.Service:
-		s.Name, s.Labels = CallsMetric, t.minutes.operation(f.Name)
+		s.Name, s.Labels = CallsMetric, t.minutes.labelled("", "operation", f.Name)
 		if f.Fault != telemetry.NoFault {
 			failed := telemetry.Series{Runtime: from.Runtime, Endpoint: from.Endpoint, Name: FaultsMetric, Labels: labelsOf("fault", string(f.Fault), "operation", f.Name)}
 			if err := t.observe(ctx, failed, f.Start, 1, 1, false); err != nil {
@@ -226,7 +235,7 @@ func (t *transaction) measureSpan(ctx context.Context, from telemetry.Source, f 
 			}
 		}
 	default:
-		s.Name, s.Labels = SpansMetric, labelsOf("kind", string(f.Kind), "name", t.minutes.name(from.Runtime, f.Name))
+		s.Name, s.Labels = SpansMetric, t.minutes.labelled(string(f.Kind), "name", t.minutes.name(from.Runtime, f.Name))
 	}
 	return t.observe(ctx, s, f.Start, took, 1, f.Error != "")
 }

@@ -12,7 +12,7 @@ import (
 // zero Cursor is the beginning of what is kept.
 type Cursor struct {
 	Partition string `json:"partition"`
-	Chunk     int64  `json:"chunk"`
+	Pack      int64  `json:"pack"`
 	Call      int64  `json:"call"`
 	Block     int64  `json:"block"`
 }
@@ -34,8 +34,8 @@ type Onward struct {
 func (a *Archive) End(ctx context.Context) (c Cursor, err error) {
 	p := a.current()
 	c.Partition = filepath.Base(p.path)
-	return c, p.read.QueryRowContext(ctx, `SELECT (SELECT ifnull(max(id), 0) FROM chunks), (SELECT ifnull(max(id), 0) FROM calls), (SELECT ifnull(max(id), 0) FROM blocks)`).
-		Scan(&c.Chunk, &c.Call, &c.Block)
+	return c, p.read.QueryRowContext(ctx, `SELECT (SELECT ifnull(max(id), 0) FROM packs), (SELECT ifnull(max(id), 0) FROM calls), (SELECT ifnull(max(id), 0) FROM blocks)`).
+		Scan(&c.Pack, &c.Call, &c.Block)
 }
 
 // Onward reads what came in after a cursor: so many pieces of each kind at most, and none when there is nothing new.
@@ -76,7 +76,15 @@ func (a *Archive) onward(ctx context.Context, p *partition, out *Onward, most in
 			return json.Unmarshal([]byte(source), &(*to)[len(*to)-1].Sources)
 		}
 	}
-	err := each(ctx, p, one(&out.Spans, &out.Next.Chunk), `SELECT c.id, s.doc, c.doc FROM chunks c JOIN sources s ON s.id = c.source WHERE c.id > ? ORDER BY c.id LIMIT ?`, out.Next.Chunk, most)
+	packs, err := packsOf(ctx, p, func(entryOf) bool { return true }, "WHERE id > ? AND id <= ?", out.Next.Pack, out.Next.Pack+int64(most))
+	sources := sourcesOf(ctx, p)
+	for _, pack := range packs {
+		piece, err := pack.piece(ctx, p, sources)
+		if err != nil {
+			return err
+		}
+		out.Spans, out.Next.Pack = append(out.Spans, piece), pack.row
+	}
 	if err == nil {
 		err = each(ctx, p, one(&out.Spans, &out.Next.Call), `SELECT id, sources, doc FROM calls WHERE id > ? ORDER BY id LIMIT ?`, out.Next.Call, most)
 	}
@@ -84,4 +92,18 @@ func (a *Archive) onward(ctx context.Context, p *partition, out *Onward, most in
 		err = each(ctx, p, one(&out.Logs, &out.Next.Block), `SELECT b.id, s.doc, b.doc FROM blocks b JOIN sources s ON s.id = b.source WHERE b.id > ? ORDER BY b.id LIMIT ?`, out.Next.Block, most)
 	}
 	return err
+}
+
+// piece reads a pack as it is.
+func (pack packOf) piece(ctx context.Context, p *partition, sources func(int64) (telemetry.Source, error)) (out Piece, err error) {
+	for _, e := range pack.entries {
+		from, err := sources(e.source)
+		if err != nil {
+			return out, err
+		}
+		for range e.resources {
+			out.Sources = append(out.Sources, from)
+		}
+	}
+	return out, each(ctx, p, func(scan func(...any) error) error { return scan(&out.Doc) }, "SELECT doc FROM packs WHERE id = ?", pack.row)
 }

@@ -128,18 +128,20 @@ func (o *outlines) of(ctx context.Context, id telemetry.TraceID) (*outline, erro
 		return known, nil
 	}
 	drawn := newOutline()
-	docs, err := o.archive.chunks(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range docs {
-		facts, err := o.archive.facts(d)
+	if o.archive.mayHave(id) {
+		chunks, err := o.archive.chunks(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		drawn.add(facts, o.archive.Price)
+		for _, c := range chunks {
+			facts, err := c.facts()
+			if err != nil {
+				return nil, err
+			}
+			drawn.add(facts, o.archive.Price)
+		}
+		drawn.recount()
 	}
-	drawn.recount()
 	o.recent.Add(id, drawn)
 	o.spans += len(drawn.spans)
 	return drawn, nil
@@ -156,9 +158,9 @@ func (o *outlines) grown(n int) {
 // clear forgets them all: what a commit that failed had added is not on disk.
 func (o *outlines) clear() { o.recent.Purge() }
 
-// facts draws the facts of a packed chunk again.
-func (a *Archive) facts(c stored) (facts []telemetry.Fact, err error) {
-	t, err := a.codec.Traces(c.doc)
+// facts draws the facts of a chunk again.
+func (c chunk) facts() (facts []telemetry.Fact, err error) {
+	t, err := c.traces()
 	if err != nil {
 		return nil, err
 	}

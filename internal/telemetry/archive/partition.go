@@ -23,7 +23,7 @@ import (
 var schema string
 
 // format is the version of schema.sql. A partition of another format is left alone and not read.
-const format = 4
+const format = 5
 
 // partition is one file. Reading is open to everybody, writing to the writer alone.
 type partition struct {
@@ -33,6 +33,7 @@ type partition struct {
 	write *sql.DB   // nil when it is full
 	conn  *sql.Conn // the one connection of write
 	gone  atomic.Bool
+	known *filter            // the traces in its packs; of the writer
 	whose []telemetry.Source // sources, once they were asked for; nobody but the writer does
 	until atomic.Int64       // when the next was begun, nanoseconds since 1970; 0 while there is none
 }
@@ -50,7 +51,7 @@ func beganAt(path string) (time.Time, error) {
 }
 
 func dsn(path, lock string, modes ...string) string {
-	pragmas := append([]string{"page_size(8192)", "journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "wal_autocheckpoint(2000)"}, modes...)
+	pragmas := append([]string{"page_size(4096)", "journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "wal_autocheckpoint(2000)"}, modes...)
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{"_txlock": {lock}, "_pragma": pragmas}.Encode()
 }
 
@@ -69,7 +70,7 @@ func openPartition(path string) (*partition, error) {
 	}
 	read.SetMaxOpenConns(readers)
 	read.SetConnMaxIdleTime(30 * time.Second)
-	return &partition{path: path, began: began, read: read}, nil
+	return &partition{path: path, began: began, read: read, known: newFilter(usualTraces)}, nil
 }
 
 // newPartition makes a partition and opens it for writing.
@@ -96,6 +97,15 @@ func (p *partition) openWrite(ctx context.Context) (err error) {
 	return err
 }
 
+// unseal opens a partition for writing once more.
+func (p *partition) unseal(ctx context.Context) error {
+	err := p.openWrite(ctx)
+	if err == nil { // else it would not have the traces that come now
+		_, err = p.conn.ExecContext(ctx, "DELETE FROM filters")
+	}
+	return err
+}
+
 // format returns the version of the partition's schema; 0 for one whose making was cut off.
 func (p *partition) format(ctx context.Context) (version int, err error) {
 	err = p.read.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
@@ -117,7 +127,10 @@ func (p *partition) seal() error {
 	if p.write == nil {
 		return nil
 	}
-	_, err := p.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	_, err := p.conn.ExecContext(context.Background(), "INSERT INTO filters VALUES (?)", p.known.pack())
+	if err == nil {
+		_, err = p.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	}
 	return errors.Join(err, p.endWrite())
 }
 

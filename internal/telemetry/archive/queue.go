@@ -88,8 +88,11 @@ func (q *queue) close() {
 // sizeOf estimates what a batch takes in memory, in bytes.
 func sizeOf(b telemetry.Batch) (n int) {
 	const fact, point = 200, 200
-	for _, c := range b.Chunks {
-		n += len(c.Doc) + fact*len(c.Facts)
+	for _, p := range b.Packs {
+		n += len(p.Doc)
+		for _, c := range p.Chunks {
+			n += fact * len(c.Facts)
+		}
 	}
 	for _, c := range b.Calls {
 		n += len(c.Doc) + fact*len(c.Begun)

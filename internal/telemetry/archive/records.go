@@ -97,28 +97,25 @@ func (spot) after(at int64, next spot, newest bool) bool {
 func (a *Archive) spots(ctx context.Context, q *RecordQuery) (out []spot, err error) {
 	where, args := q.conditions()
 	for _, p := range a.all() {
-		sources := map[int64]*telemetry.Source{} // nil for those that were not asked for
+		found, ids := []spot{}, []int64{}
 		err := each(ctx, p, func(scan func(...any) error) error {
 			var id int64
 			s := spot{partition: p}
-			if err := scan(&s.row, &id, &s.first, &s.last); err != nil {
-				return err
-			}
-			from, known := sources[id]
-			if !known {
-				if from, err = q.source(ctx, p, id); err != nil {
-					return err
-				}
-				sources[id] = from
-			}
-			if from != nil {
-				s.source = *from
-				out = append(out, s)
-			}
-			return nil
+			err := scan(&s.row, &id, &s.first, &s.last)
+			found, ids = append(found, s), append(ids, id)
+			return err
 		}, "SELECT b.id, b.source, b.first, b.last FROM blocks b"+and(where), args...)
 		if err != nil {
 			return nil, err
+		}
+		sources := sourcesOf(ctx, p) // asked when no other question is open: a partition answers few at once
+		for i, s := range found {
+			if s.source, err = sources(ids[i]); err != nil {
+				return nil, err
+			}
+			if q.From == nil || q.From(s.source) {
+				out = append(out, s)
+			}
 		}
 	}
 	slices.SortStableFunc(out, func(a, b spot) int {
@@ -160,22 +157,6 @@ func traceList(ids []telemetry.TraceID) (marks string, args []any) {
 		args = append(args, id[:])
 	}
 	return "(" + marks[1:] + ")", args
-}
-
-// source returns a source of a partition; nil for one that was not asked for.
-func (q *RecordQuery) source(ctx context.Context, p *partition, id int64) (*telemetry.Source, error) {
-	var doc string
-	if err := p.read.QueryRowContext(ctx, "SELECT doc FROM sources WHERE id = ?", id).Scan(&doc); err != nil {
-		return nil, err
-	}
-	from := &telemetry.Source{}
-	if err := json.Unmarshal([]byte(doc), from); err != nil {
-		return nil, err
-	}
-	if q.From != nil && !q.From(*from) {
-		return nil, nil
-	}
-	return from, nil
 }
 
 // readSpot unpacks a block and adds those of its records that were asked for.

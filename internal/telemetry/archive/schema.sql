@@ -3,13 +3,24 @@ CREATE TABLE sources (
 	doc TEXT NOT NULL UNIQUE -- JSON of a telemetry.Source
 );
 
-CREATE TABLE chunks (
+-- Spans of traces that came together. Where those of a trace are is said by traces.pack and pack_traces.
+CREATE TABLE packs (
 	id     INTEGER PRIMARY KEY,
-	trace  BLOB NOT NULL,
-	source INTEGER NOT NULL REFERENCES sources,
+	chunks BLOB NOT NULL, -- of each chunk in doc, in order: its trace, and as uvarints its source, bytes and ResourceSpans
 	doc    BLOB NOT NULL
 );
-CREATE INDEX chunks_trace ON chunks (trace);
+
+-- The packs of a trace beside the one that began it.
+CREATE TABLE pack_traces (
+	trace BLOB NOT NULL,
+	pack  INTEGER NOT NULL REFERENCES packs,
+	PRIMARY KEY (trace, pack)
+) WITHOUT ROWID;
+
+-- Which traces are in packs, for sure or perhaps; written when the partition is full.
+CREATE TABLE filters (
+	doc BLOB NOT NULL
+);
 
 -- Service spans of many traces; which ones is said by traces.calls.
 CREATE TABLE calls (
@@ -37,7 +48,9 @@ CREATE TABLE block_traces (
 	PRIMARY KEY (trace, block)
 ) WITHOUT ROWID;
 
+-- Rows are in the order of arrival: what is written then is pages beside each other, and the indexes are small.
 CREATE TABLE traces (
+	id         INTEGER PRIMARY KEY,
 	trace      BLOB NOT NULL,
 	session    TEXT NOT NULL,
 	runtime    TEXT NOT NULL,
@@ -61,9 +74,10 @@ CREATE TABLE traces (
 	reasoning  INTEGER NOT NULL,
 	cost       INTEGER NOT NULL, -- billionths of a dollar
 	calls      INTEGER REFERENCES calls, -- where the span is with which a call began the trace; null if none did
-	PRIMARY KEY (trace, session)
-) WITHOUT ROWID;
-CREATE INDEX traces_start ON traces (start);
+	pack       INTEGER REFERENCES packs, -- with which its spans began to come; null if they began in another row or partition
+	UNIQUE (trace, session)
+);
+CREATE INDEX traces_start ON traces (start, trace);
 CREATE INDEX traces_session ON traces (session, start);
 
 CREATE TABLE sessions (

@@ -36,21 +36,23 @@ func (a *Archive) Spans(ctx context.Context, q SpanQuery) iter.Seq2[SourcedSpan,
 	return func(yield func(SourcedSpan, error) bool) {
 		seen := map[spanKey]bool{}
 		where, args := q.conditions()
-		traces := "(SELECT trace FROM traces" + and(where) + ")"
 		calls := "(SELECT calls FROM traces" + and(where) + ")"
 		for _, p := range a.all() {
-			err := a.eachStored(ctx, p, func(s stored) (bool, error) {
-				t, err := a.codec.Traces(s.doc)
-				if err != nil {
-					return false, err
-				}
-				for _, resource := range t.ResourceSpans().All() {
-					if !q.yieldFrom(s.source, resource, seen, yield) {
-						return false, errStopped
+			packs, err := q.packs(ctx, p)
+			if err == nil {
+				err = a.eachChunk(ctx, p, packs, func(c chunk) (bool, error) {
+					t, err := c.traces()
+					if err != nil {
+						return false, err
 					}
-				}
-				return true, nil
-			}, `SELECT c.id, s.doc, c.doc FROM chunks c JOIN sources s ON s.id = c.source WHERE c.trace IN `+traces, args...)
+					for _, resource := range t.ResourceSpans().All() {
+						if !q.yieldFrom(c.source, resource, seen, yield) {
+							return false, errStopped
+						}
+					}
+					return true, nil
+				})
+			}
 			if err == nil {
 				err = a.eachCalls(ctx, p, &q, seen, yield, `SELECT sources, doc FROM calls WHERE id IN `+calls, args)
 			}
@@ -63,6 +65,29 @@ func (a *Archive) Spans(ctx context.Context, q SpanQuery) iter.Seq2[SourcedSpan,
 			}
 		}
 	}
+}
+
+// packs lists where spans may be that are asked for.
+func (q *SpanQuery) packs(ctx context.Context, p *partition) ([]packOf, error) {
+	where, args := q.conditions()
+	if len(where) == 0 {
+		return packsOf(ctx, p, func(entryOf) bool { return true }, "")
+	}
+	wanted := map[telemetry.TraceID]bool{}
+	err := each(ctx, p, func(scan func(...any) error) error {
+		var id []byte
+		err := scan(&id)
+		if err == nil {
+			wanted[telemetry.TraceID(id)] = true
+		}
+		return err
+	}, "SELECT trace FROM traces"+and(where), args...)
+	if err != nil || len(wanted) == 0 {
+		return nil, err
+	}
+	traces := "FROM traces" + and(where)
+	return packsOf(ctx, p, func(e entryOf) bool { return wanted[e.trace] },
+		"WHERE id IN (SELECT pack "+traces+" UNION SELECT pack FROM pack_traces WHERE trace IN (SELECT trace "+traces+"))", append(args, args...)...)
 }
 
 // errStopped says that the reader wants no more.

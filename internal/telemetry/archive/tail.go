@@ -66,8 +66,10 @@ func (a *Archive) publish(entries []*entry) {
 		return
 	}
 	for _, e := range entries {
-		for _, c := range e.batch.Chunks {
-			a.tails.send(traceItem(c.Trace, c.Source, c.Facts...))
+		for _, p := range e.batch.Packs {
+			for _, c := range p.Chunks {
+				a.tails.send(traceItem(c.Trace, c.Source, c.Facts...))
+			}
 		}
 		for _, c := range e.batch.Calls {
 			for _, b := range c.Begun {

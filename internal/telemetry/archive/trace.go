@@ -28,7 +28,7 @@ func (a *Archive) Trace(ctx context.Context, id telemetry.TraceID) (telemetry.Tr
 		return telemetry.Trace{}, err
 	}
 	for _, c := range chunks {
-		t, err := a.codec.Traces(c.doc)
+		t, err := c.traces()
 		if err != nil {
 			return telemetry.Trace{}, err
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/telemetry"
@@ -61,7 +62,7 @@ func (w *writer) begin(ctx context.Context) error {
 	if newest == nil {
 		return w.next(ctx)
 	}
-	if err := newest.openWrite(ctx); err != nil {
+	if err := newest.unseal(ctx); err != nil {
 		return err
 	}
 	return w.writeTo(ctx, newest)
@@ -102,10 +103,10 @@ func (w *writer) commit(ctx context.Context, entries []*entry) error {
 }
 
 func (w *writer) write(ctx context.Context, entries []*entry) error {
-	t := &transaction{writer: w, sessions: map[string]activity{}}
+	t := &transaction{writer: w, sessions: map[string]activity{}, traces: rows{one: w.prepared.trace, many: w.prepared.manyTraces, width: traceArgs}}
 	for _, e := range entries {
-		for _, c := range e.batch.Chunks {
-			if err := t.chunk(ctx, c); err != nil {
+		for _, p := range e.batch.Packs {
+			if err := t.pack(ctx, p); err != nil {
 				return err
 			}
 		}
@@ -125,44 +126,14 @@ func (w *writer) write(ctx context.Context, entries []*entry) error {
 			}
 		}
 	}
-	return errors.Join(t.finish(ctx), t.writeMinutes(ctx))
+	return errors.Join(t.traces.flush(ctx), t.finish(ctx), t.writeMinutes(ctx))
 }
 
 // transaction is one commit in the making.
 type transaction struct {
 	*writer
 	sessions map[string]activity
-}
-
-// chunk writes a chunk and what it adds to the sums. Spans that are there already add nothing.
-func (t *transaction) chunk(ctx context.Context, c telemetry.Chunk) error {
-	known, err := t.outlines.of(ctx, c.Trace)
-	if err != nil {
-		return err
-	}
-	if len(known.spans)+len(c.Facts) > MaxTraceSpans {
-		t.Log.Warn("a trace has too many spans; the rest of it is not kept", "trace", c.Trace.String(), "spans", len(known.spans))
-		return nil
-	}
-	fresh := known.add(c.Facts, t.Price)
-	t.outlines.grown(len(fresh))
-	if len(fresh) == 0 {
-		return nil
-	}
-	source, err := t.source(ctx, c.Source)
-	if err != nil {
-		return err
-	}
-	if _, err := t.prepared.chunk.ExecContext(ctx, c.Trace[:], source, c.Doc); err != nil {
-		return err
-	}
-	changes := known.recount()
-	sum := sumOf(fresh, changes)
-	t.session(c.Source, sum.end)
-	if err := t.trace(ctx, c, sum); err != nil {
-		return err
-	}
-	return t.measure(ctx, c.Source, fresh, changes)
+	traces   rows
 }
 
 func (t *transaction) lines(ctx context.Context, l telemetry.Lines) error {
@@ -213,21 +184,6 @@ func (t *transaction) source(ctx context.Context, s telemetry.Source) (id int64,
 	return id, nil
 }
 
-// maxError bounds the words of a failure in lists, in bytes.
-const maxError = 2000
-
-func (t *transaction) trace(ctx context.Context, c telemetry.Chunk, s sum) error {
-	var rootStart, rootEnd any
-	if s.rooted {
-		rootStart, rootEnd = s.rootStart, s.rootEnd
-	}
-	from, u := c.Source, s.usage
-	_, err := t.prepared.trace.ExecContext(ctx, c.Trace[:], from.Session, from.Runtime, from.Endpoint, from.Caller, s.name, s.start, s.end,
-		rootStart, rootEnd, s.spans, s.hidden, s.errors, s.failure, s.models, s.tools,
-		u.Input, u.Output, u.Cached, u.CacheWritten, u.Reasoning, s.cost)
-	return err
-}
-
 // session notes when a session was active; it is written once per commit.
 func (t *transaction) session(from telemetry.Source, at int64) {
 	if from.Session == "" {
@@ -248,36 +204,40 @@ type activity struct {
 }
 
 func (t *transaction) finish(ctx context.Context) error {
+	all := rows{one: t.prepared.session, many: t.prepared.manySessions, width: sessionArgs}
 	for session, s := range t.sessions {
-		if _, err := t.prepared.session.ExecContext(ctx, session, s.from.Runtime, s.from.Endpoint, s.last); err != nil {
+		if err := all.add(ctx, session, s.from.Runtime, s.from.Endpoint, s.last); err != nil {
 			return err
 		}
 	}
-	return nil
+	return all.flush(ctx)
 }
 
 // statements are prepared on the one connection to the partition that is written.
 type statements struct {
-	source, chunk, block, blockTrace, mark, trace, session, series, minute, findMinute *sql.Stmt
-	calls, begun, manyBegun                                                            *sql.Stmt
-	all                                                                                []*sql.Stmt
+	source, pack, packTrace, block, blockTrace, mark, series, minute, findMinute *sql.Stmt
+	trace, manyTraces, session, manySessions, calls, begun, manyBegun            *sql.Stmt
+	all                                                                          []*sql.Stmt
 }
 
 func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
 	for to, text := range map[**sql.Stmt]string{
-		&s.source:     `INSERT INTO sources (doc) VALUES (?) ON CONFLICT (doc) DO UPDATE SET doc = doc RETURNING id`,
-		&s.chunk:      `INSERT INTO chunks (trace, source, doc) VALUES (?, ?, ?)`,
-		&s.block:      `INSERT INTO blocks (source, runtime, session, first, last, lines, doc) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		&s.blockTrace: `INSERT OR IGNORE INTO block_traces (trace, block) VALUES (?, ?)`,
-		&s.mark:       `INSERT OR REPLACE INTO marks VALUES (?, ?)`,
-		&s.series:     `INSERT INTO series (runtime, endpoint, name, unit, labels) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET unit = unit RETURNING id`,
-		&s.minute:     `INSERT OR REPLACE INTO minutes (minute, series, count, errors, sum, lowest, high, sketch) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		&s.findMinute: `SELECT count, errors, sum, lowest, high, sketch FROM minutes WHERE minute = ? AND series = ?`,
-		&s.calls:      `INSERT INTO calls (sources, doc) VALUES (?, ?)`,
-		&s.begun:      upsertBegun(1),
-		&s.manyBegun:  upsertBegun(manyRows),
-		&s.trace:      upsertTrace,
-		&s.session:    upsertSession,
+		&s.source:       `INSERT INTO sources (doc) VALUES (?) ON CONFLICT (doc) DO UPDATE SET doc = doc RETURNING id`,
+		&s.pack:         `INSERT INTO packs (chunks, doc) VALUES (?, ?)`,
+		&s.packTrace:    `INSERT OR IGNORE INTO pack_traces (trace, pack) VALUES (?, ?)`,
+		&s.block:        `INSERT INTO blocks (source, runtime, session, first, last, lines, doc) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		&s.blockTrace:   `INSERT OR IGNORE INTO block_traces (trace, block) VALUES (?, ?)`,
+		&s.mark:         `INSERT OR REPLACE INTO marks VALUES (?, ?)`,
+		&s.series:       `INSERT INTO series (runtime, endpoint, name, unit, labels) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET unit = unit RETURNING id`,
+		&s.minute:       `INSERT OR REPLACE INTO minutes (minute, series, count, errors, sum, lowest, high, sketch) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		&s.findMinute:   `SELECT count, errors, sum, lowest, high, sketch FROM minutes WHERE minute = ? AND series = ?`,
+		&s.calls:        `INSERT INTO calls (sources, doc) VALUES (?, ?)`,
+		&s.begun:        upsertBegun(1),
+		&s.manyBegun:    upsertBegun(manyRows),
+		&s.trace:        upsertTraces(1),
+		&s.manyTraces:   upsertTraces(manyRows),
+		&s.session:      upsertSessions(1),
+		&s.manySessions: upsertSessions(manyRows),
 	} {
 		if *to, err = conn.PrepareContext(ctx, text); err != nil {
 			return s, err
@@ -293,9 +253,27 @@ func (s statements) close() {
 	}
 }
 
-// A trace is called after its earliest root, or until one comes after whatever came first.
-const upsertTrace = `INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)` + mergeTrace
+// traceColumns are those that are written.
+const traceColumns = `INSERT INTO traces (trace, session, runtime, endpoint, caller, name, start, finish, root_start, root_end,
+	spans, hidden, errors, error, models, tools, input, output, cached, written, reasoning, cost, calls, pack) VALUES `
 
+// traceArgs and sessionArgs are how many arguments a row has.
+const (
+	traceArgs   = 23
+	sessionArgs = 4
+)
+
+func upsertTraces(rows int) string {
+	return traceColumns + repeated("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)", rows) + mergeTrace
+}
+
+func upsertSessions(rows int) string {
+	return "INSERT INTO sessions VALUES " + repeated("(?, ?, ?, ?)", rows) + mergeSession
+}
+
+func repeated(row string, rows int) string { return row + strings.Repeat(", "+row, rows-1) }
+
+// A trace is called after its earliest root, or until one comes after whatever came first.
 const mergeTrace = `
 ON CONFLICT (trace, session) DO UPDATE SET
 	name = CASE WHEN excluded.root_start < ifnull(root_start, 9223372036854775807) THEN excluded.name ELSE name END,
@@ -307,7 +285,7 @@ ON CONFLICT (trace, session) DO UPDATE SET
 	models = models + excluded.models, tools = tools + excluded.tools,
 	input = input + excluded.input, output = output + excluded.output, cached = cached + excluded.cached,
 	written = written + excluded.written, reasoning = reasoning + excluded.reasoning, cost = cost + excluded.cost,
-	calls = ifnull(calls, excluded.calls)`
+	calls = ifnull(calls, excluded.calls), pack = ifnull(pack, excluded.pack)`
 
-const upsertSession = `INSERT INTO sessions VALUES (?, ?, ?, ?)
+const mergeSession = `
 ON CONFLICT (session) DO UPDATE SET last = max(last, excluded.last)`

@@ -148,19 +148,18 @@ func (r *Recorder) flush(ctx context.Context) error {
 // batch takes n finished spans.
 func (r *Recorder) batch(n int) (telemetry.Batch, error) {
 	b := telemetry.Batch{Received: time.Now()}
-	begun := newSheaf()
+	begun, waited := newSheaf(), r.codec.Packer()
 	for range n {
 		s := <-r.finished
 		if s.context.begun && s.started == nil {
 			begun.add(s)
 			continue
 		}
-		c, err := r.chunk(s)
-		if err != nil {
+		if err := waited.AddTraces(s.chunk()); err != nil {
 			return b, err
 		}
-		b.Chunks = append(b.Chunks, c)
 	}
+	b.Packs = waited.Packs()
 	if len(begun.Begun) == 0 {
 		return b, nil
 	}
@@ -170,16 +169,15 @@ func (r *Recorder) batch(n int) (telemetry.Batch, error) {
 	return b, err
 }
 
-// chunk writes a span as a document of its own.
-func (r *Recorder) chunk(s *Span) (telemetry.Chunk, error) {
+// chunk writes a span as a message of its own.
+func (s *Span) chunk() (telemetry.Chunk, ptrace.Traces) {
 	doc := ptrace.NewTraces()
 	resource, spans := platform(doc)
 	span := spans.AppendEmpty()
 	s.fill(span)
 	facts := []telemetry.Fact{genai.DrawFrom(s.call.Source, span, genai.Platform)}
 	facts = append(facts, s.fillStart(resource)...)
-	packed, err := r.codec.PackTraces(doc)
-	return telemetry.Chunk{Trace: s.context.trace, Source: s.call.Source, Doc: packed, Facts: facts}, err
+	return telemetry.Chunk{Trace: s.context.trace, Source: s.call.Source, Facts: facts}, doc
 }
 
 // fill writes the attributes of the span. Source: AgentCore developer guide, runtime spans; the caller

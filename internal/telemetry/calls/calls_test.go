@@ -203,12 +203,11 @@ func report(t *testing.T, a *archive.Archive, trace string, n byte) {
 	span.SetEndTimestamp(span.StartTimestamp())
 	span.Attributes().PutStr("gen_ai.operation.name", "chat")
 	span.Attributes().PutInt("gen_ai.usage.input_tokens", 7)
-	packed, err := a.Codec().PackTraces(doc)
-	if err != nil {
+	packer := a.Codec().Packer()
+	if err := packer.AddTraces(telemetry.Chunk{Trace: id, Source: telemetry.Source{Session: "session-0", Sandbox: "s"}, Facts: []telemetry.Fact{genai.Draw(span, "")}}, doc); err != nil {
 		t.Fatal(err)
 	}
-	chunk := telemetry.Chunk{Trace: id, Source: telemetry.Source{Session: "session-0", Sandbox: "s"}, Doc: packed, Facts: []telemetry.Fact{genai.Draw(span, "")}}
-	if err := a.Append(t.Context(), telemetry.Batch{Chunks: []telemetry.Chunk{chunk}}); err != nil {
+	if err := a.Append(t.Context(), telemetry.Batch{Packs: packer.Packs()}); err != nil {
 		t.Fatal(err)
 	}
 }

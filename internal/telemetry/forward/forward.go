@@ -46,7 +46,7 @@ type Forwarder struct {
 
 const (
 	pollEvery = 500 * time.Millisecond
-	maxPieces = 64
+	maxPieces = 16 // packs of spans have 128 KiB unpacked, or one trace
 	firstWait = time.Second
 	longest   = 30 * time.Second
 )

@@ -65,30 +65,46 @@ func FuzzInlet(f *testing.F) {
 	})
 }
 
-// understand reads a batch as a reader of it would.
-func understand(t *testing.T, codec *document.Codec, b telemetry.Batch) {
-	for _, c := range b.Chunks {
-		spans, err := codec.Traces(c.Doc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := 0
-		for _, resource := range spans.ResourceSpans().All() {
-			for _, scope := range resource.ScopeSpans().All() {
-				for _, span := range scope.Spans().All() {
-					n++
-					written(t, genai.Read(span, genai.Draw(span, scope.Scope().Name())))
-					written(t, span.Attributes().AsRaw())
+func understandChunk(t *testing.T, message []byte, c telemetry.Chunk) {
+	spans, err := new(ptrace.ProtoUnmarshaler).UnmarshalTraces(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, resource := range spans.ResourceSpans().All() {
+		for _, scope := range resource.ScopeSpans().All() {
+			for _, span := range scope.Spans().All() {
+				drawn, fact := genai.Draw(span, scope.Scope().Name()), c.Facts[n]
+				n++
+				written(t, genai.Read(span, drawn))
+				written(t, span.Attributes().AsRaw())
+				if telemetry.TraceID(span.TraceID()) != c.Trace || fact.End < fact.Start || fact.Usage.Input < 0 {
+					t.Fatalf("the fact %+v", fact)
+				}
+				if drawn.Start, drawn.End = fact.Start, fact.End; drawn != fact { // times may have been mended
+					t.Fatalf("the fact %+v is drawn again as %+v", fact, drawn)
 				}
 			}
 		}
-		if n != len(c.Facts) {
-			t.Fatalf("%d spans and %d facts", n, len(c.Facts))
+	}
+	if n != len(c.Facts) || spans.ResourceSpans().Len() != c.Resources {
+		t.Fatalf("%d spans in %d resources, %d facts", n, spans.ResourceSpans().Len(), len(c.Facts))
+	}
+}
+
+// understand reads a batch as a reader of it would.
+func understand(t *testing.T, codec *document.Codec, b telemetry.Batch) {
+	for _, p := range b.Packs {
+		raw, err := codec.Spans(p.Doc)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, fact := range c.Facts {
-			if fact.End < fact.Start || fact.Usage.Input < 0 {
-				t.Fatalf("the fact %+v", fact)
-			}
+		for _, c := range p.Chunks {
+			understandChunk(t, raw[:c.Size], c)
+			raw = raw[c.Size:]
+		}
+		if len(raw) > 0 {
+			t.Fatalf("%d bytes are of no chunk", len(raw))
 		}
 	}
 	for _, l := range b.Lines {

@@ -1,8 +1,6 @@
 package genai
 
 import (
-	"math"
-	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -41,15 +39,20 @@ type seen struct {
 
 func scan(attributes pcommon.Map) (s seen) {
 	for key, v := range attributes.All() {
-		s.note(key, v)
+		s.note(key, valueFrom(v))
 	}
-	if s.apart && (s.system == "strands-agents" || s.usage.Cached > s.usage.Input) {
-		s.usage.Input += s.usage.Cached + s.usage.CacheWritten
-	}
+	s.settle()
 	return s
 }
 
-func (s *seen) note(key string, v pcommon.Value) {
+// settle makes one sense of what was noted.
+func (s *seen) settle() {
+	if s.apart && (s.system == "strands-agents" || s.usage.Cached > s.usage.Input) {
+		s.usage.Input += s.usage.Cached + s.usage.CacheWritten
+	}
+}
+
+func (s *seen) note(key string, v Value) {
 	switch {
 	case strings.HasPrefix(key, "gen_ai.usage."), strings.HasPrefix(key, "llm.token_count."):
 		s.count(key, v)
@@ -58,7 +61,7 @@ func (s *seen) note(key string, v pcommon.Value) {
 	case strings.HasPrefix(key, "http."):
 		s.http = s.http || key == "http.request.method" || key == "http.method"
 		if key == "http.url" || key == "http.target" {
-			s.url = v.AsString()
+			s.url = v.text()
 		}
 	case strings.HasPrefix(key, "crewai."):
 		s.crew = true
@@ -67,67 +70,67 @@ func (s *seen) note(key string, v pcommon.Value) {
 	}
 }
 
-func (s *seen) genAI(key string, v pcommon.Value) {
+func (s *seen) genAI(key string, v Value) {
 	switch key {
 	case "operation.name":
-		s.operation = v.AsString()
+		s.operation = v.text()
 	case "system", "provider.name":
-		s.system = v.AsString()
+		s.system = v.text()
 	case "request.model":
-		s.asked = v.AsString()
+		s.asked = v.text()
 	case "response.model":
-		s.answered = v.AsString()
+		s.answered = v.text()
 	case "tool.name":
-		s.tool = v.AsString()
+		s.tool = v.text()
 	case "agent.name":
-		s.agent = v.AsString()
+		s.agent = v.text()
 	case "response.finish_reasons":
-		s.finish = first(v)
+		s.finish = v.first()
 	case "server.time_to_first_token":
-		s.firstToken = number(v)
+		s.firstToken = v.float()
 	case "response.time_to_first_chunk":
-		s.firstToken = number(v) * 1000
+		s.firstToken = v.float() * 1000
 	}
 }
 
-func (s *seen) other(key string, v pcommon.Value) {
+func (s *seen) other(key string, v Value) {
 	switch key {
 	case "openinference.span.kind":
-		s.inference = strings.ToUpper(v.AsString())
+		s.inference = strings.ToUpper(v.text())
 	case "traceloop.span.kind":
-		s.traceloop = v.AsString()
+		s.traceloop = v.text()
 	case "traceloop.entity.name":
-		s.agent = v.AsString()
+		s.agent = v.text()
 	case "llm.request.type":
-		s.request = v.AsString()
+		s.request = v.text()
 	case "llm.model_name":
-		s.asked = v.AsString()
+		s.asked = v.text()
 	case "llm.provider", "llm.system":
-		s.system = v.AsString()
+		s.system = v.text()
 	case "tool.name":
-		s.tool = v.AsString()
+		s.tool = v.text()
 	case "rpc.service":
-		s.rpc, s.rpcService = true, v.AsString()
+		s.rpc, s.rpcService = true, v.text()
 	case "rpc.method":
-		s.rpc, s.rpcMethod = true, v.AsString()
+		s.rpc, s.rpcMethod = true, v.text()
 	case "mcp.method.name":
-		s.mcp = v.AsString()
+		s.mcp = v.text()
 	case "url.full", "url.path":
-		s.url = v.AsString()
+		s.url = v.text()
 	case "error.type":
-		s.errorType = v.AsString()
+		s.errorType = v.text()
 	case "event_loop.cycle_id":
 		s.cycle = true
 	case "asgi.event.type":
 		s.asgi = true
 	case "agent.name":
-		s.agent = v.AsString()
+		s.agent = v.text()
 	}
 }
 
 // count notes a number of tokens. Older conventions say prompt and completion; Strands writes cached
 // tokens with underscores and does not count them as input.
-func (s *seen) count(key string, v pcommon.Value) {
+func (s *seen) count(key string, v Value) {
 	n := tokens(v)
 	s.tokens = true
 	switch key {
@@ -152,38 +155,12 @@ func (s *seen) count(key string, v pcommon.Value) {
 // the sums.
 const maxTokens = 1 << 30
 
-func tokens(v pcommon.Value) int64 {
-	n := number(v)
+func tokens(v Value) int64 {
+	n := v.float()
 	if !(n > 0) || n > maxTokens {
 		return 0
 	}
 	return int64(n)
-}
-
-// number reads a number however it was written; 0 for what is none.
-func number(v pcommon.Value) float64 {
-	switch v.Type() {
-	case pcommon.ValueTypeInt:
-		return float64(v.Int())
-	case pcommon.ValueTypeDouble:
-		return v.Double()
-	case pcommon.ValueTypeStr:
-		if n, err := strconv.ParseFloat(v.Str(), 64); err == nil && !math.IsInf(n, 0) {
-			return n
-		}
-	}
-	return 0
-}
-
-// first is the first element of a list, or the value itself.
-func first(v pcommon.Value) string {
-	if v.Type() == pcommon.ValueTypeSlice {
-		if v.Slice().Len() == 0 {
-			return ""
-		}
-		return v.Slice().At(0).AsString()
-	}
-	return v.AsString()
 }
 
 // Draw takes from a span what sums and lists need. Service spans are the platform's own; an agent
@@ -192,18 +169,35 @@ func Draw(span ptrace.Span, scope string) telemetry.Fact {
 	s := scan(span.Attributes())
 	f := telemetry.Fact{
 		ID: telemetry.SpanID(span.SpanID()), Parent: telemetry.SpanID(span.ParentSpanID()), Name: span.Name(),
-		Start: int64(span.StartTimestamp()), End: int64(span.EndTimestamp()), Kind: s.kind(span.Name()),
+		Start: int64(span.StartTimestamp()), End: int64(span.EndTimestamp()), Error: s.failure(span),
 	}
+	s.complete(&f, scope)
+	return f
+}
+
+func (s *seen) complete(f *telemetry.Fact, scope string) {
+	f.Kind = s.kind(f.Name)
 	f.End = max(f.End, f.Start)
-	f.Error = s.failure(span)
-	f.Noise = s.noise(f, scope)
+	f.Noise = s.noise(*f, scope)
 	switch f.Kind {
 	case telemetry.Model:
 		f.Model, f.Usage = s.model(), s.usage
 	case telemetry.Tool:
-		f.Tool = s.toolName(span.Name())
+		f.Tool = s.toolName(f.Name)
 	}
-	return f
+}
+
+// Scan is [Draw] for spans that are not decoded: note every attribute, in order, and complete the fact.
+type Scan struct{ seen seen }
+
+// Note takes in an attribute.
+func (s *Scan) Note(key string, v Value) { s.seen.note(key, v) }
+
+// Complete fills in what follows from the attributes of a span that did not fail: all but ids, name and times.
+// Its strings may be those of the values.
+func (s *Scan) Complete(f *telemetry.Fact, scope string) {
+	s.seen.settle()
+	s.seen.complete(f, scope)
 }
 
 func (s *seen) model() string {

@@ -42,4 +42,10 @@ func claimOf(resource pcommon.Map) (claim telemetry.Source) {
 	return claim
 }
 
+// claimed is who attributes say that a log record is from.
+func claimed(attributes pcommon.Map, claim telemetry.Source) telemetry.Source {
+	claim.Session = sessionOf(attributes, claim.Session)
+	return claim
+}
+
 func short(name string) string { return cut(name, maxName) }

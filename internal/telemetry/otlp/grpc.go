@@ -88,15 +88,17 @@ func readFrame(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, badBody(err)
 	}
-	return inflate(unzipped)
+	return inflate(unzipped, int64(size))
 }
 
-// inflate reads what is packed, up to MaxInflated.
-func inflate(from io.Reader) ([]byte, error) {
-	raw, err := io.ReadAll(io.LimitReader(from, MaxInflated+1))
+// inflate reads what is packed, up to MaxInflated, and is quick about what has the expected size.
+func inflate(from io.Reader, expected int64) ([]byte, error) {
+	into := bytes.NewBuffer(make([]byte, 0, min(max(expected, 0), MaxBody)+bytes.MinRead))
+	_, err := into.ReadFrom(io.LimitReader(from, MaxInflated+1))
 	if err != nil {
 		return nil, badBody(err)
 	}
+	raw := into.Bytes()
 	if len(raw) > MaxInflated {
 		return nil, tooLarge{MaxInflated}
 	}

@@ -118,7 +118,7 @@ func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	default:
 		return nil, moorage.Errorf(moorage.Invalid, "the content encoding %q is not known; send gzip or none", encoding)
 	}
-	return inflate(body)
+	return inflate(body, r.ContentLength)
 }
 
 func badBody(err error) error {

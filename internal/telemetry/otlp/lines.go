@@ -36,7 +36,7 @@ func (s *splitter) record(resource plog.ResourceLogs, r int, scope plog.ScopeLog
 	if record.ObservedTimestamp() == 0 {
 		record.SetObservedTimestamp(pcommon.NewTimestampFromTime(s.now))
 	}
-	source := s.addressed(s.source(record.Attributes(), claim))
+	source := s.addressed(s.source(claimed(record.Attributes(), claim)))
 	if s.stream != "" {
 		record.Attributes().PutStr(telemetry.LogStreamKey, s.stream)
 	}

@@ -82,7 +82,7 @@ func (s *splitter) metrics(m pmetric.Metrics) (points []telemetry.Point) {
 func (s *splitter) metric(m pmetric.Metric, claim telemetry.Source) (out []telemetry.Point) {
 	add := func(attributes pcommon.Map, start, at pcommon.Timestamp, grows bool, seen total, lowest, highest float64) {
 		trim(attributes)
-		source := s.source(attributes, claim)
+		source := s.source(claimed(attributes, claim))
 		series := telemetry.Series{Runtime: source.Runtime, Endpoint: source.Endpoint, Name: short(m.Name()), Unit: short(m.Unit()), Labels: labels(attributes)}
 		if grows {
 			var known bool

@@ -34,11 +34,17 @@ func (i *Inlet) signalOf(url string) (signal, bool) {
 }
 
 func (i *Inlet) takeTraces(ctx context.Context, raw []byte, json bool, now time.Time) (exported, error) {
-	request := ptraceotlp.NewExportRequest()
-	if err := decode(raw, json, request.UnmarshalProto, request.UnmarshalJSON); err != nil {
-		return nil, err
+	if json {
+		request := ptraceotlp.NewExportRequest()
+		err := decode(raw, json, nil, request.UnmarshalJSON)
+		if err == nil {
+			raw, err = request.MarshalProto()
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	s, err := i.keepTraces(ctx, request.Traces(), now)
+	s, err := i.keepTraces(ctx, raw, now)
 	answer := ptraceotlp.NewExportResponse()
 	if s.refused > 0 {
 		answer.PartialSuccess().SetRejectedSpans(s.refused)
@@ -49,16 +55,18 @@ func (i *Inlet) takeTraces(ctx context.Context, raw []byte, json bool, now time.
 
 // Keep takes spans that the platform made itself, for the source of ctx.
 func (i *Inlet) Keep(ctx context.Context, spans ptrace.Traces) error {
-	_, err := i.keepTraces(ctx, spans, time.Now())
+	raw, err := new(ptrace.ProtoMarshaler).MarshalTraces(spans)
+	if err == nil {
+		_, err = i.keepTraces(ctx, raw, time.Now())
+	}
 	return err
 }
 
-func (i *Inlet) keepTraces(ctx context.Context, spans ptrace.Traces, now time.Time) (*splitter, error) {
+func (i *Inlet) keepTraces(ctx context.Context, request []byte, now time.Time) (*splitter, error) {
 	s := i.newSplitter(ctx, now)
-	s.traces(spans)
-	batch, err := s.batch()
-	if err == nil && len(batch.Chunks) > 0 {
-		err = i.keep(ctx, batch)
+	err := s.traces(request)
+	if err == nil && len(s.order) > 0 {
+		err = i.keep(ctx, s.batch())
 	}
 	return s, err
 }
