@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 )
 
 // newsroom is a team of four agents that reports what it does as frameworks do, ten times faster.
@@ -33,7 +36,18 @@ func TestConsole_identity(t *testing.T) {
 	if err != nil {
 		t.Fatal(out, err)
 	}
-	b.run(t, s, "identity.test.mjs", map[string]string{"limited": name, "limitedId": key.AccessKeyID, "limitedSecret": key.SecretAccessKey})
+	a := s.deployed(t, probe)
+	provider := unique("weather")
+	_, err = s.control().CreateApiKeyCredentialProvider(t.Context(), &control.CreateApiKeyCredentialProviderInput{
+		Name: &provider, ApiKey: aws.String("canary-of-a-key"), Tags: map[string]string{"moorage:inject": "GET api.weather.example/v1/"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.run(t, s, "identity.test.mjs", map[string]string{
+		"limited": name, "limitedId": key.AccessKeyID, "limitedSecret": key.SecretAccessKey, "limitedArn": "arn:aws:iam::" + s.client.Account + ":user/" + name,
+		"runtime": a.id, "arn": a.arn, "provider": provider,
+	})
 }
 
 // The console over ten thousand spans in a trace, and a million in all: it sends those itself.

@@ -75,6 +75,11 @@ export const views = {
   metrics: ['/metrics', '.u-over'],
   audit: ['/identity', '.records td'],
   record: ['/identity/audit?kind=all&range=7d&record=1', '.facts dd'],
+  users: ['/identity/users', 'tbody a'],
+  user: ['/identity/users/admin', '.code'],
+  apikeys: ['/identity/keys?new=1', 'form.panel'],
+  policies: ['/identity/policies', '.code'],
+  providers: ['/identity/providers', 'tbody tr'],
   play: ['/play?runtime=' + runtime, 'textarea'],
   nowhere: ['/nowhere', '.empty'],
 }

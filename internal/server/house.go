@@ -37,6 +37,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/telemetry/otlp"
 	"github.com/moorage-dev/moorage/internal/telemetry/price"
 	"github.com/moorage-dev/moorage/internal/telemetry/usage"
+	"github.com/moorage-dev/moorage/internal/v1"
 	"github.com/moorage-dev/moorage/internal/warm"
 )
 
@@ -78,6 +79,7 @@ type house struct {
 	audit     *audit.Log
 	polls     polls
 	vault     *vault.Vault
+	release   v1.ReleasePolicy // that the vault goes by
 	broker    *inject.Broker
 }
 

@@ -310,6 +310,12 @@ func (h *house) ownDemand(r *http.Request) demand {
 	noun := capital(parts[0])
 	d := demand{}
 	switch {
+	case parts[0] == "principals": // which has all that this action of IAM's answers with
+		return demand{action: "iam:GetAccountAuthorizationDetails"}
+	case parts[0] == "users" && len(parts) > 2:
+		return h.accessKeyDemand(r.Method, parts)
+	case parts[0] == "keys":
+		d.action = "moorage:ListRuntimeKeys"
 	case len(parts) > 2 && parts[0] == "runtimes" && parts[2] == "keys":
 		d.action = "moorage:" + map[string]string{"GET": "List", "POST": "Create", "DELETE": "Delete"}[r.Method] + "RuntimeKeys"
 	case len(parts) == 1 && parts[0] == "info":
@@ -340,6 +346,21 @@ func (h *house) ownDemand(r *http.Request) demand {
 	}
 	if id != "" {
 		d.resources = []string{moorage.RuntimeARN(h.Region, h.account, id).String()}
+	}
+	return d
+}
+
+// accessKeyDemand is that of /v1/users/NAME/access-keys/…: IAM's own actions, on the user.
+func (h *house) accessKeyDemand(method string, parts []string) demand {
+	d := demand{action: "iam:UpdateAccessKey", resources: []string{"arn:aws:iam::" + h.account + ":user/" + parts[1]}}
+	switch {
+	case method == http.MethodDelete:
+		d.action = "iam:DeleteAccessKey"
+	case len(parts) == 3:
+		d.action = "iam:CreateAccessKey"
+	}
+	if user, err := h.people.Get(iam.User, parts[1]); err == nil {
+		d.resources[0] = user.ARN // which has its path
 	}
 	return d
 }

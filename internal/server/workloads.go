@@ -53,15 +53,16 @@ func (h *house) openWorkloads(ctx context.Context) error {
 // policyName is a file in DIR with policies in Cedar on the release of credentials; without it the default holds.
 const policyName = "release.cedar"
 
+// releasePolicy reads the policies once: they hold until the server is started anew.
 func (h *house) releasePolicy() (*vault.Policy, error) {
+	h.release.Source, h.release.Text = "the default", vault.DefaultPolicy
 	text, err := os.ReadFile(h.path(policyName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return vault.ParsePolicy("the default policy", []byte(vault.DefaultPolicy))
-	}
-	if err != nil {
+	if err == nil {
+		h.release.Source, h.release.Text = policyName, string(text)
+	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return vault.ParsePolicy(policyName, text)
+	return vault.ParsePolicy(h.release.Source, []byte(h.release.Text))
 }
 
 // noteRelease puts a release, or its refusal, on the audit record before anybody is told.

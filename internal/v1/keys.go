@@ -13,6 +13,7 @@ import (
 // APIKey is a key of a runtime as operators see it; Key is there once, in the answer to its creation.
 type APIKey struct {
 	ID        string     `json:"id"`
+	Runtime   string     `json:"runtime"`
 	Key       string     `json:"key,omitempty"`
 	Name      string     `json:"name,omitempty"`
 	Scopes    []string   `json:"scopes"`
@@ -25,7 +26,7 @@ type APIKey struct {
 }
 
 func apiKeyView(k store.APIKey) APIKey {
-	out := APIKey{ID: k.ID, Name: k.Name, Scopes: k.Scopes, Endpoints: k.Endpoints, Active: k.Active, CreatedBy: k.CreatedBy, CreatedAt: k.CreatedAt}
+	out := APIKey{ID: k.ID, Runtime: k.RuntimeID, Name: k.Name, Scopes: k.Scopes, Endpoints: k.Endpoints, Active: k.Active, CreatedBy: k.CreatedBy, CreatedAt: k.CreatedAt}
 	if out.Endpoints == nil {
 		out.Endpoints = []string{}
 	}
@@ -39,8 +40,17 @@ func apiKeyView(k store.APIKey) APIKey {
 }
 
 func (h *Handler) listKeys(w http.ResponseWriter, r *http.Request) error {
+	return h.writeKeys(w, r.PathValue("id"))
+}
+
+// listAllKeys answers with the keys of every runtime, or of ?runtime=.
+func (h *Handler) listAllKeys(w http.ResponseWriter, r *http.Request) error {
+	return h.writeKeys(w, r.URL.Query().Get("runtime"))
+}
+
+func (h *Handler) writeKeys(w http.ResponseWriter, runtime string) error {
 	out := []APIKey{}
-	for _, k := range h.People.APIKeys(r.PathValue("id")) {
+	for _, k := range h.People.APIKeys(runtime) {
 		out = append(out, apiKeyView(k))
 	}
 	return writeJSON(w, map[string]any{"apiKeys": out})

@@ -3,14 +3,59 @@ package v1
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/identity/audit"
 	"github.com/moorage-dev/moorage/internal/identity/iam"
 	"github.com/moorage-dev/moorage/internal/identity/policy"
+	"github.com/moorage-dev/moorage/internal/store"
 )
+
+// ReleasePolicy is what decides which agents get which credentials.
+type ReleasePolicy struct {
+	Source string `json:"source"` // the file's name, or that it is the default
+	Text   string `json:"text"`   // in Cedar
+}
+
+// ResourcePolicy is the policy of a runtime or of one of its endpoints.
+type ResourcePolicy struct {
+	ARN      string          `json:"arn"`
+	Document json.RawMessage `json:"document"`
+}
+
+// listPolicies answers with the policies that are no user's or role's own: those of resources, those that can be attached, and the one on
+// the release of credentials.
+func (h *Handler) listPolicies(w http.ResponseWriter, r *http.Request) error {
+	var documents map[string]string
+	err := h.Store.View(r.Context(), func(tx *store.Tx) (err error) {
+		documents, err = tx.ResourcePolicies()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	resources, builtIn := []ResourcePolicy{}, []NamedPolicy{}
+	for _, arn := range slices.Sorted(maps.Keys(documents)) {
+		resources = append(resources, ResourcePolicy{arn, rawOf(documents[arn])})
+	}
+	for _, arn := range iam.BuiltIns() {
+		builtIn = append(builtIn, NamedPolicy{Name: arn[strings.LastIndexByte(arn, '/')+1:], ARN: arn, Document: rawOf(iam.BuiltIn(arn))})
+	}
+	return writeJSON(w, map[string]any{"resources": resources, "builtIn": builtIn, "release": h.Release})
+}
+
+// rawOf is a document as it is; what is not JSON, which only an old server kept, is text.
+func rawOf(document string) json.RawMessage {
+	if json.Valid([]byte(document)) {
+		return json.RawMessage(document)
+	}
+	text, _ := json.Marshal(document)
+	return text
+}
 
 const maxQuestion = 64 << 10 // bytes
 

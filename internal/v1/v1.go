@@ -22,9 +22,15 @@
 //	GET    /v1/metrics/names?runtime=                what can be asked for
 //	GET    /v1/tail?runtime=&session=&trace=         what comes in from now on, as server-sent events
 //	POST   /v1/{traces,logs,metrics}                 OTLP over HTTP, as protobuf or JSON
-//	GET    /v1/audit?kind=&refused=&caller=&request=&since=&limit= who did what
+//	GET    /v1/audit?kind=&refused=&caller=&action=&since=&before=&… who did what; ?before=NUMBER the page before
 //	POST   /v1/audit/verify                          whether that record is as it was written
+//	GET    /v1/principals                            users and roles, with their keys and policies; /v1/principals/{kind}/{name} one, whole
+//	POST   /v1/users/{name}/access-keys              an access key; POST …/{key}/disable and …/enable, DELETE …/{key}
+//	GET    /v1/keys?runtime=ID                       API keys of all runtimes
 //	GET    /v1/runtimes/{id}/keys                    API keys; POST makes one, POST …/{key}/disable and …/enable, DELETE …/{key}
+//	GET    /v1/providers                             credential providers of the token vault, without their secrets
+//	GET    /v1/workloads?after=NAME                  workload identities, by name
+//	GET    /v1/policies                              policies of resources, on the release of credentials, and those that can be attached
 //	POST   /v1/policy/simulate, /v1/policy/lint      what a policy would decide; what in it can match nothing
 //	GET    /v1/policy/explain?request=ID             why a request was refused
 //	DELETE /v1/runtimes/{id}                         remove it and wait; says what was removed
@@ -53,6 +59,8 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity/audit"
 	"github.com/moorage-dev/moorage/internal/identity/iam"
 	"github.com/moorage-dev/moorage/internal/identity/policy"
+	"github.com/moorage-dev/moorage/internal/identity/vault"
+	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/model/provider"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/session"
@@ -87,6 +95,9 @@ type Handler struct {
 	Models    *provider.Registry
 	Usage     *usage.Meter // what sessions take of the machine
 	People    *iam.Directory
+	Release   ReleasePolicy
+	Vault     *vault.Vault
+	Workloads *workload.Service
 	Known     policy.Known // what the linter of policies compares with
 	LogDir    string       // journals, one directory per sandbox
 	Log       *slog.Logger
@@ -100,46 +111,55 @@ type Handler struct {
 func (h *Handler) Routes() http.Handler {
 	h.mux = http.NewServeMux()
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /v1/info":                             h.info,
-		"GET /v1/runtimes":                         h.listRuntimes,
-		"GET /v1/runtimes/{id}":                    h.showRuntime,
-		"GET /v1/sessions":                         h.listSessions,
-		"GET /v1/sessions/{id}":                    h.showSession,
-		"POST /v1/sessions/{id}/stop":              h.stopSession,
-		"POST /v1/sessions/{id}/sleep":             h.sleepSession,
-		"POST /v1/sessions/{id}/wake":              h.wakeSession,
-		"POST /v1/sessions/{id}/fork":              h.forkSession,
-		"GET /v1/sessions/{id}/logs":               h.sessionLogs,
-		"GET /v1/runtimes/{id}/logs":               h.runtimeLogs,
-		"GET /v1/runtimes/{id}/versions/{n}/build": h.showBuild,
-		"GET /v1/runtimes/{id}/pool":               h.showPool,
-		"GET /v1/sessions/{id}/trace":              h.sessionTrace,
-		"GET /v1/sessions/{id}/usage":              h.sessionUsage,
-		"GET /v1/traces":                           h.listTraces,
-		"GET /v1/traces/{id}":                      h.showTrace,
-		"GET /v1/telemetry/sessions":               h.listTracedSessions,
-		"POST /v1/traces":                          h.takeTelemetry,
-		"POST /v1/metrics":                         h.takeTelemetry,
-		"GET /v1/logs":                             h.findLogs,
-		"GET /v1/metrics":                          h.showMetric,
-		"GET /v1/metrics/names":                    h.listMetrics,
-		"GET /v1/tail":                             h.tailTelemetry,
-		"POST /v1/logs":                            h.takeTelemetry,
-		"GET /v1/audit":                            h.listAudit,
-		"POST /v1/audit/verify":                    h.verifyAudit,
-		"GET /v1/runtimes/{id}/keys":               h.listKeys,
-		"POST /v1/runtimes/{id}/keys":              h.createKey,
-		"POST /v1/runtimes/{id}/keys/{key}/{to}":   h.changeKey,
-		"DELETE /v1/runtimes/{id}/keys/{key}":      h.deleteKey,
-		"POST /v1/policy/simulate":                 h.simulatePolicy,
-		"POST /v1/policy/lint":                     h.lintPolicy,
-		"GET /v1/policy/explain":                   h.explain,
-		"DELETE /v1/runtimes/{id}":                 h.destroy,
-		"GET /v1/model-providers":                  h.listModels,
-		"PUT /v1/model-providers/{name}":           h.putProvider,
-		"DELETE /v1/model-providers/{name}":        h.deleteProvider,
-		"PUT /v1/model-routes":                     h.putRoute,
-		"DELETE /v1/model-routes":                  h.deleteRoute,
+		"GET /v1/info":                                 h.info,
+		"GET /v1/runtimes":                             h.listRuntimes,
+		"GET /v1/runtimes/{id}":                        h.showRuntime,
+		"GET /v1/sessions":                             h.listSessions,
+		"GET /v1/sessions/{id}":                        h.showSession,
+		"POST /v1/sessions/{id}/stop":                  h.stopSession,
+		"POST /v1/sessions/{id}/sleep":                 h.sleepSession,
+		"POST /v1/sessions/{id}/wake":                  h.wakeSession,
+		"POST /v1/sessions/{id}/fork":                  h.forkSession,
+		"GET /v1/sessions/{id}/logs":                   h.sessionLogs,
+		"GET /v1/runtimes/{id}/logs":                   h.runtimeLogs,
+		"GET /v1/runtimes/{id}/versions/{n}/build":     h.showBuild,
+		"GET /v1/runtimes/{id}/pool":                   h.showPool,
+		"GET /v1/sessions/{id}/trace":                  h.sessionTrace,
+		"GET /v1/sessions/{id}/usage":                  h.sessionUsage,
+		"GET /v1/traces":                               h.listTraces,
+		"GET /v1/traces/{id}":                          h.showTrace,
+		"GET /v1/telemetry/sessions":                   h.listTracedSessions,
+		"POST /v1/traces":                              h.takeTelemetry,
+		"POST /v1/metrics":                             h.takeTelemetry,
+		"GET /v1/logs":                                 h.findLogs,
+		"GET /v1/metrics":                              h.showMetric,
+		"GET /v1/metrics/names":                        h.listMetrics,
+		"GET /v1/tail":                                 h.tailTelemetry,
+		"POST /v1/logs":                                h.takeTelemetry,
+		"GET /v1/audit":                                h.listAudit,
+		"POST /v1/audit/verify":                        h.verifyAudit,
+		"GET /v1/principals":                           h.listPrincipals,
+		"GET /v1/principals/{kind}/{name}":             h.showPrincipal,
+		"POST /v1/users/{name}/access-keys":            h.createAccessKey,
+		"POST /v1/users/{name}/access-keys/{key}/{to}": h.changeAccessKey,
+		"DELETE /v1/users/{name}/access-keys/{key}":    h.deleteAccessKey,
+		"GET /v1/keys":                                 h.listAllKeys,
+		"GET /v1/runtimes/{id}/keys":                   h.listKeys,
+		"POST /v1/runtimes/{id}/keys":                  h.createKey,
+		"POST /v1/runtimes/{id}/keys/{key}/{to}":       h.changeKey,
+		"DELETE /v1/runtimes/{id}/keys/{key}":          h.deleteKey,
+		"GET /v1/providers":                            h.listProviders,
+		"GET /v1/workloads":                            h.listWorkloads,
+		"GET /v1/policies":                             h.listPolicies,
+		"POST /v1/policy/simulate":                     h.simulatePolicy,
+		"POST /v1/policy/lint":                         h.lintPolicy,
+		"GET /v1/policy/explain":                       h.explain,
+		"DELETE /v1/runtimes/{id}":                     h.destroy,
+		"GET /v1/model-providers":                      h.listModels,
+		"PUT /v1/model-providers/{name}":               h.putProvider,
+		"DELETE /v1/model-providers/{name}":            h.deleteProvider,
+		"PUT /v1/model-routes":                         h.putRoute,
+		"DELETE /v1/model-routes":                      h.deleteRoute,
 	} {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			err := serve(w, r)

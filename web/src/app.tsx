@@ -95,7 +95,7 @@ function Frame({ who }: { who: string }) {
   )
 }
 
-function view([section, id]: string[], info?: Info): ReactNode {
+function view([section, id, more]: string[], info?: Info): ReactNode {
   switch (section ?? 'runtimes') {
     case 'runtimes':
       return id ? <RuntimeView id={id} /> : <Runtimes />
@@ -108,7 +108,7 @@ function view([section, id]: string[], info?: Info): ReactNode {
     case 'metrics':
       return <Metrics />
     case 'identity':
-      return <Identity part={id} />
+      return <Identity part={id} id={more} />
     case 'play':
       return <Play info={info} />
   }

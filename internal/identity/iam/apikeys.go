@@ -119,11 +119,11 @@ func (d *Directory) CreateAPIKey(ctx context.Context, k store.APIKey) (key strin
 	return key, k, err
 }
 
-// APIKeys returns the keys of a runtime, oldest first, with when they were last used and without their hashes.
+// APIKeys returns the keys of a runtime, or with "" of all, oldest first, with when they were last used and without their hashes.
 func (d *Directory) APIKeys(runtimeID string) []store.APIKey {
 	out := []store.APIKey{}
 	for _, k := range d.state.Load().apiKeys {
-		if k.RuntimeID == runtimeID {
+		if runtimeID == "" || k.RuntimeID == runtimeID {
 			k.Hash, k.UsedAt = nil, d.lastUse(k.ID, store.Use{At: k.UsedAt}).At
 			out = append(out, k)
 		}

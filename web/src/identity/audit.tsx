@@ -190,7 +190,7 @@ function day(at: string) {
 }
 
 /** Whole is all that a record says. */
-function Whole({ of: r }: { of: Entry }) {
+export function Whole({ of: r }: { of: Entry }) {
   return (
     <dl className="facts">
       <Fact name="Record">
