@@ -55,6 +55,8 @@ func TestBudget_agentsSpendWhatTheirOwnerAllows(t *testing.T) {
 	answered(first, "converse", nova)
 	refused(first, "converse", nova, "ServiceQuotaExceededException", "the budget of this session is used up")
 	refused(first, "chat", nova, "RateLimitError", "the budget of this session is used up")
+	s.tells(t, []string{"sessions", "show", first}, " of 10 tokens (used up: calls to models are refused)")
+	s.tells(t, []string{"status", "--name", a.id}, "models today", "each session", "at most 10 tokens, then calls to models are refused")
 	answered(newSession(t), "converse", nova) // another session has its own
 
 	// What is paid for counts by its price; the provider is the server's own door, under a model's name that has one.
@@ -81,6 +83,9 @@ func TestBudget_agentsSpendWhatTheirOwnerAllows(t *testing.T) {
 		t.Log("the answer was there before the session's end")
 	}
 	s.ends(t, last, "the budget of this agent runtime for today (UTC) is used up")
+	s.tells(t, []string{"status", "--name", a.id}, " of 1 tokens", "(used up: the session ends)", "at most 1,000,000 tokens and $1000.00, then it ends")
+	s.tells(t, []string{"sessions", "show", last}, "because", "the budget of this agent runtime for today (UTC) is used up")
+	s.tells(t, []string{"status", "--name", a.id, "--json"}, `"spendingToday": {`, `"maxTokens": 1`, `"atTheLimit": "end"`)
 
 	_, err := s.control().TagResource(t.Context(), &control.TagResourceInput{ResourceArn: &a.arn, Tags: map[string]string{"moorage:daily-tokens": "many"}})
 	if err == nil || !strings.Contains(err.Error(), "is a number of tokens such as 200000") {
@@ -111,4 +116,14 @@ func (s *server) ends(t *testing.T, callerID, why string) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// tells holds that a command's answer has some words in it.
+func (s *server) tells(t *testing.T, command []string, words ...string) {
+	t.Helper()
+	out, err := s.cli(t.Context(), command...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantWords(t, out, words...)
 }

@@ -41,6 +41,7 @@ type sessionInfo struct {
 	Shares       string    `json:"shares,omitempty"`
 	EndReason    string    `json:"endReason,omitempty"`
 	EndedAt      time.Time `json:"endedAt,omitzero"`
+	Spending     spending  `json:"spending"`
 }
 
 // took is one part of a start.
@@ -292,6 +293,7 @@ func (s sessionInfo) fields(now time.Time) []field {
 		{"last active", ago(s.LastActiveAt, now)},
 		{"started", s.startStory()},
 		{"memory", fmt.Sprintf("%s, at most %s", size(s.MemoryBytes), size(s.PeakBytes))}, {"cpu", seconds(milliseconds(s.CPUMs))},
+		{"models", s.Spending.line()},
 	}
 	out = append(out, s.sleepFields()...)
 	out = append(out, s.lineage(now)...)

@@ -18,9 +18,10 @@ func (a *app) statusCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show a runtime, or list all of them",
-		Long: `Status shows one runtime: its version, endpoints and sessions, and for one that
-failed the reason, the exit code and the agent's last words. Where several are
-deployed and none is named it lists them all.`,
+		Long: `Status shows one runtime: its version, endpoints and sessions, what its sessions spent
+on models today (UTC) and what they may, and for one that failed the reason, the exit
+code and the agent's last words. Where several are deployed and none is named it lists
+them all.`,
 		Example: `  moorage status
   moorage status --name hello --json`,
 		Args: arguments(cobra.NoArgs),
@@ -45,6 +46,8 @@ type runtimeStatus struct {
 	Endpoints           []endpointStatus `json:"endpoints"`
 	LiveSessions        int              `json:"liveSessions"`
 	Pools               []poolStatus     `json:"pools,omitempty"`
+	SpendingToday       spending         `json:"spendingToday"` // on models, in this day of UTC
+	SessionBudget       *spending        `json:"sessionBudget,omitempty"`
 }
 
 // endpointStatus is one endpoint with --json.
@@ -139,7 +142,10 @@ func (c *client) runtimeStatus(ctx context.Context, id string) (*runtimeStatus, 
 		return nil, err
 	}
 	s.LiveSessions = len(live)
-	s.Pools, err = c.pools(ctx, id)
+	if s.Pools, err = c.pools(ctx, id); err != nil {
+		return nil, err
+	}
+	s.SpendingToday, s.SessionBudget, err = c.budgets(ctx, id)
 	return s, err
 }
 
@@ -188,6 +194,10 @@ func (s *runtimeStatus) fields(u *ui, now time.Time) []field {
 	out = append(out, field{"sessions", fmt.Sprintf("%d live", s.LiveSessions)})
 	for _, p := range s.Pools {
 		out = append(out, field{"pool", p.line()})
+	}
+	out = append(out, field{"models today", s.SpendingToday.line()})
+	if s.SessionBudget != nil {
+		out = append(out, field{"each session", s.SessionBudget.limits()})
 	}
 	if s.FailureReason != "" {
 		out = append(out, field{"failure", u.outStyle.red(s.FailureReason)})

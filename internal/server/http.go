@@ -133,7 +133,7 @@ func (h *house) v1() *v1.Handler {
 			Warning: h.warning(), Endpoint: h.PublicURL, Dir: h.Dir,
 		},
 		Store: h.store, Sessions: h.sessions, Control: h.control, Driver: h.shim, LogDir: h.path("logs"), Log: h.Log, Error: wire.WriteError,
-		Telemetry: h.telemetry, Inlet: h.inlet, Audit: h.audit, People: h.people, Release: h.release, Vault: h.vault, Workloads: h.workloads, Known: h.known(), Usage: h.usage, Models: h.models,
+		Telemetry: h.telemetry, Inlet: h.inlet, Audit: h.audit, People: h.people, Release: h.release, Vault: h.vault, Workloads: h.workloads, Known: h.known(), Usage: h.usage, Models: h.models, Budgets: h.budgets,
 	}
 }
 

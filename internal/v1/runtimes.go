@@ -26,6 +26,8 @@ type Runtime struct {
 	Asleep        int       `json:"asleep"`
 	CreatedAt     time.Time `json:"createdAt"`
 	UpdatedAt     time.Time `json:"updatedAt"`
+	SpendingToday Spending  `json:"spendingToday"`           // of all its sessions on models
+	SessionBudget *Spending `json:"sessionBudget,omitempty"` // what each session may spend; none where nothing is limited
 }
 
 const runtimesShown = 1000
@@ -59,6 +61,10 @@ func (h *Handler) runtimeView(made control.Created) Runtime {
 	}
 	if out.FailureReason == "" {
 		out.FailureReason = rt.FailureReason
+	}
+	var each Spending
+	if each, out.SpendingToday = h.spending(rt.ID, ""); each.AtTheLimit != "" {
+		out.SessionBudget = &each
 	}
 	for _, s := range h.live(rt.ID) {
 		out.Sessions++

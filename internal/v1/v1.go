@@ -61,6 +61,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity/policy"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
+	"github.com/moorage-dev/moorage/internal/model/budget"
 	"github.com/moorage-dev/moorage/internal/model/provider"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/session"
@@ -93,6 +94,7 @@ type Handler struct {
 	Inlet     http.Handler
 	Audit     *audit.Log
 	Models    *provider.Registry
+	Budgets   *budget.Meter
 	Usage     *usage.Meter // what sessions take of the machine
 	People    *iam.Directory
 	Release   ReleasePolicy
@@ -223,6 +225,7 @@ type Session struct {
 	Shares       string     `json:"shares,omitempty"`   // what a branch has in common with its parent that it should not
 	EndedAt      *time.Time `json:"endedAt,omitempty"`
 	EndReason    string     `json:"endReason,omitempty"`
+	Spending     Spending   `json:"spending"` // on models; of the last few hundred that ended, too
 }
 
 func (h *Handler) view(s moorage.Session, stats sandbox.Stats) Session {
@@ -235,6 +238,7 @@ func (h *Handler) view(s moorage.Session, stats sandbox.Stats) Session {
 		SleepBytes: s.SleepBytes, Sleeps: s.Sleeps, SleptMs: milliseconds(slept(s, time.Now())), WokeMs: milliseconds(s.WokeTook),
 	}
 	out.ParentID, out.Shares = s.ParentID, s.Shares
+	out.Spending, _ = h.spending(s.RuntimeID, s.ID)
 	if !s.ForkedAt.IsZero() {
 		out.ForkedAt = &s.ForkedAt
 	}

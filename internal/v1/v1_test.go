@@ -16,6 +16,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 	"github.com/moorage-dev/moorage/internal/control"
+	"github.com/moorage-dev/moorage/internal/model/budget"
 	"github.com/moorage-dev/moorage/internal/session"
 	"github.com/moorage-dev/moorage/internal/session/sessiontest"
 	"github.com/moorage-dev/moorage/internal/v1"
@@ -41,7 +42,7 @@ func newAPI(t *testing.T) *api {
 	}
 	handler := &v1.Handler{
 		Info: v1.Info{Account: "123456789012", Region: "us-east-1"}, Store: h.Store, Sessions: h.Manager, Control: c, Driver: h.Shim,
-		LogDir: h.Warm.LogDir, Log: log, Error: wire.WriteError,
+		LogDir: h.Warm.LogDir, Log: log, Error: wire.WriteError, Budgets: budget.New(),
 	}
 	srv := httptest.NewServer(handler.Routes())
 	t.Cleanup(srv.Close)

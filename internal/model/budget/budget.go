@@ -14,6 +14,7 @@ package budget
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -89,8 +90,12 @@ type Meter struct {
 	sessions map[string]sum
 	days     map[string]sum // by runtime
 	day      string         // that days are of
+	ended    []string       // sessions that are over, the first to be forgotten first
 	changed  bool
 }
+
+// maxEnded is how many sessions are remembered that are over, for whoever wants to know what they took.
+const maxEnded = 256
 
 // sum is what was spent, and what calls in progress may add.
 type sum struct{ spent, held Amount }
@@ -146,6 +151,9 @@ func (s sum) admits(limit Amount, whose string) error {
 	return nil
 }
 
+// Dollars is an amount's money in US dollars.
+func (a Amount) Dollars() float64 { return dollars(a.Cost) }
+
 func dollars(cost int64) float64 { return float64(cost) / billion }
 
 // turn begins a new day, to which calls in progress go on to belong. The caller holds mu.
@@ -170,8 +178,16 @@ type saved struct {
 	Day      string            `json:"day"`
 }
 
-// Save returns what was counted, if that changed since it was last saved; else nil. Sessions that lives does not
-// know are forgotten. If it cannot be written down, [Meter.Unsaved] has the next Save return it again.
+// Spent returns what a session spent, and its runtime today, without what is held for calls in progress.
+func (m *Meter) Spent(runtime, session string, now time.Time) (ofSession, today Amount) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.turn(now)
+	return m.sessions[session].spent, m.days[runtime].spent
+}
+
+// Save returns what was counted, if that changed since it was last saved; else nil. Of sessions that lives does not
+// know the last few hundred are remembered, the others forgotten. If it cannot be written down, [Meter.Unsaved] has the next Save return it again.
 func (m *Meter) Save(lives func(session string) bool) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -179,9 +195,13 @@ func (m *Meter) Save(lives func(session string) bool) ([]byte, error) {
 		return nil, nil
 	}
 	for id, s := range m.sessions {
-		if s.held == (Amount{}) && !lives(id) {
-			delete(m.sessions, id)
+		if s.held == (Amount{}) && !lives(id) && !slices.Contains(m.ended, id) {
+			m.ended = append(m.ended, id)
 		}
+	}
+	for len(m.ended) > maxEnded {
+		delete(m.sessions, m.ended[0])
+		m.ended = m.ended[1:]
 	}
 	m.changed = false
 	return json.Marshal(saved{spent(m.sessions), spent(m.days), m.day})

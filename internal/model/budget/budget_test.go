@@ -1,6 +1,7 @@
 package budget_test
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -119,8 +120,11 @@ func TestMeter_remembersOverRestarts(t *testing.T) {
 	if err := spend(again, "news", "", budget.Limits{Day: budget.Amount{Tokens: 12}}, budget.Amount{}, noon); err == nil {
 		t.Error("what the runtime spent today is forgotten")
 	}
-	if err := spend(again, "news", "ended", budget.Limits{Session: budget.Amount{Tokens: 1}}, budget.Amount{}, noon); err != nil {
-		t.Errorf("an ended session is remembered: %v", err)
+	if session, today := again.Spent("news", "ended", noon); session.Tokens != 5 || today.Tokens != 12 {
+		t.Errorf("a session that ended took %+v, its runtime today %+v", session, today)
+	}
+	if session, today := again.Spent("news", "ended", noon.Add(24*time.Hour)); session.Tokens != 5 || today.Tokens != 0 {
+		t.Errorf("on the next day: %+v, %+v", session, today)
 	}
 	if doc, err := m.Save(lives); doc != nil || err != nil {
 		t.Errorf("nothing changed: %s, %v", doc, err)
@@ -128,5 +132,21 @@ func TestMeter_remembersOverRestarts(t *testing.T) {
 	m.Unsaved()
 	if doc, _ := m.Save(lives); doc == nil {
 		t.Error("what was not written down is not saved again")
+	}
+}
+
+func TestMeter_forgetsSessionsThatAreLongOver(t *testing.T) {
+	m := budget.New()
+	over := func(string) bool { return false }
+	for i := range 300 {
+		spend(m, "news", fmt.Sprint("session", i), budget.Limits{}, budget.Amount{Tokens: 1}, noon)
+		if _, err := m.Save(over); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, want := range map[string]int64{"session0": 0, "session43": 0, "session44": 1, "session299": 1} {
+		if got, _ := m.Spent("news", id, noon); got.Tokens != want {
+			t.Errorf("of %s %d tokens are remembered, want %d", id, got.Tokens, want)
+		}
 	}
 }
