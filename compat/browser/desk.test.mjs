@@ -17,7 +17,7 @@ for (const colorScheme of ['light', 'dark'])
     assert.deepEqual(ways, [3, 1, 1], 'three agents are called, the writer hands to the reviewer, and gets it back')
     assert.deepEqual(await page.locator('.react-flow__edge-text').allTextContents(), ['×2'])
     const cards = await page.locator('.card').allTextContents()
-    assert.equal(cards.filter((c) => /demo model.*tok$/.test(c)).length, 9, 'cards of models, with tokens: ' + cards)
+    assert.equal(cards.filter((c) => /demo model.*tok$/.test(c)).length, 10, 'cards of models, with tokens: ' + cards)
     const outside = await page.evaluate(() => {
       const box = document.querySelector('.graph').getBoundingClientRect()
       return [...document.querySelectorAll('.card')].filter((c) => c.getBoundingClientRect().right > box.right || c.getBoundingClientRect().bottom > box.bottom).length

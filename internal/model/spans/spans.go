@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -120,7 +121,7 @@ func document(c call) ptrace.Traces {
 }
 
 func describe(span ptrace.Span, r model.Record) {
-	span.SetName("chat " + r.Request.Model)
+	span.SetName("chat " + r.Request.Model[strings.LastIndexByte(r.Request.Model, '/')+1:]) // of an ARN the model's id
 	span.SetKind(ptrace.SpanKindClient)
 	span.SetStartTimestamp(pcommon.NewTimestampFromTime(r.Began))
 	span.SetEndTimestamp(pcommon.NewTimestampFromTime(r.Began.Add(r.Took)))
