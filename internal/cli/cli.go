@@ -22,6 +22,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/moorage-dev/moorage/internal/identity/vault/kek"
 	"github.com/moorage-dev/moorage/internal/quota"
 )
 
@@ -65,10 +66,14 @@ type ServeOptions struct {
 	TelemetryLimit int64
 	// ProviderNetworks are networks that identity providers are reached in although they are not public.
 	ProviderNetworks []netip.Prefix
-	MemoryLimit      int64 // bytes per session; 0 is the driver's default
-	CPULimit         int64 // thousandths of a CPU per session; 0 is the driver's default
-	Log              *slog.Logger
-	Ready            func(url string)
+	// VaultKeys are keys that the token vault may be brought under; Transit is how those in HashiCorp Vault or OpenBao
+	// are reached.
+	VaultKeys   []string
+	Transit     kek.Transit
+	MemoryLimit int64 // bytes per session; 0 is the driver's default
+	CPULimit    int64 // thousandths of a CPU per session; 0 is the driver's default
+	Log         *slog.Logger
+	Ready       func(url string)
 }
 
 // Exit codes of the program.

@@ -29,13 +29,14 @@ stays sealed in the server's vault and is never shown again.`,
   moorage credentials create files --vendor GoogleOauth2 --client-id 123.apps.example < secret
   moorage credentials create crm --discovery-url https://idp.example/.well-known/openid-configuration --client-id agents
   moorage credentials list
-  moorage credentials delete weather`,
+  moorage credentials delete weather
+  moorage credentials vault`,
 		Args: knownCommand,
 	}
 	list := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List credential providers", Args: arguments(cobra.NoArgs)}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.listCredentials(cmd.Context()) }
 	list.RunE = cmd.RunE
-	cmd.AddCommand(a.credentialsCreate(), list, a.credentialsDelete())
+	cmd.AddCommand(a.credentialsCreate(), list, a.credentialsDelete(), a.credentialsVault())
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,6 +66,9 @@ of them sleeps on disk; when none can, the new one is refused
 			}
 			o.ForwardHeaders = os.Getenv("MOORAGE_FORWARD_HEADERS")
 			o.EmbedderKey = os.Getenv("MOORAGE_EMBEDDER_KEY")
+			o.Transit.Token = cmp.Or(os.Getenv("VAULT_TOKEN"), os.Getenv("BAO_TOKEN"))
+			o.Transit.Namespace = cmp.Or(os.Getenv("VAULT_NAMESPACE"), os.Getenv("BAO_NAMESPACE"))
+			o.Transit.CAFile = cmp.Or(o.Transit.CAFile, os.Getenv("VAULT_CACERT"), os.Getenv("BAO_CACERT"))
 			return a.serve(cmd.Context(), o)
 		},
 	}
@@ -91,6 +95,9 @@ of them sleeps on disk; when none can, the new one is refused
 	flags.BoolVar(&o.LocalRegistries, "local-registries", false, "pull images from registries on this machine's loopback too")
 	flags.StringVar(&o.Embedder, "embedder", "lexical", "what makes the vectors of new knowledge bases: lexical, or an address that speaks the API of OpenAI and a model, such as http://127.0.0.1:11434/v1#nomic-embed-text (key: MOORAGE_EMBEDDER_KEY)")
 	flags.StringSliceVar(&networks, "provider-network", nil, "private network that identity providers are reached in, such as 10.0.0.0/8 (repeatable)")
+	flags.StringArrayVar(&o.VaultKeys, "vault-key", nil, "key that credentials vault may bring the token vault under (repeatable): the ARN of a key in AWS KMS, or the address of a transit key, such as https://vault.example:8200/v1/transit/keys/moorage")
+	flags.StringVar(&o.Transit.TokenFile, "transit-token-file", "", "file with the token for transit keys, read anew for each request (or VAULT_TOKEN, BAO_TOKEN)")
+	flags.StringVar(&o.Transit.CAFile, "transit-ca", "", "authority of the transit keys' server, PEM (or VAULT_CACERT, BAO_CACERT)")
 	flags.StringVar(&o.Forward, "forward-otlp", "", "another OpenTelemetry backend that spans and log lines go on to, over HTTP, such as http://127.0.0.1:4318 (its headers: MOORAGE_FORWARD_HEADERS, as name=value,…)")
 	flags.DurationVar(&o.KeepTelemetry, "telemetry-keep", 0, "how long telemetry is kept (default 720h)")
 	flags.StringVar(&telemetryLimit, "telemetry-limit", "", "disk that telemetry may take, such as 50G; the oldest goes first (default 20G)")

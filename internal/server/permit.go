@@ -318,8 +318,8 @@ func (h *house) ownDemand(r *http.Request) demand {
 		d.action = "moorage:ListRuntimeKeys"
 	case len(parts) > 2 && parts[0] == "runtimes" && parts[2] == "keys":
 		d.action = "moorage:" + map[string]string{"GET": "List", "POST": "Create", "DELETE": "Delete"}[r.Method] + "RuntimeKeys"
-	case len(parts) == 1 && parts[0] == "info":
-		d.action = "moorage:GetInfo"
+	case len(parts) == 1 && (parts[0] == "info" || parts[0] == "vault"):
+		d.action = "moorage:Get" + noun
 	case len(parts) == 1 && r.Method == http.MethodGet:
 		d.action = "moorage:List" + noun
 	case r.Method == http.MethodDelete && len(parts) == 1:

@@ -23,6 +23,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/identity/iam"
+	"github.com/moorage-dev/moorage/internal/identity/vault/kek"
 	"github.com/moorage-dev/moorage/internal/quota"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/server/lane"
@@ -58,11 +59,15 @@ type Options struct {
 	// ProviderNetworks are networks that identity providers are reached in although they are not public;
 	// this machine's loopback is one of them while the server listens there.
 	ProviderNetworks []netip.Prefix
-	Limits           sandbox.Limits
-	Executable       string // this binary, for the shim; default os.Executable
-	Version          string
-	Log              *slog.Logger
-	Ready            func(url string) // called once, when requests are answered
+	// VaultKeys are keys that the token vault may be brought under, see kek.Open; Transit is how those in HashiCorp
+	// Vault or OpenBao are reached.
+	VaultKeys  []string
+	Transit    kek.Transit
+	Limits     sandbox.Limits
+	Executable string // this binary, for the shim; default os.Executable
+	Version    string
+	Log        *slog.Logger
+	Ready      func(url string) // called once, when requests are answered
 }
 
 func (o *Options) defaults() error {
@@ -203,6 +208,7 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 	work.Go(func() { h.calls.Run(background) })
 	work.Go(func() { h.asked.Run(background) })
 	work.Go(func() { h.keepBudgets(background) })
+	work.Go(func() { h.vault.Run(background) })
 	work.Go(func() { h.knowledge.Run(background) })
 	work.Go(func() { h.printed().Run(background) })
 	work.Go(func() { h.usage.Run(background) })

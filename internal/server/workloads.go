@@ -16,6 +16,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity/bearer"
 	"github.com/moorage-dev/moorage/internal/identity/pool"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
+	"github.com/moorage-dev/moorage/internal/identity/vault/kek"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/invoke"
 )
@@ -43,11 +44,32 @@ func (h *house) openWorkloads(ctx context.Context) error {
 		Store: h.store, Workloads: h.workloads, Key: local, Client: client,
 		Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log,
 	}
+	if h.vault.Keys, err = h.vaultKeys(ctx); err != nil {
+		return err
+	}
 	if h.vault.Policy, err = h.releasePolicy(); err != nil {
 		return err
 	}
 	h.vault.Note = h.noteRelease
 	return h.vault.Load(ctx)
+}
+
+// vaultKeys are those that the token vault may be brought under, by the options.
+func (h *house) vaultKeys(ctx context.Context) (keys []vault.Key, err error) {
+	o := kek.Options{Region: h.Region, Account: h.account, VaultARN: h.vault.VaultARN(), Transit: h.Transit}
+	seen := map[string]bool{}
+	for _, spec := range h.VaultKeys {
+		k, err := kek.Open(ctx, spec, o)
+		if err != nil {
+			return nil, err
+		}
+		if seen[k.ID()] {
+			return nil, moorage.Errorf(moorage.Invalid, "--vault-key is given twice for %s", k.ID())
+		}
+		seen[k.ID()] = true
+		keys = append(keys, k)
+	}
+	return keys, nil
 }
 
 // policyName is a file in DIR with policies in Cedar on the release of credentials; without it the default holds.

@@ -140,3 +140,56 @@ func (tx *Tx) PutConsent(c Consent) error {
 func (tx *Tx) DeleteConsents(now time.Time) error {
 	return tx.exec("DELETE FROM consents WHERE expires_at < ?", nanos(now))
 }
+
+// SealedTables are where the token vault's secrets are, each with what names a row.
+var SealedTables = []struct{ Name, row string }{
+	{"credential_providers", "kind || '/' || name"}, {"resource_tokens", "id"}, {"consents", "id"},
+}
+
+// SealedRow is one secret of the token vault.
+type SealedRow struct {
+	Table  int // of SealedTables
+	Row    string
+	Secret Sealed
+}
+
+// SealedNotUnder returns up to limit secrets of a table that another key seals, in the order of their rows, after
+// the given row.
+func (tx *Tx) SealedNotUnder(key string, table int, after string, limit int) ([]SealedRow, error) {
+	scan := func(r row) (SealedRow, error) {
+		s := SealedRow{Table: table}
+		err := r.Scan(&s.Row, &s.Secret.Bytes, &s.Secret.Key)
+		return s, err
+	}
+	t := SealedTables[table]
+	return all(tx, scan, "SELECT "+t.row+", secret, secret_key FROM "+t.Name+" WHERE secret_key <> ? AND "+t.row+" > ? ORDER BY "+t.row+" LIMIT ?", key, after, limit)
+}
+
+// Reseal replaces how s is sealed. One that has changed since it was read stays as it is.
+func (tx *Tx) Reseal(s SealedRow, as Sealed) error {
+	t := SealedTables[s.Table]
+	return tx.exec("UPDATE "+t.Name+" SET secret = ?, secret_key = ? WHERE "+t.row+" = ? AND secret = ?", as.Bytes, as.Key, s.Row, s.Secret.Bytes)
+}
+
+// SealedByKey returns how many secrets of the token vault each key seals.
+func (tx *Tx) SealedByKey() (map[string]int, error) {
+	type count struct {
+		key string
+		n   int
+	}
+	scan := func(r row) (c count, err error) {
+		err = r.Scan(&c.key, &c.n)
+		return c, err
+	}
+	out := map[string]int{}
+	for _, t := range SealedTables {
+		counts, err := all(tx, scan, "SELECT secret_key, count(*) FROM "+t.Name+" GROUP BY secret_key")
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range counts {
+			out[c.key] += c.n
+		}
+	}
+	return out, nil
+}

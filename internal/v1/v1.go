@@ -37,6 +37,7 @@
 //	GET    /v1/model-providers                       who answers for models, and which route leads there
 //	PUT    /v1/model-providers/{name}                set one up; DELETE takes it away
 //	PUT    /v1/model-routes                          lead models to a provider; DELETE ?pattern= takes that back
+//	GET    /v1/vault                                 which key the token vault is under, and how far
 //
 // Requests reach it authenticated. Errors have the form of AWS's JSON services.
 package v1
@@ -114,6 +115,7 @@ func (h *Handler) Routes() http.Handler {
 	h.mux = http.NewServeMux()
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /v1/info":                                 h.info,
+		"GET /v1/vault":                                h.showVault,
 		"GET /v1/runtimes":                             h.listRuntimes,
 		"GET /v1/runtimes/{id}":                        h.showRuntime,
 		"GET /v1/sessions":                             h.listSessions,

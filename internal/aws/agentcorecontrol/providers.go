@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
@@ -29,15 +28,55 @@ func ServeVault(svc *wire.Service, v *vault.Vault) {
 	wire.Handle(svc, DeleteOauth2CredentialProvider, h.deleteClient)
 	wire.Handle(svc, ListOauth2CredentialProviders, h.listClients)
 	wire.Handle(svc, GetTokenVault, h.vault)
+	wire.Handle(svc, SetTokenVaultCMK, h.setKey)
 }
 
-// vault describes the one that there is. Its key is the directory's.
-func (h credentials) vault(_ context.Context, in *GetTokenVaultInput) (*GetTokenVaultOutput, error) {
-	if id := value(in.TokenVaultId); id != "" && id != vault.ID {
-		return nil, moorage.Errorf(moorage.NotFound, "no token vault is named %q; there is one, %q", id, vault.ID)
+// vault describes the one that there is.
+func (h credentials) vault(ctx context.Context, in *GetTokenVaultInput) (*GetTokenVaultOutput, error) {
+	if err := onlyVault(in.TokenVaultId); err != nil {
+		return nil, err
 	}
-	never := time.Unix(0, 0).UTC() // since no other key can be set
-	return &GetTokenVaultOutput{TokenVaultId: vault.ID, KmsConfiguration: KmsConfiguration{KeyType: KeyTypeServiceManagedKey}, LastModifiedDate: never}, nil
+	w, err := h.Wrapping(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &GetTokenVaultOutput{TokenVaultId: vault.ID, KmsConfiguration: kmsConfiguration(w), LastModifiedDate: w.Changed}, nil
+}
+
+// setKey answers once new secrets are under the key; the others follow.
+func (h credentials) setKey(ctx context.Context, in *SetTokenVaultCMKInput) (*SetTokenVaultCMKOutput, error) {
+	if err := onlyVault(in.TokenVaultId); err != nil {
+		return nil, err
+	}
+	arn := value(in.KmsConfiguration.KmsKeyArn)
+	switch own := in.KmsConfiguration.KeyType == KeyTypeServiceManagedKey; {
+	case own && arn != "":
+		return nil, invalid("kmsConfiguration.kmsKeyArn", "kmsKeyArn goes with the keyType CustomerManagedKey alone")
+	case !own && arn == "":
+		return nil, invalid("kmsConfiguration.kmsKeyArn", "kmsKeyArn must be set with the keyType CustomerManagedKey")
+	}
+	if err := h.SetKey(ctx, arn); err != nil {
+		return nil, err
+	}
+	w, err := h.Wrapping(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &SetTokenVaultCMKOutput{TokenVaultId: vault.ID, KmsConfiguration: kmsConfiguration(w), LastModifiedDate: w.Changed}, nil
+}
+
+func onlyVault(id *string) error {
+	if id := value(id); id != "" && id != vault.ID {
+		return moorage.Errorf(moorage.NotFound, "no token vault is named %q; there is one, %q", id, vault.ID)
+	}
+	return nil
+}
+
+func kmsConfiguration(w vault.Wrapping) KmsConfiguration {
+	if w.Own {
+		return KmsConfiguration{KeyType: KeyTypeServiceManagedKey}
+	}
+	return KmsConfiguration{KeyType: KeyTypeCustomerManagedKey, KmsKeyArn: &w.Key}
 }
 
 // noExternal refuses secrets that are kept elsewhere.

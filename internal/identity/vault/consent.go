@@ -95,9 +95,10 @@ func (v *Vault) write(ctx context.Context, c *store.Consent, q request, check fu
 	if err != nil {
 		return err
 	}
-	if c.Secret, err = seal(ctx, v.Key, plain, v.consentPlace(*c)); err != nil {
+	if c.Secret, err = v.seal(ctx, plain, v.consentPlace(*c)); err != nil {
 		return err
 	}
+	defer v.wrote(c.Secret)
 	return v.Store.Update(ctx, func(tx *store.Tx) error {
 		if err := check(tx); err != nil {
 			return err
@@ -108,11 +109,7 @@ func (v *Vault) write(ctx context.Context, c *store.Consent, q request, check fu
 
 // unseal opens what a consent is for.
 func (v *Vault) unseal(ctx context.Context, c store.Consent) (q request, err error) {
-	key, err := v.keyOf(c.Secret)
-	if err != nil {
-		return q, err
-	}
-	plain, err := open(ctx, key, c.Secret, v.consentPlace(c))
+	plain, err := v.open(ctx, c.Secret, v.consentPlace(c))
 	if err != nil {
 		return q, err
 	}
@@ -296,6 +293,7 @@ func (v *Vault) Complete(ctx context.Context, sessionURI, userToken, userID stri
 		return err
 	}
 	c.Status, q.Grant = done, nil
+	defer v.wrote(row.Secret)
 	err = v.write(ctx, &c, q, func(tx *store.Tx) error {
 		now, err := tx.Consent(c.ID)
 		if err != nil || now.Status != returned {

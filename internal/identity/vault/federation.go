@@ -65,11 +65,7 @@ func (v *Vault) load(ctx context.Context, s *slot, o owner) error {
 	if err != nil {
 		return err
 	}
-	key, err := v.keyOf(row.Secret)
-	if err != nil {
-		return err
-	}
-	plain, err := open(ctx, key, row.Secret, v.tokenPlace(o))
+	plain, err := v.open(ctx, row.Secret, v.tokenPlace(o))
 	if err != nil {
 		return err
 	}
@@ -83,6 +79,7 @@ func (v *Vault) keep(ctx context.Context, s *slot, o owner, grants []grant) erro
 	if err != nil {
 		return err
 	}
+	defer v.wrote(row.Secret)
 	err = v.Store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		if len(grants) == 0 {
 			return tx.DeleteResourceToken(row.ID)
@@ -100,7 +97,7 @@ func (v *Vault) row(ctx context.Context, o owner, grants []grant) (store.Resourc
 	if err != nil {
 		return store.ResourceToken{}, err
 	}
-	sealed, err := seal(ctx, v.Key, plain, v.tokenPlace(o))
+	sealed, err := v.seal(ctx, plain, v.tokenPlace(o))
 	return store.ResourceToken{ID: o.id(), Workload: o.workload, Provider: o.provider, Secret: sealed, UpdatedAt: v.now()}, err
 }
 

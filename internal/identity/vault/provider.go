@@ -35,7 +35,6 @@ type Provider struct {
 	Rules        []Rule   `json:"rules,omitempty"`        // calls that get the credential in place of a placeholder
 	InjectScopes []string `json:"injectScopes,omitempty"` // of the tokens that they get
 
-	secret store.Sealed
 	once   *sync.Mutex
 	opened bool
 	plain  string
@@ -72,7 +71,7 @@ type OnBehalf struct {
 func (p *Provider) id() providerID { return providerID{p.Kind, p.Name} }
 
 func providerOf(row store.CredentialProvider) (*Provider, error) {
-	p := &Provider{secret: row.Secret, once: new(sync.Mutex)}
+	p := &Provider{once: new(sync.Mutex)}
 	return p, json.Unmarshal([]byte(row.Document), p)
 }
 

@@ -25,7 +25,8 @@ const maxProviders = 50
 type Vault struct {
 	Store     *store.DB
 	Workloads *workload.Service
-	Key       Key          // under which new secrets are sealed
+	Key       Key          // the server's own, which wraps data keys until SetKey says otherwise
+	Keys      []Key        // that SetKey may choose, each with an ID of its own
 	Client    *http.Client // to providers, whose addresses tenants choose
 	Region    string
 	Account   string
@@ -41,6 +42,8 @@ type Vault struct {
 	slots     map[string]*slot
 	sweepAt   int
 	metadata  metadataCache
+
+	wrapping wrapping
 }
 
 type providerID struct {
@@ -52,8 +55,10 @@ type providerID struct {
 func (v *Vault) Load(ctx context.Context) error {
 	var rows []store.CredentialProvider
 	err := v.Store.View(ctx, func(tx *store.Tx) (err error) {
-		rows, err = tx.CredentialProviders()
-		return err
+		if rows, err = tx.CredentialProviders(); err != nil {
+			return err
+		}
+		return v.loadKey(tx)
 	})
 	if err != nil {
 		return err
@@ -140,11 +145,12 @@ func (v *Vault) Update(ctx context.Context, p Provider, secret string) (*Provide
 
 // put seals and writes a provider, in the transaction that first runs check.
 func (v *Vault) put(ctx context.Context, p Provider, secret string, check func(*store.Tx) error) (*Provider, error) {
-	sealed, err := seal(ctx, v.Key, []byte(secret), v.secretPlace(p.id()))
+	sealed, err := v.seal(ctx, []byte(secret), v.secretPlace(p.id()))
 	if err != nil {
 		return nil, err
 	}
-	p.secret, p.once = sealed, new(sync.Mutex)
+	defer v.wrote(sealed)
+	p.once = new(sync.Mutex)
 	document, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
@@ -209,6 +215,11 @@ func (v *Vault) List(kind Kind, after string) (out []*Provider) {
 	return out
 }
 
+// VaultARN names the vault itself.
+func (v *Vault) VaultARN() string {
+	return moorage.ARN{Partition: "aws", Service: "bedrock-agentcore", Region: v.Region, Account: v.Account, Resource: "token-vault/" + ID}.String()
+}
+
 // ARN names a provider. The service model's pattern has another service in it; this is what the cloud
 // service returns.
 func (v *Vault) ARN(p Provider) string {
@@ -240,24 +251,20 @@ func (v *Vault) secretOf(ctx context.Context, p *Provider) (string, error) {
 	if p.opened {
 		return p.plain, nil
 	}
-	key, err := v.keyOf(p.secret)
+	var row store.CredentialProvider
+	err := v.Store.View(ctx, func(tx *store.Tx) (err error) {
+		row, err = tx.CredentialProvider(string(p.Kind), p.Name)
+		return err
+	})
 	if err != nil {
 		return "", err
 	}
-	plain, err := open(ctx, key, p.secret, v.secretPlace(p.id()))
+	plain, err := v.open(ctx, row.Secret, v.secretPlace(p.id()))
 	if err != nil {
 		return "", err
 	}
 	p.plain, p.opened = string(plain), true
 	return p.plain, nil
-}
-
-// keyOf is the key that sealed something.
-func (v *Vault) keyOf(s store.Sealed) (Key, error) {
-	if s.Key == v.Key.ID() {
-		return v.Key, nil
-	}
-	return nil, &moorage.Error{Code: moorage.Unavailable, Exception: "DecryptionFailure", Message: "this secret is sealed under the key " + s.Key + ", which this server does not have"}
 }
 
 // APIKey returns the key of a provider to whoever presents a workload's token.
