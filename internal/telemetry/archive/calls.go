@@ -24,7 +24,7 @@ func (t *transaction) calls(ctx context.Context, c telemetry.Calls) error {
 		return err
 	}
 	for _, b := range c.Begun {
-		t.session(b.Source, b.Fact.End)
+		t.active.note(b.Source, b.Fact.End)
 		if err := t.measureSpan(ctx, b.Source, b.Fact); err != nil {
 			return err
 		}

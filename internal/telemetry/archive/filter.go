@@ -71,6 +71,7 @@ func (p *partition) loadFilter(ctx context.Context) error {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
+	p.torn = true
 	return each(ctx, p, func(scan func(...any) error) error {
 		var id []byte
 		if err := scan(&id); err != nil {

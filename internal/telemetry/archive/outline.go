@@ -29,10 +29,13 @@ type node struct {
 	start   int64
 }
 
-func newOutline() *outline { return &outline{spans: map[telemetry.SpanID]node{}} }
+func newOutline() *outline { return &outline{} }
 
 // add takes in spans that it does not know yet, and returns those.
 func (o *outline) add(facts []telemetry.Fact, price func(string, telemetry.Usage) (int64, bool)) (fresh []telemetry.Fact) {
+	if len(o.spans) == 0 {
+		o.spans, fresh = make(map[telemetry.SpanID]node, len(facts)), make([]telemetry.Fact, 0, len(facts))
+	}
 	for _, f := range facts {
 		if _, known := o.spans[f.ID]; known {
 			continue // sent again, since its sender did not see our answer

@@ -80,7 +80,7 @@ func (t *transaction) chunk(ctx context.Context, pack int64, a addition) error {
 		return err
 	}
 	sum := sumOf(a.fresh, a.changes)
-	t.session(a.chunk.Source, sum.end)
+	t.active.note(a.chunk.Source, sum.end)
 	if err := t.trace(ctx, a.chunk, sum, begins); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type partition struct {
 	conn  *sql.Conn // the one connection of write
 	gone  atomic.Bool
 	known *filter            // the traces in its packs; of the writer
+	torn  bool               // it was being written when the server was killed
 	whose []telemetry.Source // sources, once they were asked for; nobody but the writer does
 	until atomic.Int64       // when the next was begun, nanoseconds since 1970; 0 while there is none
 }
@@ -51,7 +52,7 @@ func beganAt(path string) (time.Time, error) {
 }
 
 func dsn(path, lock string, modes ...string) string {
-	pragmas := append([]string{"page_size(4096)", "journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "wal_autocheckpoint(2000)"}, modes...)
+	pragmas := append([]string{"page_size(4096)", "journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "wal_autocheckpoint(8000)"}, modes...)
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{"_txlock": {lock}, "_pragma": pragmas}.Encode()
 }
 
@@ -102,6 +103,9 @@ func (p *partition) unseal(ctx context.Context) error {
 	err := p.openWrite(ctx)
 	if err == nil { // else it would not have the traces that come now
 		_, err = p.conn.ExecContext(ctx, "DELETE FROM filters")
+	}
+	if err == nil && p.torn {
+		_, err = p.conn.ExecContext(ctx, mendSessions)
 	}
 	return err
 }

@@ -14,6 +14,10 @@ import (
 // logged: the writer goes on with what it has.
 func (w *writer) rotate(ctx context.Context) {
 	if w.to.size() >= w.Partition || w.Now().Sub(w.to.began) >= w.Span {
+		if err := w.settle(ctx); err != nil {
+			w.Log.Error("go on with a full telemetry partition", "err", err)
+			return
+		}
 		full, prepared := w.to, w.prepared
 		if err := w.next(ctx); err != nil {
 			w.Log.Error("go on with a full telemetry partition", "err", err)
@@ -25,6 +29,14 @@ func (w *writer) rotate(ctx context.Context) {
 		}
 		w.forget()
 	}
+}
+
+// settle writes what commits left for later.
+func (w *writer) settle(ctx context.Context) error {
+	if len(w.active.sessions) == 0 && !w.active.torn {
+		return nil
+	}
+	return w.atomically(ctx, func() error { return w.writeActive(ctx) })
 }
 
 // forget removes what is too old, and the oldest of what is too much; never what is written.

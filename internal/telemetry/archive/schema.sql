@@ -1,6 +1,6 @@
 CREATE TABLE sources (
 	id  INTEGER PRIMARY KEY,
-	doc TEXT NOT NULL UNIQUE -- JSON of a telemetry.Source
+	doc TEXT NOT NULL -- JSON of a telemetry.Source; it may be there more than once
 );
 
 -- Spans of traces that came together. Where those of a trace are is said by traces.pack and pack_traces.
@@ -80,6 +80,7 @@ CREATE TABLE traces (
 CREATE INDEX traces_start ON traces (start, trace);
 CREATE INDEX traces_session ON traces (session, start);
 
+-- While much comes in, this is up to half a second behind traces.
 CREATE TABLE sessions (
 	session   TEXT NOT NULL PRIMARY KEY,
 	runtime   TEXT NOT NULL,

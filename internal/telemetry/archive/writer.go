@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,8 +17,9 @@ type writer struct {
 	outlines *outlines
 	to       *partition
 	prepared statements
-	sources  map[telemetry.Source]int64 // ids in the partition that is written
+	sources  *sourceIDs // of the partition that is written
 	minutes  *minutes
+	active   activities
 }
 
 // run commits what queues up until the queue is closed and empty.
@@ -52,7 +52,12 @@ func (w *writer) keep(entries []*entry) error {
 	}
 	w.Log.Error("keep telemetry", "err", err)
 	w.outlines.clear()
-	w.sources, w.minutes = map[telemetry.Source]int64{}, newMinutes()
+	w.minutes = newMinutes()
+	w.active.clear()
+	w.active.torn = true
+	if err := w.sources.load(context.Background(), w.to); err != nil {
+		w.Log.Error("find the sources of telemetry", "err", err)
+	}
 	return &moorage.Error{Code: moorage.Unavailable, Message: "telemetry cannot be kept right now", Err: err}
 }
 
@@ -85,16 +90,20 @@ func (w *writer) writeTo(ctx context.Context, p *partition) (err error) {
 	if w.prepared, err = prepare(ctx, p.conn); err != nil {
 		return err
 	}
-	w.to, w.sources, w.minutes = p, map[telemetry.Source]int64{}, newMinutes()
-	return nil
+	w.to, w.sources, w.minutes = p, newSourceIDs(), newMinutes()
+	return w.sources.load(ctx, p)
 }
 
 // commit writes entries in one transaction.
 func (w *writer) commit(ctx context.Context, entries []*entry) error {
+	return w.atomically(ctx, func() error { return w.write(ctx, entries) })
+}
+
+func (w *writer) atomically(ctx context.Context, write func() error) error {
 	if _, err := w.to.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	if err := w.write(ctx, entries); err != nil {
+	if err := write(); err != nil {
 		_, undone := w.to.conn.ExecContext(ctx, "ROLLBACK")
 		return errors.Join(err, undone)
 	}
@@ -103,7 +112,7 @@ func (w *writer) commit(ctx context.Context, entries []*entry) error {
 }
 
 func (w *writer) write(ctx context.Context, entries []*entry) error {
-	t := &transaction{writer: w, sessions: map[string]activity{}, traces: rows{one: w.prepared.trace, many: w.prepared.manyTraces, width: traceArgs}}
+	t := &transaction{writer: w, sources: rows{one: w.prepared.source, many: w.prepared.manySources, width: sourceArgs}, traces: rows{one: w.prepared.trace, many: w.prepared.manyTraces, width: traceArgs}}
 	for _, e := range entries {
 		for _, p := range e.batch.Packs {
 			if err := t.pack(ctx, p); err != nil {
@@ -126,14 +135,17 @@ func (w *writer) write(ctx context.Context, entries []*entry) error {
 			}
 		}
 	}
-	return errors.Join(t.traces.flush(ctx), t.finish(ctx), t.writeMinutes(ctx))
+	err := errors.Join(t.sources.flush(ctx), t.traces.flush(ctx), t.writeMinutes(ctx))
+	if err == nil && w.active.due(w.Now(), w.queue.empty()) {
+		err = w.writeActive(ctx)
+	}
+	return err
 }
 
 // transaction is one commit in the making.
 type transaction struct {
 	*writer
-	sessions map[string]activity
-	traces   rows
+	sources, traces rows
 }
 
 func (t *transaction) lines(ctx context.Context, l telemetry.Lines) error {
@@ -162,67 +174,17 @@ func (t *transaction) lines(ctx context.Context, l telemetry.Lines) error {
 	return nil
 }
 
-// maxSources bounds the ids in memory.
-const maxSources = 10_000
-
-// source returns the id of a source in the partition.
-func (t *transaction) source(ctx context.Context, s telemetry.Source) (id int64, err error) {
-	if id, ok := t.sources[s]; ok {
-		return id, nil
-	}
-	doc, err := json.Marshal(s)
-	if err != nil {
-		return 0, err
-	}
-	if err := t.prepared.source.QueryRowContext(ctx, string(doc)).Scan(&id); err != nil {
-		return 0, err
-	}
-	if len(t.sources) >= maxSources {
-		clear(t.sources)
-	}
-	t.sources[s] = id
-	return id, nil
-}
-
-// session notes when a session was active; it is written once per commit.
-func (t *transaction) session(from telemetry.Source, at int64) {
-	if from.Session == "" {
-		return
-	}
-	known, ok := t.sessions[from.Session]
-	if !ok {
-		known.from = from
-	}
-	known.last = max(known.last, at)
-	t.sessions[from.Session] = known
-}
-
-// activity is when a session was last active.
-type activity struct {
-	from telemetry.Source
-	last int64
-}
-
-func (t *transaction) finish(ctx context.Context) error {
-	all := rows{one: t.prepared.session, many: t.prepared.manySessions, width: sessionArgs}
-	for session, s := range t.sessions {
-		if err := all.add(ctx, session, s.from.Runtime, s.from.Endpoint, s.last); err != nil {
-			return err
-		}
-	}
-	return all.flush(ctx)
-}
-
 // statements are prepared on the one connection to the partition that is written.
 type statements struct {
-	source, pack, packTrace, block, blockTrace, mark, series, minute, findMinute *sql.Stmt
-	trace, manyTraces, session, manySessions, calls, begun, manyBegun            *sql.Stmt
-	all                                                                          []*sql.Stmt
+	source, manySources, pack, packTrace, block, blockTrace, mark, series, minute, findMinute *sql.Stmt
+	trace, manyTraces, session, manySessions, calls, begun, manyBegun                         *sql.Stmt
+	all                                                                                       []*sql.Stmt
 }
 
 func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
 	for to, text := range map[**sql.Stmt]string{
-		&s.source:       `INSERT INTO sources (doc) VALUES (?) ON CONFLICT (doc) DO UPDATE SET doc = doc RETURNING id`,
+		&s.source:       insertSources(1),
+		&s.manySources:  insertSources(manyRows),
 		&s.pack:         `INSERT INTO packs (chunks, doc) VALUES (?, ?)`,
 		&s.packTrace:    `INSERT OR IGNORE INTO pack_traces (trace, pack) VALUES (?, ?)`,
 		&s.block:        `INSERT INTO blocks (source, runtime, session, first, last, lines, doc) VALUES (?, ?, ?, ?, ?, ?, ?)`,
@@ -257,11 +219,16 @@ func (s statements) close() {
 const traceColumns = `INSERT INTO traces (trace, session, runtime, endpoint, caller, name, start, finish, root_start, root_end,
 	spans, hidden, errors, error, models, tools, input, output, cached, written, reasoning, cost, calls, pack) VALUES `
 
-// traceArgs and sessionArgs are how many arguments a row has.
+// How many arguments a row has.
 const (
 	traceArgs   = 23
 	sessionArgs = 4
+	sourceArgs  = 2
 )
+
+func insertSources(rows int) string {
+	return "INSERT INTO sources (id, doc) VALUES " + repeated("(?, ?)", rows)
+}
 
 func upsertTraces(rows int) string {
 	return traceColumns + repeated("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)", rows) + mergeTrace
@@ -289,3 +256,6 @@ ON CONFLICT (trace, session) DO UPDATE SET
 
 const mergeSession = `
 ON CONFLICT (session) DO UPDATE SET last = max(last, excluded.last)`
+
+// mendSessions writes what is not written of sessions.
+const mendSessions = `INSERT INTO sessions SELECT session, max(runtime), max(endpoint), max(finish) FROM traces WHERE session <> '' GROUP BY session` + mergeSession
