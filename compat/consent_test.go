@@ -156,10 +156,10 @@ func TestConsent_ofAUserIsForThatUserAlone(t *testing.T) {
 	if got := ask("ann"); got.Token != "" {
 		t.Fatal("a token was released before the app vouched for the user")
 	}
-	refused("another user", s.completes(t, session, "bob"))
 	if err := s.completes(t, session, "ann"); err != nil {
 		t.Fatal(err)
 	}
+	refused("another user", s.completes(t, session, "bob"))
 	refused("completing twice", s.completes(t, session, "ann"))
 	token := ask("ann").Token
 	if token == "" {
@@ -188,6 +188,14 @@ func TestConsent_ofAUserIsForThatUserAlone(t *testing.T) {
 		if answer.StatusCode != 403 {
 			t.Errorf("with another state: %s", answer.Status)
 		}
+	}
+	lure := ask("bob")
+	newVisitor(t).consents(t, p, lure.URL)
+	lured := home.returned().Get("session_id")
+	refused("a user who was lured", s.completes(t, lured, "ann"))
+	refused("whoever lured the user, after that", s.completes(t, lured, "bob"))
+	if got := ask("bob"); got.Token != "" {
+		t.Errorf("bob got the token that ann was lured to: %+v", got)
 	}
 	s.kill()
 	if err := s.start(); err != nil {

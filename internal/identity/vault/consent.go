@@ -18,9 +18,10 @@ import (
 // How far a user's consent is:
 //
 //	asked ── the user came back from the provider ──▶ returned ── the app vouched for the user ──▶ done
-//	  └───── the user or the provider refused ──────▶ failed
+//	  └───── the user or the provider refused ──────▶ failed ◀── the app vouched for another ──┘
 //
-// A token is released only when done: whoever lured a user to the address has nothing to show for it.
+// A token is released only when done: whoever lured a user to the address has nothing to show for it, also not
+// once the user's app found out.
 const (
 	asked    = "asked"
 	returned = "returned"
@@ -259,8 +260,25 @@ func (q request) home(status string) string {
 	return u.String()
 }
 
+// betrayed ends a session that another user came back from: what that user consented to is nobody's who asked.
+func (v *Vault) betrayed(ctx context.Context, c store.Consent, q request) error {
+	v.Log.WarnContext(ctx, "a consent was given by another user than was asked, and is forgotten", "provider", c.Provider, "workload", c.Workload)
+	c.Status, q.Grant = failed, nil
+	err := v.write(ctx, &c, q, func(tx *store.Tx) error {
+		now, err := tx.Consent(c.ID)
+		if err != nil || now.Status != returned {
+			return errSession
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return errSession
+}
+
 // Complete releases the token of a session: an app vouches that the user who came back is the one who was
-// asked. Errors: Denied for anybody else, and for sessions that are over.
+// asked. Errors: Denied for sessions that are over, and for anybody else, after whom the session is over too.
 func (v *Vault) Complete(ctx context.Context, sessionURI, userToken, userID string) error {
 	c, q, err := v.consent(ctx, bySession(sessionURI))
 	if err != nil {
@@ -272,8 +290,11 @@ func (v *Vault) Complete(ctx context.Context, sessionURI, userToken, userID stri
 			return err
 		}
 	}
-	if user.Key() != q.User || c.Status != returned || q.Grant == nil {
+	if c.Status != returned || q.Grant == nil {
 		return errSession
+	}
+	if user.Key() != q.User {
+		return v.betrayed(ctx, c, q)
 	}
 	o := owner{c.Workload, q.User, c.Provider}
 	s := v.slot(o.id())
