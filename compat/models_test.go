@@ -7,6 +7,8 @@ import (
 
 func TestModels_python(t *testing.T) { runChecks(t, "models.py") }
 
+func TestModels_anthropicsClientForBedrock(t *testing.T) { runChecks(t, "anthropic_bedrock.py") }
+
 func TestModels_javaScript(t *testing.T) { runJavaScript(t, "models.test.mjs") }
 
 // TestModels_anAgentThatReportsNothingShowsItsModelCalls has an agent with no key and no telemetry of its own

@@ -80,6 +80,21 @@ def check_anthropic_form():
     assert [e["type"] for e in events][-1] == "message_stop" and events[0]["type"] == "message_start", events
 
 
+def check_forms_of_other_makers_are_refused_by_name():
+    asked = [{"role": "user", "content": [{"text": "Hello there"}]}]
+    nova = {"schemaVersion": "messages-v1", "messages": asked, "inferenceConfig": {"maxTokens": 100}}
+    for body in (nova, {"inputText": "Hello"}, {"prompt": "Hello", "max_gen_len": 100}, {"max_tokens": 9, "messages": [{"role": "user", "content": 7}]}, [], "x"):
+        for call in (models.invoke_model, models.invoke_model_with_response_stream):
+            for model in (NOVA, CLAUDE):
+                try:
+                    call(modelId=model, body=json.dumps(body))
+                except ClientError as e:
+                    told = e.response["Error"]
+                    assert told["Code"] == "ValidationException" and ("Converse" in told["Message"] or "content is neither" in told["Message"]), told
+                else:
+                    raise AssertionError(f"{body} was answered by {model}")
+
+
 def check_count_tokens():
     assert models.count_tokens(modelId=NOVA, input={"converse": {"messages": HELLO}})["inputTokens"] == 3
 

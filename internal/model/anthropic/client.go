@@ -72,9 +72,13 @@ func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, erro
 	if err := r.WordsOnly(); err != nil {
 		return nil, err
 	}
+	extra, betas, err := takeBetas(r.Extra)
+	if err != nil {
+		return nil, err
+	}
 	doc, err := json.Marshal(requestOf(r))
 	if err == nil {
-		doc, err = model.Merge(doc, r.Extra)
+		doc, err = model.Merge(doc, extra)
 	}
 	if err != nil {
 		return nil, err
@@ -90,6 +94,9 @@ func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, erro
 	q.Header.Set("Content-Type", "application/json")
 	q.Header.Set("Anthropic-Version", version)
 	q.Header.Set("X-Api-Key", c.Key)
+	if len(betas) > 0 {
+		q.Header.Set("Anthropic-Beta", strings.Join(betas, ","))
+	}
 	reply, err := c.HTTP.Do(q)
 	if err != nil {
 		return nil, model.Again(&moorage.Error{Code: moorage.Unavailable, Message: "the model's provider does not answer", Err: err})
@@ -104,6 +111,20 @@ func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, erro
 		e.Error = &errorBody{}
 	}
 	return nil, model.Refused(r.Model, reply.StatusCode, reply.Header, e.Error.Message)
+}
+
+// takeBetas takes the names of features in test out of the settings: they stand in the body on Bedrock, and here in a header.
+func takeBetas(extra json.RawMessage) (rest json.RawMessage, betas []string, err error) {
+	all := map[string]json.RawMessage{}
+	if json.Unmarshal(extra, &all) != nil || all[betaSetting] == nil {
+		return extra, nil, nil
+	}
+	if err := json.Unmarshal(all[betaSetting], &betas); err != nil {
+		return nil, nil, &moorage.Error{Code: moorage.Invalid, Message: betaSetting + " is a list of names", Err: err}
+	}
+	delete(all, betaSetting)
+	rest, err = json.Marshal(all)
+	return rest, betas, err
 }
 
 // requestOf writes a request for the server.
@@ -122,7 +143,7 @@ func requestOf(r model.Request) request {
 		out.Messages = append(out.Messages, message{m.Role, content})
 	}
 	for _, t := range r.Tools {
-		out.Tools = append(out.Tools, tool{t.Name, t.Description, t.Schema})
+		out.Tools = append(out.Tools, tool{Name: t.Name, Description: t.Description, Schema: t.Schema})
 	}
 	switch {
 	case r.Choice.Name != "":

@@ -118,3 +118,35 @@ func TestRead_refusesWhatIsNoRequest(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// TestClient_getsWhatInvokeModelSays reads a body as callers of InvokeModel send it, and asks by it: how to think, and what is in
+// test, reach the maker.
+func TestClient_getsWhatInvokeModelSays(t *testing.T) {
+	r, err := anthropic.Read("claude-x", []byte(`{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["interleaved-thinking-2025-05-14"],"max_tokens":2000,
+		"top_k":5,"thinking":{"type":"enabled","budget_tokens":1024},"metadata":{"user_id":"u"},"messages":[{"role":"user","content":"Hi"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var header http.Header
+	var asked map[string]any
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		header = q.Header
+		if err := json.NewDecoder(q.Body).Decode(&asked); err != nil {
+			t.Error(err)
+		}
+		io.WriteString(w, streamed)
+	}))
+	defer s.Close()
+	c := &anthropic.Client{URL: s.URL + "/v1", HTTP: s.Client()}
+	if _, err := model.Collect(c.Answer(t.Context(), r)); err != nil {
+		t.Fatal(err)
+	}
+	thinking, _ := asked["thinking"].(map[string]any)
+	if thinking["budget_tokens"] != 1024.0 || asked["top_k"] != 5.0 || asked["anthropic_beta"] != nil || header.Get("Anthropic-Beta") != "interleaved-thinking-2025-05-14" {
+		t.Errorf("asked %v, with %v", asked, header)
+	}
+	_, err = anthropic.Read("m", []byte(`{"max_tokens":9,"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"web_search_20250305","name":"web_search"}]}`))
+	if moorage.CodeOf(err) != moorage.Unsupported || !strings.Contains(err.Error(), "input_schema") {
+		t.Errorf("a tool that the maker runs: %v", err)
+	}
+}

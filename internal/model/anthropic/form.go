@@ -19,7 +19,6 @@ type request struct {
 	ToolChoice  *choice         `json:"tool_choice,omitempty"`
 	Temperature *float64        `json:"temperature,omitempty"`
 	TopP        *float64        `json:"top_p,omitempty"`
-	TopK        *int            `json:"top_k,omitempty"`
 	Stop        []string        `json:"stop_sequences,omitempty"`
 	Stream      bool            `json:"stream,omitempty"`
 }
@@ -52,6 +51,7 @@ type source struct {
 }
 
 type tool struct {
+	Type        string          `json:"type,omitempty"` // none, or custom; others are run by the maker
 	Name        string          `json:"name"`
 	Description string          `json:"description,omitempty"`
 	Schema      json.RawMessage `json:"input_schema"`

@@ -3,6 +3,8 @@ package anthropic
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/moorage-dev/moorage"
@@ -35,12 +37,35 @@ func Read(modelID string, body []byte) (model.Request, error) {
 		r.Messages = append(r.Messages, model.Message{Role: m.Role, Content: content})
 	}
 	for _, t := range in.Tools {
+		if t.Type != "" && t.Type != "custom" {
+			return r, moorage.Errorf(moorage.Unsupported, "the tool %q is of type %q, which the model's maker runs itself: Moorage offers models tools that have an input_schema, and that the agent runs", t.Name, t.Type)
+		}
 		r.Tools = append(r.Tools, model.Tool{Name: t.Name, Description: t.Description, Schema: t.Schema})
 	}
 	if in.ToolChoice != nil {
 		r.Choice = model.Choice{Any: in.ToolChoice.Type == "any", Name: in.ToolChoice.Name}
 	}
+	if r.Extra, err = settings(body); err != nil {
+		return r, err
+	}
 	return r, r.CheckTools()
+}
+
+const betaSetting = "anthropic_beta"
+
+// handedOn are the settings that say how the maker's models think and answer, beyond Converse's terms: providers of those get them.
+var handedOn = []string{"top_k", "thinking", "output_config", betaSetting}
+
+func settings(body []byte) (json.RawMessage, error) {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(body, &all); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(all, func(name string, _ json.RawMessage) bool { return !slices.Contains(handedOn, name) })
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(all)
 }
 
 // blocks reads content, which may be a text.
