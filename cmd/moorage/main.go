@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/metrics"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -41,8 +43,40 @@ func collectLess() {
 	}
 }
 
+// When garbage is given back: so much of it, and so little that was made since it was looked at last, are a busy
+// time that is over.
+const (
+	giveBackEvery = 5 * time.Second
+	muchGarbage   = 32 << 20
+	quiet         = 8 << 20
+)
+
+// giveBack returns to the machine what a busy time left behind, until ctx ends: else it would lie there until as much
+// garbage came again, and sandboxes need the memory.
+func giveBack(ctx context.Context) {
+	read := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}}
+	made := uint64(0)
+	tick := time.NewTicker(giveBackEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		metrics.Read(read)
+		live, held := read[1].Value.Uint64(), read[2].Value.Uint64()+read[3].Value.Uint64()+read[4].Value.Uint64()
+		if now := read[0].Value.Uint64(); now-made < quiet && held > live+muchGarbage {
+			debug.FreeOSMemory()
+		}
+		made = read[0].Value.Uint64()
+	}
+}
+
 func serve(ctx context.Context, o cli.ServeOptions) error {
 	collectLess()
+	go giveBack(ctx)
 	return server.Run(ctx, server.Options{
 		Dir: o.Dir, Listen: o.Listen, PublicURL: o.PublicURL, TLSCert: o.TLSCert, TLSKey: o.TLSKey, BehindProxy: o.BehindProxy,
 		Isolation: o.Isolation, MaxSessions: o.MaxSessions, Quotas: o.Quotas, Starts: o.Starts, PauseAfter: o.PauseAfter, SleepAfter: o.SleepAfter, PoolMemory: o.PoolMemory, LocalRegistries: o.LocalRegistries,
