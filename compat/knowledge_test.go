@@ -2,6 +2,7 @@ package compat
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -183,5 +184,43 @@ func TestKnowledge_searchesAndAnswersAreSeen(t *testing.T) {
 	}
 	if doc := fmt.Sprint(search.Tool.Result); search.Kind != "retrieval" || !strings.Contains(doc, "keel is of oak") || !strings.Contains(doc, "boats.md") {
 		t.Errorf("the search is a %s that found %s", search.Kind, doc)
+	}
+}
+
+// TestKnowledge_miniLM has examples/embedder make the vectors: a question is answered by a passage that has none of its words, which
+// the embedder that needs no model does not find.
+func TestKnowledge_miniLM(t *testing.T) {
+	where, end := pythonBeside(t, "embedder", "../examples/embedder/requirements.txt", "../examples/embedder/embedder.py", "0")
+	s, err := newServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.args = []string{"--embedder", where}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(s.down(), s.remove()); err != nil {
+			t.Error(err)
+		}
+	})
+	documents := map[string]string{
+		"bread.md": "The cook bakes bread at dawn.", "vessel.md": "Her backbone was cut from oak trees by the yard's carpenters.",
+		"wages.md": "Sailors are paid every second Friday.", "flags.md": "A yellow flag asks the harbour for a pilot.",
+	}
+	id := s.base(t, "meanings", documents)
+	client := bedrockagentruntime.New(bedrockagentruntime.Options{BaseEndpoint: &s.client.Endpoint, Region: s.client.Region, Credentials: s.client, Retryer: aws.NopRetryer{}, HTTPClient: goClient})
+	ask := func(text string) (*bedrockagentruntime.RetrieveOutput, error) {
+		return client.Retrieve(t.Context(), &bedrockagentruntime.RetrieveInput{KnowledgeBaseId: &id, RetrievalQuery: &types.KnowledgeBaseQuery{Text: &text}})
+	}
+	for text, want := range map[string]string{"Which wood is this ship made of?": "oak trees", "What did crews earn?": "every second Friday"} {
+		found, err := ask(text)
+		if err != nil || len(found.RetrievalResults) == 0 || !strings.Contains(*found.RetrievalResults[0].Content.Text, want) {
+			t.Errorf("%q finds %+v, %v", text, found, err)
+		}
+	}
+	end()
+	if _, err := ask("anything"); err == nil || !strings.Contains(err.Error(), "the embedding server does not answer") {
+		t.Errorf("without its embedder: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,22 +18,27 @@ import (
 // llamaServer starts llama.cpp's server on a tiny model of random numbers, and returns its address and how to end it.
 func llamaServer(t *testing.T) (url string, end func()) {
 	t.Helper()
+	return pythonBeside(t, "llama", "testdata/llamaserver/requirements.txt", "testdata/llamaserver/serve.py")
+}
+
+// pythonBeside starts a server in Python whose packages take long to install, in an environment of that name, and returns the first
+// line that it prints and how to end it.
+func pythonBeside(t *testing.T, name, requirements string, command ...string) (said string, end func()) {
+	t.Helper()
 	if os.Getenv("MOORAGE_SLOW") == "" {
-		t.Skip("MOORAGE_SLOW is not set: llama.cpp is 100 MB to install")
+		t.Skip("MOORAGE_SLOW is not set: the packages take 100 MB and minutes to install")
 	}
-	venv, err := filepath.Abs("../.cache/llama")
+	venv, err := filepath.Abs("../.cache/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	interpreter := filepath.Join(venv, "bin", "python")
-	if err := exec.Command(interpreter, "-c", "import xllamacpp, gguf").Run(); err != nil {
-		for _, args := range [][]string{{python(t), "-m", "venv", venv}, {interpreter, "-m", "pip", "install", "-q", "--only-binary=:all:", "-r", "testdata/llamaserver/requirements.txt"}} {
-			if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
-				t.Skipf("llama.cpp cannot be installed: %v %s", err, out)
-			}
+	for _, args := range [][]string{{python(t), "-m", "venv", venv}, {interpreter, "-m", "pip", "install", "-q", "--only-binary=:all:", "-r", requirements}} {
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("%s cannot be installed: %v %s", name, err, out)
 		}
 	}
-	cmd := exec.Command(interpreter, "testdata/llamaserver/serve.py")
+	cmd := exec.Command(interpreter, command...)
 	cmd.Stderr = t.Output()
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -48,7 +54,8 @@ func llamaServer(t *testing.T) (url string, end func()) {
 	ended := false
 	end = func() {
 		if !ended {
-			in.Close()
+			in.Close() // some end by that
+			cmd.Process.Signal(syscall.SIGTERM)
 			cmd.Wait()
 			ended = true
 		}
