@@ -52,7 +52,7 @@ type Verifier struct {
 // Token is a token that passed.
 type Token struct {
 	Issuer  string
-	Subject string // the claim sub; of a machine without one, "client:" and its client_id
+	Subject string // the claim sub; of a machine without one, "client:" and its client_id. No sub reads like that
 	Expires time.Time
 	claims  map[string]any
 }
@@ -72,6 +72,7 @@ var (
 	errUnparsable = moorage.Errorf(moorage.Denied, "OAuth authorization failed: Failed to parse token")
 	errExpired    = moorage.Errorf(moorage.Unauthenticated, "Token has expired")
 	errInvalid    = moorage.Errorf(moorage.Unauthenticated, "Invalid token")
+	errNobody     = moorage.Errorf(moorage.Unauthenticated, "Invalid token: it names neither a user (sub) nor a client (client_id)")
 )
 
 func mismatch(claim string) error {
@@ -220,14 +221,29 @@ func (v *Verifier) accept(claims map[string]any, issuer string) (Token, error) {
 	if text(claims["iss"]) != issuer {
 		return Token{}, errInvalid
 	}
-	return Token{Issuer: issuer, Subject: subject(claims), Expires: expires, claims: claims}, nil
+	sub := subject(claims)
+	if sub == "" {
+		return Token{}, errNobody
+	}
+	return Token{Issuer: issuer, Subject: sub, Expires: expires, claims: claims}, nil
 }
 
+const (
+	ofClient = "client:"
+	ofUser   = "sub:"
+)
+
+// subject says who a token is about; "" for nobody. What belongs to one subject is another's never: a user whose sub looks
+// like a machine's, or like another's in this form, is told apart.
 func subject(claims map[string]any) string {
-	if sub := text(claims["sub"]); sub != "" {
-		return sub
+	sub, client := text(claims["sub"]), text(claims["client_id"])
+	switch {
+	case strings.HasPrefix(sub, ofClient) || strings.HasPrefix(sub, ofUser):
+		return ofUser + sub
+	case sub == "" && client != "":
+		return ofClient + client
 	}
-	return "client:" + text(claims["client_id"])
+	return sub
 }
 
 // farthest is the last second that a token may name: beyond it times no longer compare.

@@ -412,3 +412,46 @@ func (n nobody) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.f.Errorf("%s was asked for", r.URL)
 	return nil, http.ErrServerClosed
 }
+
+func TestVerify_machinesAndUsersAreNeverTakenForEachOther(t *testing.T) {
+	p, v := newProvider(t), newVerifier(t)
+	a := p.authorizer()
+	a.Clients, a.Audience = nil, []string{"api"}
+	owners := map[string]string{}
+	for name, claims := range map[string]map[string]any{
+		"a machine":                         {"client_id": "robot"},
+		"a user":                            {"sub": "robot", "client_id": "robot"},
+		"a user called like the machine":    {"sub": "client:robot", "client_id": "app"},
+		"a user called like that user":      {"sub": "sub:client:robot"},
+		"a user called like a user is told": {"sub": "sub:robot"},
+	} {
+		claims = with(with(with(claims, "iss", p.URL), "aud", "api"), "exp", time.Now().Unix()+600)
+		token, err := v.Verify(t.Context(), a, p.good(t, claims))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		owner := token.Caller().Owner()
+		if other := owners[owner]; other != "" {
+			t.Errorf("%s and %s are both %s", name, other, owner)
+		}
+		owners[owner] = name
+	}
+	nobody := map[string]any{"iss": p.URL, "aud": "api", "exp": time.Now().Unix() + 600}
+	if _, err := v.Verify(t.Context(), a, p.good(t, nobody)); moorage.CodeOf(err) != moorage.Unauthenticated || !strings.Contains(err.Error(), "neither a user") {
+		t.Errorf("a token about nobody: %v", err)
+	}
+}
+
+func TestVerify_anIssuerHasNoFragment(t *testing.T) {
+	v := newVerifier(t)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"issuer":"https://idp.example#a","jwks_uri":"http://%s/keys"}`, r.Host)
+	}))
+	t.Cleanup(s.Close)
+	p := newProvider(t)
+	a := moorage.JWTAuthorizer{DiscoveryURL: s.URL + "/.well-known/openid-configuration", Audience: []string{"api"}}
+	if _, err := v.Verify(t.Context(), a, p.good(t, p.claims())); err == nil || !strings.Contains(err.Error(), "fragment") {
+		t.Errorf("%v", err)
+	}
+}

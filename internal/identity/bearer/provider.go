@@ -203,6 +203,9 @@ func (p *provider) fetch(ctx context.Context) (*known, error) {
 	if metadata.Issuer == "" || metadata.JWKSURI == "" {
 		return nil, unavailable(p.url, fmt.Errorf("the metadata names no issuer or no jwks_uri"))
 	}
+	if strings.Contains(metadata.Issuer, "#") { // which parts issuers from subjects where both name somebody; source: RFC 8414, 2
+		return nil, unavailable(p.url, fmt.Errorf("the issuer %q has a fragment", metadata.Issuer))
+	}
 	k := &known{issuer: metadata.Issuer, fetched: p.v.now()}
 	if last := p.last(); last != nil && last.issuer != k.issuer {
 		return nil, unavailable(p.url, fmt.Errorf("the issuer changed from %q to %q", last.issuer, k.issuer))

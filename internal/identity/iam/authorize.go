@@ -122,8 +122,12 @@ func (s *state) principalOf(c moorage.Caller) *principal {
 	if i < 0 {
 		return nil
 	}
-	if strings.HasPrefix(c.ARN, "arn:aws:sts:") {
-		return s.principals[Role+"/"+owner[i+1:]]
+	if strings.HasPrefix(c.ARN, "arn:aws:sts:") { // which leaves the role's path out
+		p := s.principals[Role+"/"+owner[i+1:]]
+		if p == nil || strings.TrimSuffix(p.arn, p.Path+p.Name)+"/"+p.Name != owner { // a runtime may have a role of another account
+			return nil
+		}
+		return p
 	}
 	p := s.principals[User+"/"+owner[i+1:]]
 	if p == nil || p.arn != c.ARN {
@@ -201,11 +205,16 @@ func some(s string) []string {
 }
 
 // Trusts reports whether a role's trust policy lets a service assume it for a source; a role that does not exist trusts everybody, since
-// runtimes may name roles that this account does not know.
+// runtimes may name roles that this account does not know. One that has a role's name and another path does not exist and
+// cannot be made: it trusts nobody, since its sessions would be called like the other's.
 func (d *Directory) Trusts(roleARN, service string, values func(string) []string) bool {
 	p := d.state.Load().principals[Role+"/"+roleARN[strings.LastIndexByte(roleARN, '/')+1:]]
 	if p == nil {
 		return true
+	}
+	if p.arn != roleARN {
+		a, err := moorage.ParseARN(roleARN)
+		return err == nil && a.Account != d.Account
 	}
 	q := &policy.Request{Principal: policy.Principal{Service: service}, Action: "sts:AssumeRole", Resource: p.arn, Values: values}
 	matches := policy.Evaluate([]*policy.Document{p.trust}, q)
