@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -198,6 +199,19 @@ func (s *server) signed(ctx context.Context, path, session, body string) (*http.
 	req.Header.Set("User-Agent", "bench")
 	key := aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey}
 	return req, v4.NewSigner().SignHTTP(ctx, key, req, hash(body), "bedrock-agentcore", s.Region, time.Now())
+}
+
+// cpu is how much processor time the server has used.
+func (s *server) cpu() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	const ticksPerSecond = 100
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * time.Second / ticksPerSecond
 }
 
 // dial opens a kept connection to the server.

@@ -266,19 +266,6 @@ func (o *observatory) disk() (n int64) {
 	return n
 }
 
-// cpu is how much processor time the server has used.
-func (o *observatory) cpu() time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.process.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	const user, system, ticksPerSecond = 11, 12, 100
-	u, _ := strconv.ParseInt(fields[user], 10, 64)
-	s, _ := strconv.ParseInt(fields[system], 10, 64)
-	return time.Duration(u+s) * time.Second / ticksPerSecond
-}
-
 // ownCPU is how much processor time this process has used.
 func ownCPU() time.Duration {
 	var u unix.Rusage
