@@ -131,8 +131,8 @@ func (r *Recorder) flush(ctx context.Context) error {
 			return err
 		}
 	}
-	for len(r.finished) > 0 {
-		n := min(len(r.finished), maxFlush)
+	for left := len(r.finished); left > 0; left -= maxFlush { // what finishes meanwhile waits for others, too
+		n := min(left, maxFlush)
 		batch, err := r.batch(n)
 		if err == nil {
 			err = r.keep(ctx, batch)
