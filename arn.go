@@ -10,11 +10,16 @@ type ARN struct {
 
 // ParseARN splits s. The resource part may itself hold colons and slashes.
 func ParseARN(s string) (ARN, error) {
-	p := strings.SplitN(s, ":", 6)
-	if len(p) != 6 || p[0] != "arn" || p[1] == "" || p[2] == "" || p[5] == "" {
+	var a ARN
+	begin, rest, _ := strings.Cut(s, ":")
+	a.Partition, rest, _ = strings.Cut(rest, ":")
+	a.Service, rest, _ = strings.Cut(rest, ":")
+	a.Region, rest, _ = strings.Cut(rest, ":")
+	a.Account, a.Resource, _ = strings.Cut(rest, ":")
+	if begin != "arn" || a.Partition == "" || a.Service == "" || a.Resource == "" {
 		return ARN{}, Errorf(Invalid, "%q is not an ARN: want arn:aws:service:region:account:resource", s)
 	}
-	return ARN{p[1], p[2], p[3], p[4], p[5]}, nil
+	return a, nil
 }
 
 func (a ARN) String() string {

@@ -43,7 +43,7 @@ func (h *house) handler() http.Handler {
 	numbers := &scrape{house: h, began: time.Now(), sealed: map[string][]archive.Total{}}
 	pages := (&console.Handler{Browser: h.browser, Error: wire.WriteError, Issued: h.loggedIn}).Routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path := r.URL.EscapedPath()
+		path, service := r.URL.EscapedPath(), signedFor(r)
 		switch {
 		case path == "/healthz":
 			w.Header().Set("Content-Type", "application/json")
@@ -52,9 +52,9 @@ func (h *house) handler() http.Handler {
 			numbers.ServeHTTP(w, withRequestID(w, r))
 		case isCognito(r):
 			users.ServeHTTP(w, r)
-		case pool.Serves(path) && signedFor(r) == "": // the identity service has such a path, too, for signed calls
+		case pool.Serves(path) && service == "": // the identity service has such a path, too, for signed calls
 			login.ServeHTTP(w, withRequestID(w, r))
-		case path == "/" && signedFor(r) == "":
+		case path == "/" && service == "":
 			http.Redirect(w, r, "/console/", http.StatusFound)
 		case path == "/console" || strings.HasPrefix(path, "/console/"):
 			pages.ServeHTTP(w, withRequestID(w, r))
@@ -66,16 +66,16 @@ func (h *house) handler() http.Handler {
 			chat.ServeHTTP(w, withRequestID(w, r))
 		case strings.HasPrefix(path, "/v1/"):
 			own.ServeHTTP(w, withRequestID(w, r))
-		case signedFor(r) == "s3":
+		case service == "s3":
 			objects.ServeHTTP(w, withRequestID(w, r))
-		case signedFor(r) == "sts":
+		case service == "sts":
 			who.ServeHTTP(w, r)
-		case signedFor(r) == identity.IAM:
+		case service == identity.IAM:
 			people.ServeHTTP(w, r)
-		case signedFor(r) == bedrockName || bringsKey(r):
+		case service == bedrockName || bringsKey(r):
 			bedrock.ServeHTTP(w, r)
-		case watch[signedFor(r)] != nil:
-			watch[signedFor(r)].ServeHTTP(w, r)
+		case watch[service] != nil:
+			watch[service].ServeHTTP(w, r)
 		default:
 			core.ServeHTTP(w, r)
 		}
@@ -158,10 +158,11 @@ func signedFor(r *http.Request) string {
 	} else if strings.Contains(r.URL.RawQuery, "X-Amz-Credential=") {
 		credential = r.URL.Query().Get("X-Amz-Credential")
 	}
-	if scope := strings.Split(credential, "/"); len(scope) == 5 {
-		return scope[3]
+	if strings.Count(credential, "/") != 4 { // key, date, region, service, aws4_request
+		return ""
 	}
-	return ""
+	scope := credential[:strings.LastIndexByte(credential, '/')]
+	return scope[strings.LastIndexByte(scope, '/')+1:]
 }
 
 // basicAuth guards the registry with the access keys: docker login -u KEY -p SECRET.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -48,6 +49,8 @@ type Log struct {
 	size    int64
 	head    head
 	anchor  *os.File
+	links   hash.Hash // under chainKey; the writer's
+	lines   []byte    // of the last group; the writer's
 }
 
 type entry struct {
@@ -97,6 +100,7 @@ func newLog(o Options) (*Log, error) {
 	var err1, err2 error
 	l.chainKey, err1 = hkdf.Key(sha256.New, o.Key, nil, "audit chain", 32)
 	l.hashKey, err2 = hkdf.Key(sha256.New, o.Key, nil, "audit names of secrets", 32)
+	l.links = hmac.New(sha256.New, l.chainKey)
 	return l, errors.Join(err1, err2)
 }
 
@@ -216,18 +220,17 @@ func (l *Log) take() (group []entry, last bool) {
 
 // commit writes a group and syncs it once.
 func (l *Log) commit(group []entry) error {
-	next := l.head
-	var lines []byte
+	next, lines := l.head, l.lines[:0]
 	for _, e := range group {
 		if e.record.Kind == "" { // a flush
 			continue
 		}
-		line, err := l.chain(&next, e.record)
-		if err != nil {
+		var err error
+		if lines, err = l.chain(lines, &next, e.record); err != nil {
 			return err
 		}
-		lines = append(lines, line...)
 	}
+	l.lines = lines
 	if len(lines) == 0 {
 		return nil
 	}
@@ -248,8 +251,8 @@ func (l *Log) commit(group []entry) error {
 	return nil
 }
 
-// chain gives a record its number and its hash.
-func (l *Log) chain(h *head, r Record) ([]byte, error) {
+// chain gives a record its number and its hash, and appends it to lines.
+func (l *Log) chain(lines []byte, h *head, r Record) ([]byte, error) {
 	r.Seq, r.Prev, r.Hash = h.Last+1, h.LastHash, ""
 	r.Time, r.Reason = r.Time.UTC(), cut(r.Reason)
 	for name, value := range r.Detail {
@@ -261,8 +264,11 @@ func (l *Log) chain(h *head, r Record) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.Last, h.LastHash = r.Seq, l.sum(plain)
-	return append(plain[:len(plain)-len(`"}`)], h.LastHash+"\"}\n"...), nil // the hash is a record's last member
+	l.links.Reset()
+	l.links.Write(plain)
+	h.Last, h.LastHash = r.Seq, hex.EncodeToString(l.links.Sum(nil))
+	lines = append(lines, plain[:len(plain)-len(`"}`)]...) // the hash is a record's last member
+	return append(append(lines, h.LastHash...), "\"}\n"...), nil
 }
 
 func cut(s string) string {

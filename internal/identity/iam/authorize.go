@@ -68,7 +68,7 @@ func (d *Directory) decide(s *state, r Request, resource string) Decision {
 	switch {
 	case byCaller || byResource:
 		m := matches[0]
-		return Decision{true, fmt.Sprintf("statement %s of %s allows %s on %s", m.Statement, m.Policy, r.Action, resource), matches}
+		return Decision{true, "statement " + m.Statement + " of " + m.Policy + " allows " + r.Action + " on " + resource, matches}
 	case r.Caller.Source != moorage.SigV4 && onResource == nil:
 		return Decision{true, "its credentials let the caller in, and no policy says otherwise", matches}
 	case onResource != nil:
