@@ -26,6 +26,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	controltypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"golang.org/x/sys/unix"
 )
 
@@ -138,11 +139,7 @@ func TestInject_agentsCallWithKeysThatTheyNeverHold(t *testing.T) {
 	}
 	a := s.deployed(t, d)
 	session := newSession(t)
-	fetch := func(in map[string]any) (out struct {
-		Status int
-		Body   string
-		Error  string
-	}) {
+	fetch := func(in map[string]any) (out fetched) {
 		t.Helper()
 		in["op"] = "fetch"
 		if err := a.call(t.Context(), session, in, &out); err != nil {
@@ -190,6 +187,58 @@ func TestInject_agentsCallWithKeysThatTheyNeverHold(t *testing.T) {
 		t.Errorf("the key is inside the sandbox: %v", found.Found)
 	}
 	s.holdsNowhere(t, canary)
+	t.Run("tokens of a client", func(t *testing.T) { s.injectsTokens(t, h, fetch) })
+}
+
+// fetched is what the agent says of a call that it made.
+type fetched struct {
+	Status int
+	Body   string
+	Error  string
+}
+
+// injectsTokens has the agent call the host as a client of an OpenID provider, whose token it never holds either.
+func (s *server) injectsTokens(t *testing.T, h *host, fetch func(map[string]any) fetched) {
+	p := newOpenIDProvider(t)
+	rule := map[string]string{"moorage:inject": "GET POST " + h.name + ":" + h.port + "/crm/", "moorage:inject-scopes": "openid"}
+	for name, clientSecret := range map[string]string{"crm": "verysecret", "locked": "a-secret-canary-that-is-wrong"} {
+		_, err := s.control().CreateOauth2CredentialProvider(t.Context(), &control.CreateOauth2CredentialProviderInput{
+			Name: &name, CredentialProviderVendor: controltypes.CredentialProviderVendorTypeCustomOauth2, Tags: rule,
+			Oauth2ProviderConfigInput: &controltypes.Oauth2ProviderConfigInputMemberCustomOauth2ProviderConfig{Value: controltypes.CustomOauth2ProviderConfigInput{
+				ClientId: aws.String("sid1"), ClientSecret: &clientSecret, OauthDiscovery: &controltypes.Oauth2DiscoveryMemberDiscoveryUrl{Value: p.discovery()},
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	as := func(name string) map[string]string {
+		return map[string]string{"Authorization": "Bearer moorage-credential-" + name}
+	}
+	got := fetch(map[string]any{"url": h.url("/crm/people"), "headers": as("crm"), "method": "POST"})
+	token := h.last()
+	if strings.Count(token, ".") != 2 || got.Status != 200 || got.Body != "you sent Bearer moorage-credential-crm  to /crm/people" {
+		t.Fatalf("the host got %q, the agent %+v", token, got)
+	}
+	if fetch(map[string]any{"url": h.url("/crm/people"), "headers": as("crm")}); h.last() != token {
+		t.Error("a token that was live was asked for anew")
+	}
+	if fetch(map[string]any{"url": h.url("/v1/today"), "headers": as("crm")}); h.last() != "Bearer moorage-credential-crm" {
+		t.Errorf("where no rule is, the host got %q", h.last())
+	}
+	if got := fetch(map[string]any{"url": h.url("/crm/people"), "headers": as("locked")}); got.Status != 502 || !strings.Contains(got.Body, "refuses") || strings.Contains(got.Body, "canary") {
+		t.Errorf("a client whose secret is wrong: %+v", got)
+	}
+	token = strings.TrimPrefix(token, "Bearer ")
+	if s.remembers(t, token[len(token)-40:]) {
+		t.Error("the token is in the memory of a sandbox, or of the shim")
+	}
+	s.holdsNowhere(t, token[len(token)-40:])
+	record, err := s.cli(t.Context(), "audit", "list", "--kind", "release", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantWords(t, record, "oauth2credentialprovider/crm", "injected", "M2M")
 }
 
 // holdsNowhere looks for a secret in everything that the server wrote: rows, spans, logs, journals, snapshots.

@@ -141,8 +141,12 @@ func (b *Broker) refuse(w http.ResponseWriter, err error) {
 }
 
 func (b *Broker) forward(authority string, used map[string]string) *httputil.ReverseProxy {
+	var transport http.RoundTripper = b.Transport
+	if len(used) > 0 {
+		transport = withoutHints{transport}
+	}
 	return &httputil.ReverseProxy{
-		Transport: b.Transport, FlushInterval: -1, ErrorLog: slog.NewLogLogger(b.Log.Handler(), slog.LevelDebug),
+		Transport: transport, FlushInterval: -1, ErrorLog: slog.NewLogLogger(b.Log.Handler(), slog.LevelDebug),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "https", authority, p.In.Host
 			if len(used) > 0 {
@@ -156,16 +160,10 @@ func (b *Broker) forward(authority string, used map[string]string) *httputil.Rev
 			if r.StatusCode == http.StatusSwitchingProtocols || r.Header.Get("Content-Encoding") != "" {
 				return errors.New("the host answers in a form that cannot be looked through for the credential")
 			}
-			for _, values := range r.Header {
-				for i := range values {
-					for secret, placeholder := range used {
-						values[i] = strings.ReplaceAll(values[i], secret, placeholder)
-					}
-				}
-			}
+			scrub(r.Header, used)
 			r.Header.Del("Content-Length")
 			r.ContentLength = -1
-			r.Body = &scrubber{ReadCloser: r.Body, secrets: used}
+			r.Body = &scrubber{ReadCloser: r.Body, secrets: used, trailer: &r.Trailer}
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -174,3 +172,15 @@ func (b *Broker) forward(authority string, used map[string]string) *httputil.Rev
 		},
 	}
 }
+
+// withoutHints leaves out answers before the answer (status 1xx): nobody looks through their headers.
+type withoutHints struct{ next http.RoundTripper }
+
+func (t withoutHints) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.next.RoundTrip(r.WithContext(untold{r.Context()}))
+}
+
+// untold ends with its parent, and holds nothing: a proxy asks to be told of hints by a value.
+type untold struct{ context.Context }
+
+func (untold) Value(any) any { return nil }

@@ -65,11 +65,23 @@ func fill(r *http.Request, find lookup) (err error) {
 	return err
 }
 
+// scrub puts placeholders in the place of credentials.
+func scrub(h http.Header, secrets map[string]string) {
+	for _, values := range h {
+		for i := range values {
+			for secret, placeholder := range secrets {
+				values[i] = strings.ReplaceAll(values[i], secret, placeholder)
+			}
+		}
+	}
+}
+
 // scrubber puts placeholders in the place of credentials in a stream. It holds back no more than what may be
 // the beginning of one.
 type scrubber struct {
 	io.ReadCloser
 	secrets map[string]string // credential to placeholder
+	trailer *http.Header      // which is there at the end of the stream
 	buf     []byte            // read, not yet handed on
 	ready   int               // bytes of buf that may go
 	err     error
@@ -83,6 +95,9 @@ func (s *scrubber) Read(p []byte) (int, error) {
 		var chunk [16 << 10]byte
 		n, err := s.ReadCloser.Read(chunk[:])
 		s.buf, s.err = append(s.buf, chunk[:n]...), err
+		if err != nil && s.trailer != nil {
+			scrub(*s.trailer, s.secrets)
+		}
 		for secret, placeholder := range s.secrets {
 			s.buf = bytes.ReplaceAll(s.buf, []byte(secret), []byte(placeholder))
 		}
