@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -284,32 +285,70 @@ func TestNewsroom_fourSetsOfFacts(t *testing.T) {
 	}
 }
 
+// TestNewsroom_withTheBuiltInModel writes about four sets of facts, each twice.
 func TestNewsroom_withTheBuiltInModel(t *testing.T) {
 	s := started(t)
 	for name, set := range sets {
-		var articles []string
-		for range 2 {
-			n := room(t, s, http.NotFoundHandler())
-			n.Models = bedrockruntime.New(bedrockruntime.Options{BaseEndpoint: &s.Endpoint, Region: s.Region, Credentials: s.keys(), HTTPClient: httpClient()})
-			story, err := n.Write(t.Context(), factsOf(t, name), func(Event) {})
-			if err != nil {
-				t.Fatal(err)
+		t.Run(name, func(t *testing.T) {
+			var stories []*Story
+			for range 2 {
+				n := room(t, s, http.NotFoundHandler())
+				n.Models = bedrockruntime.New(bedrockruntime.Options{BaseEndpoint: &s.Endpoint, Region: s.Region, Credentials: s.keys(), HTTPClient: httpClient()})
+				story, err := n.Write(t.Context(), factsOf(t, name), func(Event) {})
+				if err != nil {
+					t.Fatal(err)
+				}
+				stories = append(stories, story)
 			}
-			articles = append(articles, story.Article)
-			if !strings.Contains(story.Article, set.quote) || strings.Contains(story.Article, set.unknown) || len(story.Notes) > 0 {
-				t.Errorf("%s: notes %q, the article:\n%s", name, story.Notes, story.Article)
+			story := stories[0]
+			if len(story.Notes) > 0 || story.Bill.InputTokens == 0 || len(story.Entities) < 2 {
+				t.Errorf("notes %q, %+v, entities %+v", story.Notes, story.Bill, story.Entities)
 			}
-			if !slices.ContainsFunc(story.Discarded, func(d Discarded) bool { return strings.Contains(d.Text, set.unknown) }) || len(story.Entities) < 2 {
-				t.Errorf("%s: discarded %+v of %+v", name, story.Discarded, story.Entities)
-			}
-			if (set.conflict != "") != (len(story.Conflicts) > 0) || len(story.Reviews) > 2 || story.Bill.InputTokens == 0 {
-				t.Errorf("%s: conflicts %+v, %d reviews, %+v", name, story.Conflicts, len(story.Reviews), story.Bill)
-			}
-		}
-		if articles[0] != articles[1] {
-			t.Errorf("%s: two runs give two articles:\n%s\n\n%s", name, articles[0], articles[1])
+			t.Run("two runs give the same article", func(t *testing.T) {
+				if story.Article != stories[1].Article {
+					t.Errorf("%s\n\n%s", story.Article, stories[1].Article)
+				}
+			})
+			t.Run("what is quoted stands in the facts word for word", func(t *testing.T) {
+				if !strings.Contains(story.Article, set.quote) {
+					t.Errorf("%q is missing from:\n%s", set.quote, story.Article)
+				}
+				known := factsOf(t, name) + allEvidence(story)
+				for _, quoted := range quotations.FindAllStringSubmatch(story.Article, -1) {
+					if !strings.Contains(known, quoted[1]) {
+						t.Errorf("nothing says %q", quoted[1])
+					}
+				}
+			})
+			t.Run("who is unknown is discarded with the reason", func(t *testing.T) {
+				found := slices.IndexFunc(story.Discarded, func(d Discarded) bool { return strings.Contains(d.Text, set.unknown) })
+				if found < 0 || story.Discarded[found].Reason == "" || strings.Contains(story.Article, set.unknown) {
+					t.Errorf("discarded %+v of %+v, the article:\n%s", story.Discarded, story.Entities, story.Article)
+				}
+			})
+			t.Run("the conflict of sources is reported", func(t *testing.T) {
+				if (set.conflict != "") != (len(story.Conflicts) > 0) || set.conflict != "" && !strings.Contains(story.Article, "disagree") {
+					t.Errorf("conflicts %+v, the article:\n%s", story.Conflicts, story.Article)
+				}
+			})
+			t.Run("the loop is bounded", func(t *testing.T) {
+				if n := len(story.Reviews); n < 1 || n > 2 {
+					t.Errorf("%d reviews", n)
+				}
+			})
+		})
+	}
+}
+
+var quotations = regexp.MustCompile(`"([^"]+)"`)
+
+func allEvidence(s *Story) (out string) {
+	for _, e := range s.Entities {
+		for _, evidence := range e.Evidence {
+			out += "\n" + evidence.Statement
 		}
 	}
+	return out
 }
 
 func checkStory(t *testing.T, story *Story, unknown, quote, conflict string, names int) {
