@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -192,4 +193,49 @@ func TestDown_afterTheServerCrashed(t *testing.T) {
 	if len(s.shims()) == 0 {
 		t.Fatal("the shim ended with its server")
 	}
+}
+
+// Sessions live on while servers come and go: what one server wrote down of what they used, the next does not write again.
+func TestRestart_whatIsMeteredIsMeteredOnce(t *testing.T) {
+	s := shared(t)
+	d := inline("metered_once", serve+"sum(range(60_000_000))\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), Agent).serve_forever()\n")
+	d.tags = map[string]string{"moorage:pool": "off"}
+	a, err := s.deploy(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said map[string]string
+	if err := a.call(t.Context(), newSession(t), map[string]string{}, &said); err != nil {
+		t.Fatal(err)
+	}
+	before := a.metered(t, 0)
+	s.kill()
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	if after := a.metered(t, before); after > before*1.5 {
+		t.Errorf("the processor time metered went from %.6f to %.6f hours while nobody called", before, after)
+	}
+}
+
+// metered is the processor time of an agent that is written down, in hours, once more was written than there was.
+func (a *agent) metered(t *testing.T, than float64) (hours float64) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); hours <= than && time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		answer, err := a.server.ask(t.Context(), "GET", "/v1/metrics?name=moorage.usage.vcpu_hours&runtime="+a.name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var series struct{ Series []struct{ Points []struct{ Sum float64 } } }
+		if err := json.Unmarshal(answer, &series); err != nil {
+			t.Fatalf("%v: %s", err, answer)
+		}
+		hours = 0
+		for _, one := range series.Series {
+			for _, p := range one.Points {
+				hours += p.Sum
+			}
+		}
+	}
+	return hours
 }

@@ -27,6 +27,36 @@ type metered struct {
 	cpu time.Duration
 }
 
+// since is what was used between then and now, and what is metered now. A session that cannot say what it used at
+// the moment says too little: that it used less than before. What it used is not to be counted twice then.
+func (m metered) since(now time.Time, cpu time.Duration) (elapsed, used time.Duration, next metered) {
+	next = metered{now, max(cpu, m.cpu)}
+	return max(now.Sub(m.at), 0), next.cpu - m.cpu, next
+}
+
+// Keys of marks: sessions live on while servers come and go, and what one wrote down the next does not write again.
+const (
+	usedMark = "usage.cpu/" // nanoseconds of the processor
+	seenMark = "usage.at/"  // nanoseconds since 1970
+)
+
+func (m metered) marks(session string) []telemetry.Mark {
+	return []telemetry.Mark{{Key: usedMark + session, Next: int64(m.cpu)}, {Key: seenMark + session, Next: m.at.UnixNano()}}
+}
+
+// meteredBefore is what another server wrote down of a session; all of it is new where none did.
+func (h *house) meteredBefore(ctx context.Context, s moorage.Session) (metered, error) {
+	cpu, err := h.telemetry.Mark(ctx, usedMark+s.ID)
+	if err != nil {
+		return metered{}, err
+	}
+	at, err := h.telemetry.Mark(ctx, seenMark+s.ID)
+	if err != nil || at == 0 {
+		return metered{at: s.CreatedAt}, err
+	}
+	return metered{time.Unix(0, at), time.Duration(cpu)}, nil
+}
+
 // meter writes down what sessions use until ctx ends: processor and memory by endpoint, as metrics and,
 // by session, as the usage logs that AWS vends.
 func (h *house) meter(ctx context.Context) {
@@ -53,19 +83,23 @@ func (h *house) meterOnce(ctx context.Context, now time.Time, seen map[string]me
 		live[s.ID] = true
 		last, known := seen[s.ID]
 		if !known {
-			last = metered{at: s.CreatedAt}
+			var err error
+			if last, err = h.meteredBefore(ctx, s); err != nil {
+				return err
+			}
 		}
 		if s.State == moorage.Asleep || s.State == moorage.Paused && now.Sub(last.at) < meterRest {
-			if s.State == moorage.Asleep && known {
+			if s.State == moorage.Asleep {
 				last.at = now
-				seen[s.ID] = last
 			}
+			seen[s.ID] = last
 			continue
 		}
-		used := h.sessions.Stats(ctx, s.ID)
-		seen[s.ID] = metered{now, used.CPU}
-		u := spent{s, now, now.Sub(last.at), max(used.CPU-last.cpu, 0), used.MemoryBytes}
-		batch.Points = append(batch.Points, u.points()...)
+		stats := h.sessions.Stats(ctx, s.ID)
+		elapsed, used, next := last.since(now, stats.CPU)
+		seen[s.ID] = next
+		u := spent{s, now, elapsed, used, stats.MemoryBytes}
+		batch.Points, batch.Marks = append(batch.Points, u.points()...), append(batch.Marks, next.marks(s.ID)...)
 		lines, err := h.usageLog(u)
 		if err != nil {
 			return err
@@ -112,9 +146,7 @@ func (u spent) points() (out []telemetry.Point) {
 }
 
 // usageGroup is the log group in which a runtime's usage is. At AWS it is the user's to choose.
-func usageGroup(runtimeID string) string {
-	return logs.VendedPrefix + "runtime/USAGE_LOGS/" + runtimeID
-}
+func usageGroup(runtimeID string) string { return logs.UsagePrefix + runtimeID }
 
 // usageLog is one record of AgentCore's USAGE_LOGS.
 func (h *house) usageLog(u spent) (telemetry.Lines, error) {

@@ -130,7 +130,14 @@ type Batch struct {
 	Calls    []Calls
 	Lines    []Lines
 	Points   []Point
+	Marks    []Mark
 	Received time.Time
+}
+
+// Mark says how far something is kept, in whatever its keeper counts: what is committed with it is not counted again.
+type Mark struct {
+	Key  string // of the keeper's making, as "usage/ID"; those of journals are their sandboxes' ids
+	Next int64
 }
 
 // Point is what was measured of a metric in one interval.

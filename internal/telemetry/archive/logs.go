@@ -119,7 +119,7 @@ func (a *Archive) sessionLogs(ctx context.Context, session string) (out []teleme
 	return out, false, nil
 }
 
-// Mark returns how far the journal of a sandbox is kept.
+// Mark returns how far the journal of a sandbox is kept, or whatever else has a mark of this key: no mark ever goes back.
 func (a *Archive) Mark(ctx context.Context, sandbox string) (next int64, err error) {
 	for _, p := range a.all() {
 		err := each(ctx, p, func(scan func(...any) error) error {

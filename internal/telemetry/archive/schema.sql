@@ -89,9 +89,9 @@ CREATE TABLE sessions (
 ) WITHOUT ROWID;
 CREATE INDEX sessions_last ON sessions (last);
 
--- How far the journal of a sandbox is kept here, as an offset in it.
+-- How far something is kept here: the journal of a sandbox, as an offset in it, or what a session used.
 CREATE TABLE marks (
-	sandbox TEXT PRIMARY KEY,
+	sandbox TEXT PRIMARY KEY, -- or another key of a telemetry.Mark
 	next    INTEGER NOT NULL
 ) WITHOUT ROWID;
 

@@ -134,6 +134,11 @@ func (w *writer) write(ctx context.Context, entries []*entry) error {
 				return err
 			}
 		}
+		for _, m := range e.batch.Marks {
+			if _, err := t.prepared.mark.ExecContext(ctx, m.Key, m.Next); err != nil {
+				return err
+			}
+		}
 	}
 	err := errors.Join(t.sources.flush(ctx), t.traces.flush(ctx), t.writeMinutes(ctx))
 	if err == nil && w.active.due(w.Now(), w.queue.empty()) {
