@@ -226,7 +226,9 @@ func (a *agent) metered(t *testing.T, than float64) (hours float64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var series struct{ Series []struct{ Points []struct{ Sum float64 } } }
+		var series struct {
+			Series []struct{ Points []struct{ Sum float64 } }
+		}
 		if err := json.Unmarshal(answer, &series); err != nil {
 			t.Fatalf("%v: %s", err, answer)
 		}

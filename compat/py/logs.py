@@ -51,6 +51,29 @@ def called():
     return session
 
 
+def check_application_logs_go_where_a_delivery_says():
+    name, group = f"payloads-{uuid.uuid4()}", f"/aws/vendedlogs/bedrock-agentcore/runtime/APPLICATION_LOGS/{uuid.uuid4()}"
+    invoke(PROBE, {"prompt": "before anybody asked for payloads"})
+    logs.put_delivery_source(name=name, resourceArn=PROBE, logType="APPLICATION_LOGS")
+    to = logs.put_delivery_destination(name=name, deliveryDestinationConfiguration={"destinationResourceArn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}"})
+    delivery = logs.create_delivery(deliverySourceName=name, deliveryDestinationArn=to["deliveryDestination"]["arn"])["delivery"]
+    session = session_id()
+    invoke(PROBE, {"prompt": "tides"}, session=session)
+    stream = "BedrockAgentCoreRuntime_ApplicationLogs"
+    assert [s["logStreamName"] for s in logs.describe_log_streams(logGroupName=group)["logStreams"]] == [stream]
+    events = wait(10, "the record of the call comes", lambda: logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)["events"])
+    record = json.loads(events[0]["message"])
+    span = wait(10, "the span of the call comes", lambda: query(f"filter attributes.session.id = '{session}' and name = 'InvokeAgentRuntime' | fields traceId, spanId, attributes.aws.request_id as request", "aws/spans"))[0]
+    assert len(events) == 1 and record["request_payload"] == {"prompt": "tides"} and record["response_payload"], events
+    assert (record["trace_id"], record["span_id"], record["request_id"]) == (span["traceId"], span["spanId"], span["request"]), (record, span)
+    assert (record["resource_arn"], record["account_id"], record["session_id"]) == (PROBE, ACCOUNT, session), record
+    assert (record["service_name"], record["operation"]) == ("AgentCoreCodeRuntime", "InvokeAgentRuntime"), record
+    logs.delete_delivery(id=delivery["id"])
+    invoke(PROBE, {"prompt": "after"}, session=session)
+    wait(10, "the next call's span comes", lambda: len(query(f"filter attributes.session.id = '{session}' and name = 'InvokeAgentRuntime' | fields spanId", "aws/spans")) == 2)
+    assert len(logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)["events"]) == 1
+
+
 def check_runtimes_group_is_there_before_its_first_call():
     found = logs.describe_log_groups(logGroupNamePrefix=GROUP)["logGroups"]
     assert [g["logGroupName"] for g in found] == [GROUP] and found[0]["arn"] == f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{GROUP}:*", found

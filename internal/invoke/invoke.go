@@ -114,7 +114,7 @@ func (s *Service) forward(ctx context.Context, call Call, edit func(*connection,
 	if err != nil {
 		return nil, err
 	}
-	conn.edit = edit
+	conn.edit, conn.words = edit, conn.span.Words()
 	ctx, cancel := conn.context(ctx)
 	response, err := conn.ask(ctx, call, cancel)
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Service) forward(ctx context.Context, call Call, edit func(*connection,
 
 // ask sends the call and returns the agent's answer if that is a success.
 func (c *connection) ask(ctx context.Context, call Call, cancel context.CancelCauseFunc) (*http.Response, error) {
-	sent := &payload{from: call.Body}
+	sent := &payload{from: call.Body, words: c.words}
 	request, err := c.request(ctx, call, sent)
 	if err != nil {
 		return nil, err
@@ -163,6 +163,7 @@ type connection struct {
 	workloads *workload.Service
 	edit      func(*connection, *http.Request) // of what the agent gets; may be nil
 	span      *calls.Span
+	words     *calls.Words // of an invocation whose payloads somebody wants
 }
 
 // release lets go of the session. Err is what the caller is told, or nil.
@@ -396,6 +397,7 @@ func (b *body) Read(p []byte) (int, error) {
 		b.err = moorage.Errorf(moorage.AgentFailed, "the answer is larger than %d bytes", MaxPayload)
 		return 0, b.err
 	}
+	b.conn.words.Answered(p[:n])
 	if err != nil && err != io.EOF {
 		err = b.conn.broken(b.ctx, err)
 		b.err = err

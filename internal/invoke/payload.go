@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/telemetry/calls"
 )
 
 // maxReplay is how much of a body is kept to send it again, in bytes. More than the transport's own
@@ -17,7 +18,8 @@ const maxReplay = 64 << 10
 // transport sends a request once more when a pooled connection turned out to be closed before
 // anything was written to it; and why it broke off, if the caller's side was the reason.
 type payload struct {
-	from io.Reader
+	from  io.Reader
+	words *calls.Words
 
 	mu   sync.Mutex // the transport may still read when the answer is there
 	head []byte
@@ -27,6 +29,7 @@ type payload struct {
 
 func (p *payload) Read(b []byte) (int, error) {
 	n, err := p.from.Read(b)
+	p.words.Asked(b[:n])
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lost = p.lost || len(p.head)+n > maxReplay; p.lost {

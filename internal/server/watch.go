@@ -28,7 +28,7 @@ func (h *house) watching() map[string]http.Handler {
 		svc.Use(func(next http.Handler) http.Handler { return h.signed(unzipped(next), wire.WriteError) })
 		out[svc.sign] = svc
 	}
-	h.inlet.Address = h.logs.Address
+	h.inlet.Address, h.calls.Vend = h.logs.Address, h.logs.Vended
 	return out
 }
 
@@ -68,8 +68,9 @@ const numbersNote = "The thirteen metrics of `AWS/Bedrock-AgentCore`, the minute
 
 const logsNote = "Log groups of runtimes and `aws/spans` are there without anything to set up. Queries are those of Logs Insights: fields, display, filter,\n" +
 	"parse, stats, sort, limit, dedup. StartLiveTail needs a client that puts nothing before the host's name (boto3: `inject_host_prefix=False`,\n" +
-	"JavaScript: `disableHostPrefix: true`). Retention policies hide what is older at once, and have files go that hold nothing else. Deliveries\n" +
-	"and resource policies are remembered, and do nothing. Log records that come as OTLP go where `x-aws-log-group` and `x-aws-log-stream` say."
+	"JavaScript: `disableHostPrefix: true`). Retention policies hide what is older at once, and have files go that hold nothing else. Deliveries of a\n" +
+	"runtime's APPLICATION_LOGS to a log group have payloads written there, up to 100 KiB each; other deliveries and resource policies are remembered, and do\n" +
+	"nothing. Log records that come as OTLP go where `x-aws-log-group` and `x-aws-log-stream` say."
 
 const spansNote = "Traces as segments. Filter expressions: fault, error, ok, responsetime and duration, annotation.session_id, service(), with AND between them.\n" +
 	"Destinations and indexing rules are answered as what they are here: on, for everything."

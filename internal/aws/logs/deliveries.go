@@ -12,7 +12,8 @@ import (
 )
 
 // What toolkits turn on at AWS before anything can be seen is on here from the start. The calls that do
-// it are answered, and what they set is remembered, so that the toolkits find what they set up.
+// it are answered, and what they set is remembered, so that the toolkits find what they set up. Application logs
+// of runtimes hold payloads: they are written where a delivery to a log group says so, and nowhere else.
 type deliveries struct {
 	Sources      map[string]DeliverySource      `json:"sources"`
 	Destinations map[string]DeliveryDestination `json:"destinations"`
@@ -24,6 +25,12 @@ const deliverySetting = "log deliveries"
 
 // deliver reads and, where change reports so, writes what is set.
 func (s *Service) deliver(ctx context.Context, change func(d *deliveries) (changed bool, err error)) error {
+	written := false
+	defer func() {
+		if written {
+			s.vended.Store(nil) // it is read again
+		}
+	}()
 	return s.Store.Update(ctx, func(tx *store.Tx) error {
 		d := deliveries{map[string]DeliverySource{}, map[string]DeliveryDestination{}, map[string]Delivery{}, map[string]ResourcePolicy{}}
 		doc, err := tx.Setting(deliverySetting)
@@ -37,6 +44,7 @@ func (s *Service) deliver(ctx context.Context, change func(d *deliveries) (chang
 		if err != nil || !changed {
 			return err
 		}
+		written = true
 		out, err := json.Marshal(d)
 		if err != nil {
 			return err
@@ -75,7 +83,7 @@ func (s *Service) serveDeliveries(svc *wire.Service) {
 			Id: &id, Arn: s.deliveryARN("delivery", id), DeliverySourceName: &in.DeliverySourceName, DeliveryDestinationArn: &in.DeliveryDestinationArn,
 			RecordFields: in.RecordFields, Tags: in.Tags,
 		}
-		return &CreateDeliveryOutput{Delivery: &one}, s.deliver(ctx, func(d *deliveries) (bool, error) {
+		err := s.deliver(ctx, func(d *deliveries) (bool, error) {
 			if _, ok := d.Sources[in.DeliverySourceName]; !ok {
 				return false, orMissing(nil, "there is no delivery source of this name: PutDeliverySource makes it")
 			}
@@ -91,6 +99,10 @@ func (s *Service) serveDeliveries(svc *wire.Service) {
 			d.Deliveries[id] = one
 			return true, nil
 		})
+		if err == nil {
+			err = s.makeVended(ctx, id)
+		}
+		return &CreateDeliveryOutput{Delivery: &one}, err
 	})
 	wire.Handle(svc, GetDeliverySource, func(ctx context.Context, in *GetDeliverySourceInput) (*GetDeliverySourceOutput, error) {
 		one, err := found(ctx, s, in.Name, func(d *deliveries) map[string]DeliverySource { return d.Sources })

@@ -196,7 +196,7 @@ func (s *Service) streams(ctx context.Context, g group) ([]stream, error) {
 		return nil, err
 	}
 	for _, from := range sources {
-		if strings.HasPrefix(from.Source.Group, VendedPrefix) || from.Source.Group == archive.EventGroup {
+		if strings.HasPrefix(from.Source.Group, UsagePrefix) || from.Source.Group == archive.EventGroup {
 			add(VendedStream, from.First, from.Last)
 		}
 		if from.Source.Group != "" || !g.lines {

@@ -9,6 +9,7 @@
 //	    spans                                     spans, likewise
 //	aws/spans                                     all spans, in the stream default
 //	/aws/vendedlogs/bedrock-agentcore/runtime/USAGE_LOGS/ID   processor and memory of a runtime's sessions
+//	what a delivery of APPLICATION_LOGS says      what calls of a runtime said and were answered
 //	/moorage/events                               what happened to telemetry itself: that some was removed, and why
 //	/moorage/otlp/SERVICE                         log records of services elsewhere
 //	whatever else CreateLogGroup made             what PutLogEvents put there
@@ -28,12 +29,14 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 	"github.com/moorage-dev/moorage/internal/store"
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
+	"github.com/moorage-dev/moorage/internal/telemetry/calls"
 )
 
 // Service is what the operations work on. Its fields are set before Serve; Close it once.
@@ -44,6 +47,7 @@ type Service struct {
 	Log             *slog.Logger
 
 	addresses addresses
+	vended    atomic.Pointer[map[string][]calls.Vended] // by ARN; nil when it has to be read
 	queries   queries
 	working   sync.WaitGroup
 	stop      context.CancelFunc
@@ -89,9 +93,9 @@ func (s *Service) Close() {
 	}
 }
 
-// VendedPrefix is what groups begin with into which the platform itself writes, each into VendedStream.
+// UsagePrefix is what groups begin with into which the platform writes what runtimes use, each into VendedStream.
 const (
-	VendedPrefix = "/aws/vendedlogs/bedrock-agentcore/"
+	UsagePrefix  = "/aws/vendedlogs/bedrock-agentcore/runtime/USAGE_LOGS/"
 	VendedStream = "default"
 )
 

@@ -25,10 +25,10 @@ import (
 	"github.com/moorage-dev/moorage/internal/telemetry/genai"
 )
 
-// Delay is how long a finished span waits for others, and maxWaiting how many do.
+// Delay is how long a finished span waits for others, and maxFinished how many do.
 const (
-	Delay      = 200 * time.Millisecond
-	maxWaiting = 16 << 10
+	Delay       = 200 * time.Millisecond
+	maxFinished = 16 << 10
 )
 
 // Recorder writes spans. A nil one records nothing, and its spans propagate nothing.
@@ -38,7 +38,11 @@ type Recorder struct {
 	region, account string
 	log             *slog.Logger
 
+	// Vend says where the application logs of an endpoint go; nil, and none, is nowhere. It is set before the first call.
+	Vend func(telemetry.Source) []Vended
+
 	finished chan *Span
+	waiting  atomic.Int64 // bytes of payloads
 	dropped  atomic.Int64
 	meter    meter
 	current  sync.Map // of sessions: the span of the call that came last and is not over
@@ -46,7 +50,7 @@ type Recorder struct {
 
 // New makes a recorder; Run has to run for anything to be kept.
 func New(keep func(context.Context, telemetry.Batch) error, codec *document.Codec, region, account string, log *slog.Logger) *Recorder {
-	return &Recorder{keep: keep, codec: codec, region: region, account: account, log: log, finished: make(chan *Span, maxWaiting)}
+	return &Recorder{keep: keep, codec: codec, region: region, account: account, log: log, finished: make(chan *Span, maxFinished)}
 }
 
 // Dropped is how many spans came faster than they were written.
@@ -71,6 +75,7 @@ type Span struct {
 	began    time.Time
 	took     time.Duration
 	started  *moorage.Session // which the call waited for; nil when it was there
+	words    *Words           // nil when nobody wants them
 	err      error
 	ended    atomic.Bool
 }
@@ -103,6 +108,9 @@ func (s *Span) End(err error) {
 	case s.recorder.finished <- s:
 	default:
 		s.recorder.dropped.Add(1)
+		if s.words != nil {
+			s.words.take()
+		}
 	}
 }
 
@@ -149,8 +157,12 @@ func (r *Recorder) flush(ctx context.Context) error {
 func (r *Recorder) batch(n int) (telemetry.Batch, error) {
 	b := telemetry.Batch{Received: time.Now()}
 	begun, waited := newSheaf(), r.codec.Packer()
+	var told []*Span
 	for range n {
 		s := <-r.finished
+		if s.words != nil {
+			told = append(told, s)
+		}
 		if s.context.begun && s.started == nil {
 			begun.add(s)
 			continue
@@ -160,6 +172,12 @@ func (r *Recorder) batch(n int) (telemetry.Batch, error) {
 		}
 	}
 	b.Packs = waited.Packs()
+	if len(told) > 0 {
+		var err error
+		if b.Lines, err = r.vended(told); err != nil {
+			return b, err
+		}
+	}
 	if len(begun.Begun) == 0 {
 		return b, nil
 	}
