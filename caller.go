@@ -18,7 +18,7 @@ type Caller struct {
 	Account     string // 12 digits
 	AccessKeyID string // for SigV4
 	Issuer      string // for JWT: the claims iss and sub. Two issuers may use
-	Subject     string // the same subject for different people
+	Subject     string // the same subject for different people. With SigV4, of somebody who logged in as a user or role
 
 	// SessionPolicy bounds what a role's session may do: the JSON that it was opened with, empty for no bound.
 	SessionPolicy string

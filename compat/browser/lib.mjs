@@ -18,7 +18,7 @@ export const browser = () =>
 export const ticket = () => execFileSync(env.bin, ['console', '--dir', env.dir], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).match(/http\S+/)[0]
 
 /** patience is how long anything is waited for, in milliseconds: machines may be slow, and what never comes fails all the same. */
-export const patience = 90_000
+export const patience = Number(process.env.PATIENCE ?? 90_000)
 
 /** login opens the console in a context of its own, and notes in faults what a page must not do. */
 export async function login(chrome, options = {}) {

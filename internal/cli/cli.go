@@ -22,6 +22,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/moorage-dev/moorage/internal/identity/openid"
 	"github.com/moorage-dev/moorage/internal/identity/vault/kek"
 	"github.com/moorage-dev/moorage/internal/quota"
 )
@@ -66,6 +67,13 @@ type ServeOptions struct {
 	TelemetryLimit int64
 	// ProviderNetworks are networks that identity providers are reached in although they are not public.
 	ProviderNetworks []netip.Prefix
+	// ConsoleIssuer is an OpenID provider by which people log in to the console, ConsoleClientID and ConsoleSecret us at it, and
+	// ConsoleGrants who is what, each CLAIM=VALUE=user/NAME or CLAIM=VALUE=role/NAME.
+	ConsoleIssuer   string
+	ConsoleClientID string
+	ConsoleSecret   string   // of the environment, never a flag
+	ConsoleScopes   []string // that are asked for
+	ConsoleGrants   []openid.Grant
 	// VaultKeys are keys that the token vault may be brought under; Transit is how those in HashiCorp Vault or OpenBao
 	// are reached.
 	VaultKeys   []string

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/moorage-dev/moorage/internal/identity/openid"
 )
 
 var isolations = []string{"auto", "gvisor", "process"}
@@ -24,7 +26,7 @@ var isolations = []string{"auto", "gvisor", "process"}
 func (a *app) serveCmd() *cobra.Command {
 	var o ServeOptions
 	var memory, poolMemory, cpu, logFormat, logLevel string
-	var networks []string
+	var networks, grants []string
 	var telemetryLimit string
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -39,10 +41,18 @@ A listener outside this machine needs TLS, here or by a proxy in front.
 Limits are off where no default is given. A caller beyond its rate is told to
 retry (ThrottlingException, 429). Beyond a number of sessions, the longest idle
 of them sleeps on disk; when none can, the new one is refused
-(ServiceQuotaExceededException, 402). Sleeping sessions do not count.`,
+(ServiceQuotaExceededException, 402). Sleeping sessions do not count.
+
+With --console-issuer people log in to the console by an OpenID provider, a user
+pool of this server (moorage user-pool) or another's. Register PUBLIC-URL
+/console/login/callback there; a client's secret is MOORAGE_CONSOLE_CLIENT_SECRET.
+Each --console-grant makes a user or role of who has a claim; the first that fits
+counts, and whom none fits is refused.`,
 		Example: `  moorage serve
   moorage serve --dir /var/lib/moorage --listen 0.0.0.0:9400 --tls-cert cert.pem --tls-key key.pem
   moorage serve --listen 0.0.0.0:9400 --behind-proxy --public-url https://agents.example.com
+  moorage serve --console-issuer https://id.example.com --console-client-id moorage \
+    --console-grant groups=operators=role/operator --console-grant email=ann@example.com=user/ann
   moorage serve --max-sessions 200 --max-sessions-per-caller 20 --session-rate-per-caller 25:50`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -58,6 +68,10 @@ of them sleeps on disk; when none can, the new one is refused
 			if o.ProviderNetworks, err = parseNetworks(networks); err != nil {
 				return err
 			}
+			if o.ConsoleGrants, err = parseGrants(grants); err != nil {
+				return err
+			}
+			o.ConsoleSecret = os.Getenv("MOORAGE_CONSOLE_CLIENT_SECRET")
 			if o.Log, err = newLog(a.ui.err, logFormat, logLevel); err != nil {
 				return err
 			}
@@ -95,6 +109,10 @@ of them sleeps on disk; when none can, the new one is refused
 	flags.BoolVar(&o.LocalRegistries, "local-registries", false, "pull images from registries on this machine's loopback too")
 	flags.StringVar(&o.Embedder, "embedder", "lexical", "what makes the vectors of new knowledge bases: lexical, or an address that speaks the API of OpenAI and a model, such as http://127.0.0.1:11434/v1#nomic-embed-text (key: MOORAGE_EMBEDDER_KEY)")
 	flags.StringSliceVar(&networks, "provider-network", nil, "private network that identity providers are reached in, such as 10.0.0.0/8 (repeatable)")
+	flags.StringVar(&o.ConsoleIssuer, "console-issuer", "", "OpenID provider by which people log in to the console: its issuer, or a pool's discovery URL")
+	flags.StringVar(&o.ConsoleClientID, "console-client-id", "", "id of the console's client there (its secret: MOORAGE_CONSOLE_CLIENT_SECRET)")
+	flags.StringSliceVar(&o.ConsoleScopes, "console-scopes", []string{"openid", "email", "profile"}, "scopes that are asked for there")
+	flags.StringArrayVar(&grants, "console-grant", nil, "who is what: CLAIM=VALUE=user/NAME or CLAIM=VALUE=role/NAME, such as groups=operators=role/operator (repeatable)")
 	flags.StringArrayVar(&o.VaultKeys, "vault-key", nil, "key that credentials vault may bring the token vault under (repeatable): the ARN of a key in AWS KMS, or the address of a transit key, such as https://vault.example:8200/v1/transit/keys/moorage")
 	flags.StringVar(&o.Transit.TokenFile, "transit-token-file", "", "file with the token for transit keys, read anew for each request (or VAULT_TOKEN, BAO_TOKEN)")
 	flags.StringVar(&o.Transit.CAFile, "transit-ca", "", "authority of the transit keys' server, PEM (or VAULT_CACERT, BAO_CACERT)")
@@ -151,10 +169,46 @@ func (o ServeOptions) Check() error {
 		return advise(usagef("%s can be reached from outside this machine, and without TLS everybody on the way reads along", o.Listen),
 			"use --tls-cert and --tls-key, or --behind-proxy where a proxy in front ends TLS")
 	}
+	if err := o.checkConsole(); err != nil {
+		return err
+	}
 	if u, err := url.Parse(o.PublicURL); o.PublicURL != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {
 		return usagef("--public-url %q is not an address such as https://agents.example.com", o.PublicURL)
 	}
 	return nil
+}
+
+// checkConsole reports what the login by an OpenID provider lacks.
+func (o ServeOptions) checkConsole() error {
+	if o.ConsoleIssuer == "" {
+		if o.ConsoleClientID != "" || len(o.ConsoleGrants) > 0 {
+			return usagef("--console-client-id and --console-grant are about the provider of --console-issuer, which is missing")
+		}
+		return nil
+	}
+	u, err := url.Parse(o.ConsoleIssuer)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return usagef("--console-issuer %q is not an address such as https://id.example.com", o.ConsoleIssuer)
+	case o.ConsoleClientID == "":
+		return usagef("--console-issuer needs --console-client-id, the id of the console's client there")
+	case len(o.ConsoleGrants) == 0:
+		return advise(usagef("--console-issuer needs --console-grant: without one nobody whom the provider knows gets in"), "for example --console-grant email=you@example.com=user/admin")
+	case !slices.Contains(o.ConsoleScopes, "openid"):
+		return usagef("--console-scopes has to have openid among them")
+	}
+	return nil
+}
+
+func parseGrants(texts []string) (out []openid.Grant, err error) {
+	for _, text := range texts {
+		g, err := openid.ParseGrant(text)
+		if err != nil {
+			return nil, usagef("--console-grant %v", err)
+		}
+		out = append(out, g)
+	}
+	return out, nil
 }
 
 func isLoopback(host string) bool {

@@ -9,6 +9,8 @@
 //	GET  /console/me      who is logged in
 //	POST /console/login   {"accessKeyId","secretAccessKey"} or {"ticket"}
 //	POST /console/logout
+//	GET  /console/login/openid?to=PATH   to the OpenID provider, where the operator named one
+//	GET  /console/login/callback         and back from there
 package console
 
 import (
@@ -28,6 +30,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/identity"
+	"github.com/moorage-dev/moorage/internal/identity/openid"
 )
 
 //go:embed all:dist
@@ -40,6 +43,11 @@ type Handler struct {
 	Error func(http.ResponseWriter, *http.Request, error)
 	// Issued hears of each login before the browser has it, and can stop it: of which access key, and why it is refused. Nil hears of none.
 	Issued func(r *http.Request, accessKeyID string, refused error) error
+	// OpenID logs people in by a provider, and Provider says what people call that; nil where there is none.
+	OpenID   *openid.Client
+	Provider func() string
+	// Joined hears of each login by it, and why it is refused if it is, and says which user or role that is here, or why not.
+	Joined func(r *http.Request, who openid.Person, refused error) (identity.Person, error)
 }
 
 // policy of every page. Styles that scripts set on elements need no permission.
@@ -50,10 +58,12 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func (h *Handler) Routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /console/me":      h.me,
-		"POST /console/login":  h.login,
-		"POST /console/logout": h.logout,
-		"GET /console/":        h.page,
+		"GET /console/me":             h.me,
+		"POST /console/login":         h.login,
+		"POST /console/logout":        h.logout,
+		"GET /console/login/openid":   h.toProvider,
+		"GET /console/login/callback": h.fromProvider,
+		"GET /console/":               h.page,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if err := serve(w, r); err != nil {
@@ -71,13 +81,17 @@ func (h *Handler) Routes() http.Handler {
 	})
 }
 
-// me answers with an empty ARN when nobody is: that is no failure of a page that asks.
+// me answers with who is logged in, and with what people may log in by instead. It answers with an empty ARN when nobody is: that is no failure of a page that asks.
 func (h *Handler) me(w http.ResponseWriter, r *http.Request) error {
 	caller, err := h.Browser.Caller(r)
 	if err != nil && moorage.CodeOf(err) != moorage.Unauthenticated {
 		return err
 	}
-	return writeJSON(w, map[string]string{"arn": caller.ARN, "accessKeyId": caller.AccessKeyID})
+	out := map[string]string{"arn": caller.ARN, "accessKeyId": caller.AccessKeyID}
+	if h.OpenID != nil {
+		out["provider"] = h.Provider()
+	}
+	return writeJSON(w, out)
 }
 
 const maxLogin = 4 << 10 // bytes of a login's body
@@ -107,8 +121,8 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, struct{}{})
 }
 
-func (h *Handler) logout(w http.ResponseWriter, _ *http.Request) error {
-	http.SetCookie(w, h.Browser.Logout())
+func (h *Handler) logout(w http.ResponseWriter, r *http.Request) error {
+	http.SetCookie(w, h.Browser.Logout(r))
 	return writeJSON(w, struct{}{})
 }
 

@@ -18,14 +18,24 @@ import (
 // lose it, so it trades an access key, or a [Ticket] made from one, for a cookie that scripts cannot
 // read. Cookie and ticket are made with the key's secret: they end with the key.
 //
+// Somebody whom an OpenID provider vouched for has a cookie that says so, under a key of the server's: it ends with the user or
+// role that they are here, and with the operator's word on who is what.
+//
 // Keys is required. It may be used concurrently.
 type Browser struct {
 	Keys   func(ctx context.Context, accessKeyID string) (AccessKey, error) // as a Verifier's
 	Secure bool                                                             // pages come by TLS only
 	Now    func() time.Time                                                 // default time.Now
 
+	// PersonKey signs the logins of an OpenID provider's people; without it there are none.
+	PersonKey []byte
+	// Terms are what the operator said of who is what: logins by other terms have ended.
+	Terms string
+	// PrincipalID returns the id of a user or role, by its ARN; "" when it is gone.
+	PrincipalID func(arn string) string
+
 	mu   sync.Mutex
-	used map[string]time.Time // tickets that were redeemed, until they expire
+	used map[string]time.Time // tickets that were redeemed and persons' cookies that were logged out, until they expire
 }
 
 const (
@@ -53,34 +63,50 @@ func (b *Browser) Login(ctx context.Context, accessKeyID, secret string) (*http.
 // Redeem trades a ticket for a cookie.
 func (b *Browser) Redeem(ctx context.Context, ticket string) (*http.Cookie, error) {
 	id, key, err := b.check(ctx, "ticket", ticket)
-	if err != nil || !b.first(ticket) {
+	if err != nil || !b.first(ticket, b.now().Add(ticketLife)) {
 		return nil, moorage.Errorf(moorage.Unauthenticated, "this link was used already, or is older than a minute: `moorage console` makes a new one")
 	}
 	return b.cookie(proof("cookie", id, key.Secret, b.now().Add(cookieLife)), int(cookieLife.Seconds())), nil
 }
 
-// first notes a ticket as used, and reports whether it was not before.
-func (b *Browser) first(ticket string) bool {
+// first notes a ticket or a cookie as used up, until it expires anyway, and reports whether it was not before.
+func (b *Browser) first(used string, until time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
-	for old, until := range b.used {
-		if now.After(until) {
+	for old, end := range b.used {
+		if now.After(end) {
 			delete(b.used, old)
 		}
 	}
-	if _, again := b.used[ticket]; again {
+	if _, again := b.used[used]; again {
 		return false
 	}
 	if b.used == nil {
 		b.used = map[string]time.Time{}
 	}
-	b.used[ticket] = now.Add(ticketLife)
+	b.used[used] = until
 	return true
 }
 
-// Logout returns a cookie that takes the browser's away.
-func (b *Browser) Logout() *http.Cookie { return b.cookie("", -1) }
+// ended reports whether a cookie was logged out. A server that is started anew does not know.
+func (b *Browser) ended(cookie string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, over := b.used[cookie]
+	return over
+}
+
+// Logout returns a cookie that takes the browser's away. A person's login ends for whoever has a copy of its cookie, too.
+func (b *Browser) Logout(r *http.Request) *http.Cookie {
+	cookie, err := r.Cookie(cookieName)
+	if err == nil && strings.HasPrefix(cookie.Value, personPrefix) {
+		if _, err := b.Caller(r); err == nil {
+			b.first(cookie.Value, b.now().Add(cookieLife))
+		}
+	}
+	return b.cookie("", -1)
+}
 
 func (b *Browser) cookie(value string, seconds int) *http.Cookie {
 	return &http.Cookie{Name: cookieName, Value: value, Path: "/", MaxAge: seconds, HttpOnly: true, Secure: b.Secure, SameSite: http.SameSiteStrictMode}
@@ -101,6 +127,9 @@ func (b *Browser) Caller(r *http.Request) (moorage.Caller, error) {
 	cookie, err := r.Cookie(cookieName)
 	if err != nil {
 		return moorage.Caller{}, notLoggedIn
+	}
+	if strings.HasPrefix(cookie.Value, personPrefix) {
+		return b.person(cookie.Value)
 	}
 	id, key, err := b.check(r.Context(), "cookie", cookie.Value)
 	if err != nil {

@@ -38,7 +38,7 @@ func (h *house) note(r *http.Request, record audit.Record) error {
 
 // authenticated puts on record whether a request's credentials were good, and returns why it may not go on.
 func (h *house) authenticated(r *http.Request, c moorage.Caller, refusal error) error {
-	record := audit.Record{Kind: audit.Authentication, Caller: callerName(c), Source: string(c.Source), Key: c.AccessKeyID}
+	record := audit.Record{Kind: audit.Authentication, Caller: callerName(c), Source: string(c.Source), Key: c.AccessKeyID, Detail: behind(c)}
 	if refusal != nil {
 		record.Refused, record.Reason = true, refusal.Error()
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity/bearer"
 	"github.com/moorage-dev/moorage/internal/identity/iam"
 	"github.com/moorage-dev/moorage/internal/identity/inject"
+	"github.com/moorage-dev/moorage/internal/identity/openid"
 	"github.com/moorage-dev/moorage/internal/identity/pool"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
@@ -73,6 +74,7 @@ type house struct {
 	temporary *identity.Temporary
 	tokenKey  []byte // of sandboxes' metadata
 	browser   *identity.Browser
+	login     *openid.Client // of the console; nil where the operator named no provider
 	tokens    *bearer.Verifier
 	userPools *pool.Service
 	workloads *workload.Service
@@ -86,7 +88,7 @@ type house struct {
 // build opens every room, lowest rank first, and takes up where an earlier server left off.
 func build(ctx context.Context, o Options) (*house, error) {
 	h := &house{Options: o}
-	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openUserPools, h.openWorkloads, h.openBroker, h.openTelemetry, h.openModels, h.openBudgets, h.openEngine, h.openDoor, h.openImages, h.openKnowledge, h.openSessions, h.openControl, h.resume} {
+	for _, open := range []func(context.Context) error{h.openStore, h.openAudit, h.openUserPools, h.openConsole, h.openWorkloads, h.openBroker, h.openTelemetry, h.openModels, h.openBudgets, h.openEngine, h.openDoor, h.openImages, h.openKnowledge, h.openSessions, h.openControl, h.resume} {
 		if err := open(ctx); err != nil {
 			h.close()
 			return nil, err

@@ -41,7 +41,7 @@ func (h *house) handler() http.Handler {
 	core, who, bedrock, watch := cors(h.agentCore()), h.sts(h.assume), h.bedrock(), h.watching()
 	consent, people, users, login, chat := h.consentPages(), h.iam(), h.cognito(), h.poolPages(), h.chat()
 	numbers := &scrape{house: h, began: time.Now(), sealed: map[string][]archive.Total{}}
-	pages := (&console.Handler{Browser: h.browser, Error: wire.WriteError, Issued: h.loggedIn}).Routes()
+	pages := (&console.Handler{Browser: h.browser, Error: wire.WriteError, Issued: h.loggedIn, OpenID: h.login, Provider: h.providerName, Joined: h.joined}).Routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, service := r.URL.EscapedPath(), signedFor(r)
 		switch {

@@ -78,7 +78,7 @@ func (h *house) decided(r *http.Request, c moorage.Caller, d demand, decision ia
 	}
 	record := audit.Record{
 		Kind: kind, Caller: callerName(c), Source: string(c.Source), Key: c.AccessKeyID, Action: d.action, Resources: d.resources,
-		Refused: !decision.Allowed, Reason: decision.Why,
+		Refused: !decision.Allowed, Reason: decision.Why, Detail: behind(c),
 	}
 	if err := h.note(r, record); err != nil {
 		return err

@@ -25,8 +25,9 @@ type polls struct {
 
 // poll is a reading: who, from where, and what. Of an authentication it does not matter what for.
 type poll struct {
-	kind                            audit.Kind
-	key, from, path, action, object string
+	kind                                    audit.Kind
+	caller, key, from, path, action, object string
+	person                                  string // behind the caller
 }
 
 type repeated struct {
@@ -40,7 +41,7 @@ func (h *house) polled(r *http.Request, record audit.Record) bool {
 	if !reading || record.Refused || record.Kind != audit.Authentication && record.Kind != audit.Decision || !h.browser.LoggedIn(r) {
 		return false
 	}
-	p := poll{kind: record.Kind, key: record.Key, from: record.From}
+	p := poll{kind: record.Kind, caller: record.Caller, key: record.Key, from: record.From, person: record.Detail["person"]}
 	if record.Kind == audit.Decision {
 		p.path, p.action, p.object = r.URL.Path, record.Action, strings.Join(record.Resources, " ")
 	}
@@ -93,6 +94,9 @@ func (s *repeated) count() []audit.Record {
 	r := s.record
 	r.RequestID, r.Reason = "", "the console read the same again"
 	r.Detail = map[string]string{"repeated": strconv.Itoa(s.times), "since": r.Time.UTC().Format(time.RFC3339)}
+	if person := s.record.Detail["person"]; person != "" {
+		r.Detail["person"] = person
+	}
 	r.Time = time.Time{} // that of writing
 	return []audit.Record{r}
 }

@@ -24,7 +24,15 @@ const Logs = lazy(() => import('./views/logs'))
 
 export function App() {
   const [who, setWho] = useState<string | null>()
-  const ask = () => get<{ arn: string }>('/console/me').then((me) => setWho(me.arn || null), () => setWho(null))
+  const [provider, setProvider] = useState<string>()
+  const ask = () =>
+    get<{ arn: string; provider?: string }>('/console/me').then(
+      (me) => {
+        setProvider(me.provider)
+        setWho(me.arn || null)
+      },
+      () => setWho(null),
+    )
   useEffect(() => {
     redeem().then(ask)
     const end = () => setWho(null)
@@ -32,7 +40,7 @@ export function App() {
     return () => loggedOut.removeEventListener('end', end)
   }, [])
   if (who === undefined) return null
-  return who === null ? <Login done={ask} /> : <Frame who={who} />
+  return who === null ? <Login done={ask} provider={provider} /> : <Frame who={who} />
 }
 
 /** redeem trades the ticket of a link that `moorage console` printed, and takes it out of the address. */

@@ -36,7 +36,7 @@ type Record struct {
 	Reason    string            `json:"reason,omitempty"` // why it was refused or allowed: for administrators
 	RequestID string            `json:"requestId,omitempty"`
 	Caller    string            `json:"caller,omitempty"` // an ARN, or ISSUER#SUBJECT
-	Source    string            `json:"source,omitempty"` // sigv4, jwt, apikey
+	Source    string            `json:"source,omitempty"` // sigv4, jwt, apikey; openid for logins of the console
 	Key       string            `json:"key,omitempty"`    // id of the key that was used
 	From      string            `json:"from,omitempty"`   // network address
 	Action    string            `json:"action,omitempty"` // service:Operation

@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -61,6 +62,12 @@ type Token struct {
 func (t Token) Caller() moorage.Caller {
 	return moorage.Caller{Source: moorage.JWT, Issuer: t.Issuer, Subject: t.Subject}
 }
+
+// Claims are all that the token says. They are the caller's to change.
+func (t Token) Claims() map[string]any { return maps.Clone(t.claims) }
+
+// Texts are the strings of a claim that is one or has several.
+func (t Token) Texts(claim string) []string { return Texts(t.claims[claim]) }
 
 // algorithms are those that prove something without a shared secret. Source: RFC 8725, 3.1.
 var algorithms = []jose.SignatureAlgorithm{

@@ -10,7 +10,7 @@ import (
 // match holds a token's claims against an authorizer: each field that is set has to match, by any of
 // its values.
 func match(a moorage.JWTAuthorizer, claims map[string]any) error {
-	if len(a.Audience) > 0 && !anyOf(a.Audience, texts(claims["aud"])) {
+	if len(a.Audience) > 0 && !anyOf(a.Audience, Texts(claims["aud"])) {
 		return mismatch("aud")
 	}
 	if len(a.Clients) > 0 && !slices.Contains(a.Clients, text(claims["client_id"])) {
@@ -34,7 +34,7 @@ func satisfies(rule moorage.ClaimRule, claim any) bool {
 		return ok && rule.Operator == "EQUALS" && slices.Contains(rule.Values, said)
 	}
 	list, ok := claim.([]any)
-	return ok && (rule.Operator == "CONTAINS" || rule.Operator == "CONTAINS_ANY") && anyOf(rule.Values, texts(list))
+	return ok && (rule.Operator == "CONTAINS" || rule.Operator == "CONTAINS_ANY") && anyOf(rule.Values, Texts(list))
 }
 
 func anyOf(allowed, said []string) bool {
@@ -50,11 +50,11 @@ func scopes(claims map[string]any) []string {
 	if line, ok := said.(string); ok {
 		return strings.Fields(line)
 	}
-	return texts(said)
+	return Texts(said)
 }
 
-// texts are the strings of a claim that is one or has several.
-func texts(v any) (out []string) {
+// Texts are the strings of a claim's value that is one or has several.
+func Texts(v any) (out []string) {
 	switch v := v.(type) {
 	case string:
 		return []string{v}

@@ -139,6 +139,16 @@ func (s *state) principalOf(c moorage.Caller) *principal {
 // Knows reports whether a caller is a user or role of this account.
 func (d *Directory) Knows(c moorage.Caller) bool { return d.state.Load().principalOf(c) != nil }
 
+// PrincipalID returns the id of a user or role by its ARN; "" when there is none.
+func (d *Directory) PrincipalID(arn string) string {
+	for _, kind := range []string{User, Role} {
+		if p := d.state.Load().principals[kind+"/"+arn[strings.LastIndexByte(arn, '/')+1:]]; p != nil && p.arn == arn {
+			return p.ID
+		}
+	}
+	return ""
+}
+
 // RoleID returns the id of a role by its ARN; "" when there is none.
 func (d *Directory) RoleID(roleARN string) string {
 	p := d.state.Load().principals[Role+"/"+roleARN[strings.LastIndexByte(roleARN, '/')+1:]]
