@@ -124,19 +124,32 @@ func TestNewsroom_tellsItsProgressWhileItWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	runChecksOn(t, s, "newsroom.py", map[string]any{"arn": deployed.AgentRuntimeArn, "gate": far.URL, "facts": string(facts)})
+	session := newSession(t)
 	t.Run("by the command", func(t *testing.T) {
 		g.shut()
-		s.readsProgress(t, g, string(facts))
+		s.readsProgress(t, g, session, string(facts))
+	})
+	known, err := s.sessions(t.Context(), session)
+	if err != nil || len(known) != 1 {
+		t.Fatalf("the server lists %+v, %v", known, err)
+	}
+	var call wholeTrace
+	s.traceOf(t, known[0].ID, time.Minute, func(st sessionTrace) bool {
+		call = st.called()
+		return call.ModelCalls >= 6 && call.span("invoke_agent interface_supervisor").SpanID != ""
+	})
+	t.Run("its trajectory in a browser", func(t *testing.T) {
+		findBrowser(t).run(t, s, "newsroom.test.mjs", map[string]string{"trace": call.TraceID})
 	})
 }
 
 // readsProgress reads what invoke prints, line by line as it comes.
-func (s *server) readsProgress(t *testing.T, g *gate, facts string) {
+func (s *server) readsProgress(t *testing.T, g *gate, session, facts string) {
 	payload, err := json.Marshal(map[string]any{"facts": facts, "stream": true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), s.bin, "--dir", s.dir, "invoke", "--name", "newsdesk", "--payload", string(payload))
+	cmd := exec.CommandContext(t.Context(), s.bin, "--dir", s.dir, "invoke", "--name", "newsdesk", "--session", session, "--payload", string(payload))
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err == nil {

@@ -124,5 +124,21 @@ def check_refusals():
     assert "guardrailConfig" in message, (code, message)
 
 
+def check_documents_that_are_huge_binary_or_empty():
+    def ask(content, form="txt"):
+        document = {"document": {"format": form, "name": "keel", "source": {"bytes": content}}}
+        return {"messages": [{"role": "user", "content": [{"text": "What does it say?"}, document]}]}
+
+    def told(**asked):
+        return models.converse(modelId=NOVA, **asked)["output"]["message"]["content"][0]["text"]
+
+    assert "The keel is of oak." in told(**ask(b"The keel is of oak."))
+    for form, content in (("txt", bytes(range(256))), ("pdf", b"%PDF-1.4")):
+        assert "nor read documents other than plain text" in told(**ask(content, form)), (form, content)
+    for content, words in ((b"", "length"), (b"The keel is of oak. " * 60_000, "Input is too long"), (b"x" * (20 << 20), "larger than")):
+        code, message = refusal(models.converse, **ask(content))
+        assert code == "ValidationException" and words in message, (code, message)
+
+
 if __name__ == "__main__":
     main(dict(globals()))

@@ -14,6 +14,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -176,13 +177,24 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// arguments turns cobra's complaint about positional arguments into a usage error.
+// arguments turns cobra's complaint about positional arguments into a usage error that says what a command takes.
 func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError{err}
+		if check(cmd, args) == nil {
+			return nil
 		}
-		return nil
+		given := fmt.Sprintf("%d are given", len(args))
+		switch len(args) {
+		case 0:
+			given = "none is given"
+		case 1:
+			given = "one is given"
+		}
+		takes := "no arguments"
+		if _, names, ok := strings.Cut(cmd.Use, " "); ok {
+			takes = names
+		}
+		return usagef("%s takes %s; %s", cmd.CommandPath(), takes, given)
 	}
 }
 

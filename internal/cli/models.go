@@ -52,10 +52,16 @@ A route leads ids to a provider. Until you make routes, Amazon's Nova and Anthro
 models are answered by the built-in demo model, which needs no key and no network,
 and makes nothing up: it only puts together what it was given.
 
-Keys are sealed on the server, and agents never see them.`,
+Keys are sealed on the server, and agents never see them.
+
+What agents may spend stands in tags of their runtime: moorage:session-tokens and
+moorage:session-dollars for each session, moorage:daily-tokens and moorage:daily-dollars
+for all in a day (UTC). At the limit calls are refused, or with moorage:budget-spent=end
+the session ends. status and sessions show say what was spent.`,
 		Example: `  moorage models add local --kind openai --url http://127.0.0.1:11434/v1
   moorage models route '*nova*' local --model qwen3:8b
-  moorage models list`,
+  moorage models list
+  moorage deploy . --tag moorage:session-tokens=200000 --tag moorage:daily-dollars=5`,
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -106,6 +112,7 @@ with --key-stdin, so that it stands in no history of commands.`,
 		},
 	}
 	cmd.Flags().StringVar(&p.Kind, "kind", "openai", "openai, anthropic, bedrock, script or cassette")
+	_ = cmd.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]string{"openai", "anthropic", "bedrock", "script", "cassette"}, cobra.ShellCompDirectiveNoFileComp)) // fails only for a flag that is not there
 	cmd.Flags().StringVar(&p.URL, "url", "", "address of its API, up to the version")
 	cmd.Flags().StringVar(&p.Region, "region", "", "of Amazon Bedrock")
 	cmd.Flags().StringVar(&p.File, "file", "", "of a script or cassette, on the server's machine")

@@ -100,7 +100,7 @@ func (r *Registry) Route(ctx context.Context, route model.Route) error {
 	}
 	return r.change(ctx, func(setup *Setup) error {
 		if _, ready := r.Ready[route.Provider]; !ready && !slices.ContainsFunc(setup.Providers, func(s Spec) bool { return s.Name == route.Provider }) {
-			return moorage.Errorf(moorage.NotFound, "no provider is called %q", route.Provider)
+			return moorage.Errorf(moorage.NotFound, "no provider is called %q: moorage models add sets one up", route.Provider)
 		}
 		setup.Routes = append([]model.Route{route}, without(setup.Routes, route.Pattern)...)
 		return nil
