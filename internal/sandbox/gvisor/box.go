@@ -19,6 +19,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/sandbox/cgroup"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor/gateway"
 	"github.com/moorage-dev/moorage/internal/sandbox/reseed"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
@@ -232,15 +233,45 @@ func (b *box) newContainer(conf *config.Config) error {
 	}
 	spec.Annotations[statusAnnotation] = strconv.Itoa(inherited[0])
 	spec.Annotations[doorsAnnotation] = strings.Trim(strings.ReplaceAll(fmt.Sprint(inherited[1:]), " ", ","), "[]")
-	raw, err := json.Marshal(spec)
+	done, err := b.showSettings(spec)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(b.bundle, "config.json"), raw, 0o600); err != nil {
-		return err
-	}
-	b.container, err = container.New(conf, container.Args{ID: b.spec.ID, Spec: spec, BundleDir: b.bundle, Attached: true})
+	defer done()
+	b.container, err = container.New(conf, container.Args{ID: b.spec.ID, Spec: withoutEnvironment(spec), BundleDir: b.bundle, Attached: true})
 	return err
+}
+
+// showSettings has gVisor find a spec where it looks for it, until done: it opens the file and hands it to the engine. The
+// file is in memory, since the spec holds the agent's environment, which no disk is to keep.
+func (b *box) showSettings(spec *specs.Spec) (done func(), err error) {
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("moorage-settings", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "settings")
+	path := filepath.Join(b.bundle, "config.json")
+	_, err = file.Write(raw)
+	if err == nil {
+		err = os.Symlink(fmt.Sprintf("/proc/self/fd/%d", fd), path)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return func() { os.Remove(path); file.Close() }, nil
+}
+
+// withoutEnvironment is what gVisor keeps of a spec beside the engine, in a file.
+func withoutEnvironment(spec *specs.Spec) *specs.Spec {
+	kept, process := *spec, *spec.Process
+	process.Env = nil
+	kept.Process = &process
+	return &kept
 }
 
 // openReport opens the pipe for the agent's status and returns the engine's end.
