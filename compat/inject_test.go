@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -189,6 +190,81 @@ func TestInject_agentsCallWithKeysThatTheyNeverHold(t *testing.T) {
 	s.holdsNowhere(t, canary)
 	s.holdsNowhere(t, "pw-canary-of-the-version") // which the agent has in its environment, as it runs
 	t.Run("tokens of a client", func(t *testing.T) { s.injectsTokens(t, h, fetch) })
+	t.Run("by moorage.yaml", func(t *testing.T) { s.injectsByProject(t, h) })
+}
+
+// injectsByProject deploys an agent whose project says which of its calls get a key.
+func (s *server) injectsByProject(t *testing.T, h *host) {
+	const canary = "sk-canary-of-the-project"
+	name := "declared"
+	made, err := s.control().CreateApiKeyCredentialProvider(t.Context(), &control.CreateApiKeyCredentialProviderInput{
+		Name: aws.String("news"), ApiKey: aws.String(canary), Tags: map[string]string{"moorage:inject:another": "GET another.example"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	code, err := os.ReadFile("testdata/probe/main.py")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "main.py"), code, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	deploy := func(inject string) (string, error) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "moorage.yaml"), []byte("name: "+name+"\n"+inject), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return s.cli(t.Context(), "deploy", dir, "--json")
+	}
+	if _, err := deploy("inject:\n  nothing: [GET " + h.name + "]\n"); err == nil || !strings.Contains(err.Error(), "moorage credentials create nothing") {
+		t.Errorf("a credential that is not there: %v", err)
+	}
+	if _, err := deploy("inject:\n  news: ['GET 192.0.2.1']\n"); err == nil || !strings.Contains(err.Error(), "is not [METHOD ...] HOST") {
+		t.Errorf("a rule that is none: %v", err)
+	}
+	out, err := deploy("inject:\n  news:\n    - GET " + h.name + ":" + h.port + "/news/\n    - POST " + h.name + ":" + h.port + "/letters\n")
+	if err != nil {
+		t.Fatal(out, err)
+	}
+	var deployed struct {
+		AgentRuntimeArn, AgentRuntimeID string
+		Changed                         bool
+	}
+	if err := json.Unmarshal([]byte(out), &deployed); err != nil {
+		t.Fatal(err)
+	}
+	a := &agent{server: s, arn: deployed.AgentRuntimeArn, id: deployed.AgentRuntimeID}
+	session := newSession(t)
+	sends := func(method, path string) string {
+		t.Helper()
+		var got fetched
+		in := map[string]any{"op": "fetch", "method": method, "url": h.url(path), "headers": map[string]string{"X-Api-Key": "moorage-credential-news"}}
+		if err := a.call(t.Context(), session, in, &got); err != nil || got.Status != 200 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		return h.last()
+	}
+	if sends("GET", "/news/today") != canary || sends("POST", "/letters") != canary || sends("POST", "/news/today") == canary {
+		t.Error("the calls that the project names do not get the key, or others do")
+	}
+	if out, err = deploy("inject:\n  news: ['GET " + h.name + ":" + h.port + "/news/']\n"); err != nil || !strings.Contains(out, `"changed": false`) {
+		t.Errorf("fewer rules, and the same code: %s (%v)", out, err)
+	}
+	if sends("GET", "/news/today") != canary || sends("POST", "/letters") == canary {
+		t.Error("a rule that the project no longer has is in force, or one that it has is not")
+	}
+	if out, err = deploy(""); err != nil {
+		t.Error(out, err)
+	}
+	if sends("GET", "/news/today") == canary {
+		t.Error("the rules outlived the project's")
+	}
+	tags, err := s.control().ListTagsForResource(t.Context(), &control.ListTagsForResourceInput{ResourceArn: made.CredentialProviderArn})
+	if err != nil || len(tags.Tags) != 1 || tags.Tags["moorage:inject:another"] == "" {
+		t.Errorf("what somebody else set: %v, %v", tags, err)
+	}
 }
 
 // fetched is what the agent says of a call that it made.

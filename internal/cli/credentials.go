@@ -61,7 +61,8 @@ Register the callback URL that is printed with the provider.
 
 With --inject agents never hold the secret: they send moorage-credential-NAME in a
 header or the query of a call, and the server replaces it on the way to the hosts
-that the rules name. Their runtime needs the tag moorage:inject=on.`,
+that the rules name. Their runtime needs the tag moorage:inject=on; a project may say
+both in its moorage.yaml, see moorage deploy --help.`,
 		Example: `  moorage credentials create weather < weather.key
   moorage credentials create weather --inject "GET api.weather.example/v1/" < weather.key
   moorage credentials create mail --vendor MicrosoftOauth2 --tenant contoso --client-id 1b2c

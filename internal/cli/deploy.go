@@ -25,6 +25,13 @@ func (a *app) deployCmd() *cobra.Command {
 runtime and waits until its trial start has shown that it works. Settings come from
 moorage.yaml or .bedrock_agentcore.yaml in DIR; flags override them.
 
+An agent need not hold the keys that it uses: inject in moorage.yaml names credentials
+(moorage credentials) and the calls that get them in place of moorage-credential-NAME,
+which the agent sends in a header or the query instead:
+
+  inject:
+    weather: ["GET api.weather.example/v1/"]
+
 Code is Python (.py, with requirements.txt or pyproject.toml), JavaScript (.js) or a Go
 package, which is built here and run as a container image. Deploying what already
 runs changes nothing.`,
@@ -100,6 +107,7 @@ type deployer struct {
 	project  *project
 	progress *progress
 	before   *bedrockagentcorecontrol.GetAgentRuntimeOutput // nil when the runtime is new
+	injected bool                                           // the runtime's agents send placeholders already
 	reported int                                            // build steps of the server that were shown
 }
 
@@ -116,6 +124,12 @@ func (a *app) deploy(ctx context.Context, p *project, wait bool) (*deployment, e
 	}
 	want, err := d.settings(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.haveInjected(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.inject(ctx); err != nil {
 		return nil, err
 	}
 	result, err := d.put(ctx, want)
@@ -182,6 +196,19 @@ func (d *deployer) settings(ctx context.Context) (settings, error) {
 	return want, nil
 }
 
+// haveInjected finds out whether the runtime injects credentials by now.
+func (d *deployer) haveInjected(ctx context.Context) error {
+	if d.before == nil {
+		return nil
+	}
+	have, err := d.client.control.ListTagsForResource(ctx, &bedrockagentcorecontrol.ListTagsForResourceInput{ResourceArn: d.before.AgentRuntimeArn})
+	d.injected = err == nil && have.Tags[tagInject] == "on"
+	if err != nil && len(d.project.Inject) == 0 {
+		return nil // who may not see tags may deploy
+	}
+	return err
+}
+
 // put creates or updates the runtime, unless its latest version is READY and just as wanted.
 func (d *deployer) put(ctx context.Context, want settings) (*deployment, error) {
 	if d.before == nil {
@@ -195,7 +222,8 @@ func (d *deployer) put(ctx context.Context, want settings) (*deployment, error) 
 		return nil, err
 	}
 	b := d.before
-	if string(b.Status) == "READY" && want.equal(currentSettings(b)) {
+	anew := len(d.project.Inject) > 0 && !d.injected // which versions that are there do not know of
+	if string(b.Status) == "READY" && !anew && want.equal(currentSettings(b)) {
 		return d.result(b.AgentRuntimeArn, b.AgentRuntimeId, b.AgentRuntimeVersion, string(b.Status), false), nil
 	}
 	out, err := d.client.control.UpdateAgentRuntime(ctx, want.updateInput(b))

@@ -47,6 +47,9 @@ type project struct {
 	Binding     string            `yaml:"session-binding,omitempty"` // off: whoever may call reaches a session by its id: the tag moorage:session-binding
 	Ignore      []string          `yaml:"ignore,omitempty"`          // names and paths that are not uploaded
 
+	// Inject are calls that get a credential which the agent does not hold, by the credential's name: [METHOD ...] HOST[:PORT][/PATH].
+	Inject map[string][]string `yaml:"inject,omitempty"`
+
 	dir  string // absolute
 	file string // what it was read from; empty when there was no file
 }
@@ -443,6 +446,9 @@ func (p *project) tags() map[string]string {
 		if value != "" {
 			all[tag] = value
 		}
+	}
+	if len(p.Inject) > 0 {
+		all[tagInject] = "on"
 	}
 	maps.Copy(all, p.Tags)
 	if len(all) == 0 {

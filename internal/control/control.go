@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/model/budget"
 	"github.com/moorage-dev/moorage/internal/sandbox"
@@ -48,6 +49,8 @@ type Service struct {
 	Warm     *warm.Starter
 	Pools    *warm.Pools // nil for none
 	Sessions *session.Manager
+	// Vault holds the credential providers, whose tags are asked for here too.
+	Vault *vault.Vault
 	// Workloads holds the identities that runtimes get; nil where nobody asks for them.
 	Workloads *workload.Service
 	Region    string

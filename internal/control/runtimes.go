@@ -6,6 +6,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/identity/policy"
+	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/store"
 )
@@ -310,6 +311,9 @@ func runtimeOf(arn string) string {
 
 // Tag adds tags to a resource.
 func (s *Service) Tag(ctx context.Context, arn string, tags map[string]string) error {
+	if vault.IsProvider(arn) {
+		return s.Vault.Tag(ctx, arn, tags, nil)
+	}
 	if err := checkTags(tags); err != nil {
 		return err
 	}
@@ -333,6 +337,9 @@ func (s *Service) Tag(ctx context.Context, arn string, tags map[string]string) e
 
 // Untag removes tags from a resource by key.
 func (s *Service) Untag(ctx context.Context, arn string, keys []string) error {
+	if vault.IsProvider(arn) {
+		return s.Vault.Tag(ctx, arn, nil, keys)
+	}
 	return s.change(ctx, runtimeOf(arn), func(tx *store.Tx) error {
 		if err := s.resource(tx, arn); err != nil {
 			return err
@@ -343,6 +350,9 @@ func (s *Service) Untag(ctx context.Context, arn string, keys []string) error {
 
 // Tags returns the tags of a resource.
 func (s *Service) Tags(ctx context.Context, arn string) (tags map[string]string, err error) {
+	if vault.IsProvider(arn) {
+		return s.Vault.Tags(ctx, arn)
+	}
 	err = s.Store.View(ctx, func(tx *store.Tx) error {
 		if err := s.resource(tx, arn); err != nil {
 			return err

@@ -175,7 +175,7 @@ func (h *house) openControl(ctx context.Context) error {
 		Images: h.images, Objects: h.objects, Driver: h.shim, Isolation: h.isolation, Dir: h.path("builds"), Log: h.Log,
 	}
 	h.control = &control.Service{
-		Store: h.store, Builder: builder, Warm: h.warm, Pools: h.pools, Sessions: h.sessions, Workloads: h.workloads, Region: h.Region, Account: h.account,
+		Store: h.store, Builder: builder, Warm: h.warm, Pools: h.pools, Sessions: h.sessions, Workloads: h.workloads, Vault: h.vault, Region: h.Region, Account: h.account,
 		Isolation: h.isolation, Log: h.Log, PoliciesChanged: h.people.Reload,
 	}
 	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log, Calls: h.calls, Workloads: h.workloads, Unbound: h.control.Unbound}

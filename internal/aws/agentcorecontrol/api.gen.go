@@ -4,6 +4,7 @@
 //
 //   - CertificateS3Uri: the same language; Go's regular expressions repeat a thousand times at most
 //   - RuntimeContainerUri: AWS takes images from its own registries only; here any registry's reference will do
+//   - TaggableResourcesArn: the model's own leaves out oauth2credentialprovider, for its digit
 
 package agentcorecontrol
 
@@ -2546,7 +2547,7 @@ var Model = &wire.Model{
 		}},
 		shapeTagResourceResponse:          {Name: "TagResourceResponse", Type: wire.Structure},
 		shapeTagValue:                     {Name: "TagValue", Type: wire.String, Limit: wire.Between(0, 256), Pattern: wire.Match(`[a-zA-Z0-9\s._:/=+@-]*`)},
-		shapeTaggableResourcesArn:         {Name: "TaggableResourcesArn", Type: wire.String, Limit: wire.Between(20, 1011), Pattern: wire.Match(`arn:(?:[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:([a-z-]+/[^/]+)(?:/[a-z-]+/[^/]+)*`)},
+		shapeTaggableResourcesArn:         {Name: "TaggableResourcesArn", Type: wire.String, Limit: wire.Between(20, 1011), Pattern: wire.Match(`arn:(?:[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:([a-z-]+/[^/]+)(?:/[a-z0-9-]+/[^/]+)*`)},
 		shapeTagsMap:                      {Name: "TagsMap", Type: wire.Map, Limit: wire.Between(0, 50), Key: shapeTagKey, Elem: shapeTagValue},
 		shapeTenantIdType:                 {Name: "TenantIdType", Type: wire.String, Limit: wire.Between(1, 2048)},
 		shapeTimestamp:                    {Name: "Timestamp", Type: wire.Timestamp},

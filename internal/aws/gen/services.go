@@ -145,6 +145,10 @@ var relaxed = map[string]relaxation{
 		Pattern: `[0-9A-Za-z\.\-_]*`,
 		Why:     "the same language beside the shape's own limit; Go's regular expressions do not look ahead; such a bucket is refused anyway",
 	},
+	"agentcorecontrol.TaggableResourcesArn": {
+		Pattern: `arn:(?:[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:([a-z-]+/[^/]+)(?:/[a-z0-9-]+/[^/]+)*`,
+		Why:     "the model's own leaves out oauth2credentialprovider, for its digit",
+	},
 	"agentcorecontrol.CertificateS3Uri": {
 		Pattern: `s3://.{1,1000}.{0,1000}.{0,43}`,
 		Why:     "the same language; Go's regular expressions repeat a thousand times at most",

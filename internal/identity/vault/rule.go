@@ -13,8 +13,8 @@ import (
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 )
 
-// Tags of a credential provider, given when it is made. A tag that begins with TagInject holds one rule; those
-// of several rules go on with a colon and anything.
+// Tags of a credential provider. A tag that begins with TagInject holds one rule; those of several rules go on with
+// a colon and anything.
 const (
 	TagInject       = "moorage:inject"        // [METHOD ...] HOST[:PORT][/PATH]
 	TagInjectScopes = "moorage:inject-scopes" // of tokens of OAuth2 clients, apart by spaces

@@ -37,6 +37,7 @@ type Vault struct {
 	Note func(ctx context.Context, r Release, refused error) error
 	Now  func() time.Time // nil is time.Now
 
+	changing  sync.Mutex // held by whoever changes a provider that is there
 	mu        sync.RWMutex
 	providers map[providerID]*Provider
 	slots     map[string]*slot
@@ -131,6 +132,8 @@ func (v *Vault) Create(ctx context.Context, p Provider, secret string, tags map[
 // Update replaces a provider's settings and secret. Its callback address stays; tokens that clients got are
 // not used again, those that users consented to are.
 func (v *Vault) Update(ctx context.Context, p Provider, secret string) (*Provider, error) {
+	v.changing.Lock()
+	defer v.changing.Unlock()
 	old, err := v.Provider(p.Kind, p.Name)
 	if err != nil {
 		return nil, err
@@ -175,6 +178,8 @@ func (v *Vault) put(ctx context.Context, p Provider, secret string, check func(*
 
 // Delete removes a provider, its secret, and the tokens that users consented to there.
 func (v *Vault) Delete(ctx context.Context, kind Kind, name string) error {
+	v.changing.Lock()
+	defer v.changing.Unlock()
 	p, err := v.Provider(kind, name)
 	if err != nil {
 		return err
