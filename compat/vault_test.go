@@ -3,6 +3,7 @@ package compat
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os/exec"
 	"strings"
 	"testing"
@@ -108,6 +109,7 @@ func TestVault_agentsGetKeysAndTokensByTheSDKsDecorators(t *testing.T) {
 		t.Errorf("an identity of a caller: %v, %v", answer, err)
 	}
 
+	s.fetchesAreSeen(t, a, session, key, client)
 	record, err := s.cli(t.Context(), "audit", "list", "--kind", "release", "--json")
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +124,40 @@ func TestVault_agentsGetKeysAndTokensByTheSDKsDecorators(t *testing.T) {
 	}
 	if got := ask(session, doing("key", "provider", key)); got.Key != "sk-canary-of-the-vault" {
 		t.Errorf("after a restart: %+v", got)
+	}
+}
+
+// fetchesAreSeen holds that what an agent fetched from the vault is in its calls' traces, and counted as AgentCore counts it.
+func (s *server) fetchesAreSeen(t *testing.T, a *agent, session, key, client string) {
+	t.Helper()
+	want := map[string]bool{"GetResourceAPIKey": true, "GetResourceOAuth2Token": true, "GetResourceAPIKey failed": true}
+	s.traceOf(t, session, 30*time.Second, func(st sessionTrace) bool {
+		left := maps.Clone(want)
+		for _, tr := range st.Traces {
+			for _, span := range tr.Spans {
+				if span.ParentID != "" && span.Error != "" {
+					delete(left, span.Name+" failed")
+				} else if span.ParentID != "" {
+					delete(left, span.Name)
+				}
+			}
+		}
+		return len(left) == 0
+	})
+	for name, dimensions := range map[string]string{
+		"ApiKeyFetchSuccess":              "Name=ProviderName,Value=" + key,
+		"ResourceAccessTokenFetchSuccess": "Name=ProviderName,Value=" + client + " Name=Type,Value=M2M",
+	} {
+		args := []string{"cloudwatch", "get-metric-statistics", "--namespace", "AWS/Bedrock-AgentCore", "--metric-name", name, "--statistics", "Sum", "--period", "3600",
+			"--start-time", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), "--end-time", time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "--output", "json",
+			"--dimensions", "Name=WorkloadIdentity,Value=" + a.name(), "Name=WorkloadIdentityDirectory,Value=default", "Name=TokenVault,Value=default"}
+		eventually(t, 10*time.Second, name+" is counted", func() bool {
+			out, err := s.awsCLI(t, append(args, strings.Fields(dimensions)...)...).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			return strings.Contains(string(out), `"Sum"`)
+		})
 	}
 }
 

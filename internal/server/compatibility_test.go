@@ -43,7 +43,7 @@ func compatibility() string {
 	b.WriteString("# Compatibility\n\nMade from the routes by `go test ./internal/server -run Compatibility -update`.\n\n" +
 		"An operation that is not listed as served is refused by name (`UnsupportedOperationException`, 400), and clients do not retry it.\n")
 	names := []string{agentcorecontrol.Model.Name, agentcore.Model.Name, bedrockagent.Model.Name, bedrockagentruntime.Model.Name, bedrockruntime.Model.Name}
-	for i, svc := range slices.Concat(services(nil, nil, nil, nil, nil), knowledgeServices(nil, nil, nil), []*wire.Service{modelService(nil, nil)}) {
+	for i, svc := range slices.Concat(services(nil, nil, nil, nil, nil, nil), knowledgeServices(nil, nil, nil), []*wire.Service{modelService(nil, nil)}) {
 		fmt.Fprintf(&b, "\n## %s\n\n| operation | request |\n|---|---|\n", names[i])
 		refused := 0
 		for _, op := range svc.Operations() {

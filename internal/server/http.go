@@ -84,10 +84,11 @@ func (h *house) handler() http.Handler {
 
 // agentCore serves both planes: they share the signing name and do not share paths.
 func (h *house) agentCore() http.Handler {
-	planes := services(h.control, h.invoke, h.workloads, h.vault, h.Log)
+	planes := services(h.control, h.invoke, h.workloads, h.vault, h.fetched, h.Log)
 	plane, data := planes[0], planes[1]
 	plane.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
 	data.Use(h.admitted)
+	data.Use(h.tracedFetches)
 	data.Route(resourceMetadata, "GET", "/runtimes/{agentRuntimeArn}/invocations/.well-known/oauth-protected-resource", http.HandlerFunc(h.resource))
 	return located(wire.Router(planes))
 }
@@ -112,7 +113,7 @@ func (h *house) sts(assume sts.Roles) http.Handler {
 }
 
 // services are the AWS services of the generated models, with what we offer of each.
-func services(c *control.Service, i *invoke.Service, w *workload.Service, v *vault.Vault, log *slog.Logger) []*wire.Service {
+func services(c *control.Service, i *invoke.Service, w *workload.Service, v *vault.Vault, fetched agentcore.Fetched, log *slog.Logger) []*wire.Service {
 	options := wire.Options{Logger: log}
 	plane := wire.NewService(agentcorecontrol.Model, options)
 	agentcorecontrol.Serve(plane, c)
@@ -120,8 +121,8 @@ func services(c *control.Service, i *invoke.Service, w *workload.Service, v *vau
 	agentcorecontrol.ServeVault(plane, v)
 	data := wire.NewService(agentcore.Model, options)
 	agentcore.Serve(data, i)
-	agentcore.ServeWorkloads(data, w)
-	agentcore.ServeVault(data, v)
+	agentcore.ServeWorkloads(data, w, fetched)
+	agentcore.ServeVault(data, v, fetched)
 	agentcore.ServeConsent(data, v)
 	return []*wire.Service{plane, data}
 }

@@ -63,7 +63,7 @@ func (h *house) watchServices() []watchService {
 	return []watchService{lines, numbers, spans, signals}
 }
 
-const numbersNote = "The thirteen metrics of `AWS/Bedrock-AgentCore`, the minute that runs among them; agents' own under `bedrock-agentcore`; whatever PutMetricData and\n" +
+const numbersNote = "The thirteen metrics of runtimes in `AWS/Bedrock-AgentCore`, the minute that runs among them, and the nine of identity (`AWS/Usage` has none); agents' own under `bedrock-agentcore`; whatever PutMetricData and\n" +
 	"embedded metrics bring. Metric math knows + - * / ^, SUM, AVG, MIN, MAX, FILL, RATE, ABS, CEIL, FLOOR, METRICS and SEARCH. Clients may speak CBOR, JSON or forms."
 
 const logsNote = "Log groups of runtimes and `aws/spans` are there without anything to set up. Queries are those of Logs Insights: fields, display, filter,\n" +

@@ -121,8 +121,8 @@ var insidePaths = []string{"/identities/api-key", "/identities/oauth2/token"}
 // insideVault serves insidePaths.
 func (h *house) insideVault() http.Handler {
 	svc := wire.NewService(agentcore.Model, wire.Options{Logger: h.Log})
-	agentcore.ServeVault(svc, h.vault)
-	svc.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
+	agentcore.ServeVault(svc, h.vault, h.fetched)
+	svc.Use(func(next http.Handler) http.Handler { return h.signed(h.traced(next), wire.WriteError) })
 	return svc
 }
 

@@ -8,17 +8,21 @@ import (
 )
 
 // ServeWorkloads adds the tokens of workload identities to svc.
-func ServeWorkloads(svc *wire.Service, s *workload.Service) {
+func ServeWorkloads(svc *wire.Service, s *workload.Service, heard Fetched) {
 	wire.Handle(svc, GetWorkloadAccessToken, func(ctx context.Context, in *GetWorkloadAccessTokenInput) (*GetWorkloadAccessTokenOutput, error) {
-		token, err := s.Token(ctx, in.WorkloadName)
+		token, err := observed(ctx, heard, Fetch{Operation: "GetWorkloadAccessToken", Workload: in.WorkloadName}, func() (string, error) { return s.Token(ctx, in.WorkloadName) })
 		return &GetWorkloadAccessTokenOutput{WorkloadAccessToken: token}, err
 	})
 	wire.Handle(svc, GetWorkloadAccessTokenForJWT, func(ctx context.Context, in *GetWorkloadAccessTokenForJWTInput) (*GetWorkloadAccessTokenForJWTOutput, error) {
-		token, err := s.TokenForJWT(ctx, in.WorkloadName, in.UserToken)
+		token, err := observed(ctx, heard, Fetch{Operation: "GetWorkloadAccessTokenForJWT", Workload: in.WorkloadName, UserToken: in.UserToken}, func() (string, error) {
+			return s.TokenForJWT(ctx, in.WorkloadName, in.UserToken)
+		})
 		return &GetWorkloadAccessTokenForJWTOutput{WorkloadAccessToken: token}, err
 	})
 	wire.Handle(svc, GetWorkloadAccessTokenForUserId, func(ctx context.Context, in *GetWorkloadAccessTokenForUserIdInput) (*GetWorkloadAccessTokenForUserIdOutput, error) {
-		token, err := s.TokenForUser(ctx, in.WorkloadName, in.UserId)
+		token, err := observed(ctx, heard, Fetch{Operation: "GetWorkloadAccessTokenForUserId", Workload: in.WorkloadName}, func() (string, error) {
+			return s.TokenForUser(ctx, in.WorkloadName, in.UserId)
+		})
 		return &GetWorkloadAccessTokenForUserIdOutput{WorkloadAccessToken: token}, err
 	})
 }

@@ -1,7 +1,8 @@
 // Package cloudwatch answers as CloudWatch's metrics do, from the telemetry archive. Types and
 // constraints are generated; see api.gen.go.
 //
-//	AWS/Bedrock-AgentCore   what the platform measures of runtimes: the thirteen metrics of AgentCore
+//	AWS/Bedrock-AgentCore   what the platform measures of runtimes: the thirteen metrics of AgentCore; and of identity:
+//	                        how often tokens and keys were fetched, by exactly the dimensions of AgentCore
 //	bedrock-agentcore       what agents measure themselves and send as OTLP
 //	anything else           what PutMetricData and embedded metrics (EMF) bring
 //

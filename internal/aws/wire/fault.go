@@ -84,6 +84,15 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	s.model.Protocol.writeFault(w, call, f)
 }
 
+// ExceptionOf is the name by which the client of a call is told of err.
+func ExceptionOf(ctx context.Context, err error) string {
+	route := CallOf(ctx).route
+	if route == nil {
+		return faultOf(nil, nil, err).name
+	}
+	return faultOf(route.service.model, route.op, err).name
+}
+
 // Fault is an error as the service tells it: by the exception's name and its status.
 type Fault struct {
 	Code    moorage.Code

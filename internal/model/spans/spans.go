@@ -43,8 +43,9 @@ type Recorder struct {
 }
 
 type call struct {
-	ctx      context.Context // says where it came from
-	describe func(ptrace.Span)
+	ctx            context.Context // says where it came from
+	service, scope string
+	describe       func(ptrace.Span)
 }
 
 // maxWaiting is how many calls wait to be kept.
@@ -66,8 +67,13 @@ func (r *Recorder) Done(ctx context.Context, record model.Record) {
 // Add takes note of something else that was done for who called, such as a search in a knowledge base. Describe, which writes it into
 // a span, is called later.
 func (r *Recorder) Add(ctx context.Context, describe func(ptrace.Span)) {
+	r.AddOf(ctx, "models", Scope, describe)
+}
+
+// AddOf takes note of something that a service of the platform did for who called, under a scope of its own.
+func (r *Recorder) AddOf(ctx context.Context, service, scope string, describe func(ptrace.Span)) {
 	select {
-	case r.calls <- call{ctx, describe}:
+	case r.calls <- call{ctx, service, scope, describe}:
 	default:
 		r.dropped.Add(1)
 	}
@@ -102,9 +108,9 @@ const Scope = "moorage.model"
 func document(c call) ptrace.Traces {
 	out := ptrace.NewTraces()
 	resource := out.ResourceSpans().AppendEmpty()
-	resource.Resource().Attributes().PutStr("service.name", "models") // of calls from outside, which nobody else names
+	resource.Resource().Attributes().PutStr("service.name", c.service) // of calls from outside, which nobody else names
 	scope := resource.ScopeSpans().AppendEmpty()
-	scope.Scope().SetName(Scope)
+	scope.Scope().SetName(c.scope)
 	span := scope.Spans().AppendEmpty()
 	parent, _ := c.ctx.Value(parentKey{}).(Parent)
 	if parent.Trace == (telemetry.TraceID{}) {

@@ -22,7 +22,11 @@ func (r *Recorder) Count(from telemetry.Source, name, unit string, value float64
 	if r == nil {
 		return
 	}
-	series := telemetry.Series{Runtime: from.Runtime, Endpoint: from.Endpoint, Name: name, Unit: unit}
+	r.Observe(telemetry.Series{Runtime: from.Runtime, Endpoint: from.Endpoint, Name: name, Unit: unit}, value)
+}
+
+// Observe adds to any series. It is written with the spans.
+func (r *Recorder) Observe(series telemetry.Series, value float64) {
 	r.meter.mu.Lock()
 	defer r.meter.mu.Unlock()
 	p := r.meter.points[series]
