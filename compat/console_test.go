@@ -110,7 +110,10 @@ const plumbing = 825
 func (s *server) worked(t *testing.T) map[string]string {
 	t.Helper()
 	a := s.deployed(t, newsroom)
-	out := map[string]string{"runtime": a.id, "arn": a.arn, "failed": s.stillborn(t)}
+	out := map[string]string{"runtime": a.id, "arn": a.arn, "failed": s.stillborn(t), "endpointName": unique("prod")}
+	if said, err := s.cli(t.Context(), "endpoints", "create", out["endpointName"], "--name", a.id); err != nil {
+		t.Fatal(said, err)
+	}
 	id := newSession(t)
 	s.play(t, a, id, map[string]any{"prompt": "NeuraHealth raised $50M to read retinas. Write it up.", "noise": plumbing}, true)
 	s.play(t, a, id, map[string]any{"prompt": "And now for the weekend edition."}, true)

@@ -107,6 +107,21 @@ test('of hundreds of spans, what matters shows', async () => {
   await context.close()
 })
 
+test('a runtime is looked at by one endpoint alone', async () => {
+  const { page, context, faults } = await login(chrome)
+  await open(page, `/runtimes/${env.runtime}`, '.u-over')
+  const row = (name) => page.getByRole('region', { name: 'Endpoints' }).locator('tr', { hasText: name })
+  await page.waitForFunction(() => Number(document.querySelector('[aria-label=Endpoints] tbody tr td:nth-child(3) .num')?.textContent) > 0)
+  await row(env.endpointName).getByRole('button').click()
+  await page.getByText('No session yet').waitFor()
+  assert.match(page.url(), new RegExp('endpoint=' + env.endpointName))
+  await page.waitForFunction(() => document.querySelector('.chart .legend output')?.textContent === '0')
+  await page.getByRole('button', { name: 'All of them' }).click()
+  await page.waitForFunction(() => Number(document.querySelector('.chart .legend output')?.textContent) > 0)
+  assert.deepEqual(faults, [])
+  await context.close()
+})
+
 test('by the keyboard alone', async () => {
   const { page, context, faults } = await login(chrome)
   await page.keyboard.press('Control+k')

@@ -185,6 +185,7 @@ test('the vault shows what agents have credentials for, and no secret', async ()
   const seen = []
   page.on('response', async (r) => r.url().includes('/v1/') && !r.url().includes('/tail') && seen.push(await r.text().catch(() => '')))
   await open(page, '/identity/providers', 'tbody tr')
+  await page.getByText('sealed under the server’s own key').waitFor()
   await page.locator('tr', { hasText: env.provider }).getByRole('button').click()
   await page.locator('.detail').getByText('api.weather.example/v1/').waitFor()
   assert.match(page.url(), /provider=apikey/)

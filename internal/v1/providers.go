@@ -26,14 +26,36 @@ type CredentialProvider struct {
 	OnBehalfOf  string `json:"onBehalfOf,omitempty"`  // how users' tokens are exchanged there
 }
 
-func (h *Handler) listProviders(w http.ResponseWriter, _ *http.Request) error {
+// TokenVault says under which key the secrets of providers are.
+type TokenVault struct {
+	Key       string     `json:"key"` // an id: of a key in AWS KMS the ARN, of a transit key its address
+	Own       bool       `json:"own"` // it is the server's own
+	ChangedAt *time.Time `json:"changedAt,omitempty"`
+	Secrets   int        `json:"secrets"`
+	Left      int        `json:"left"`              // of these, that are under another key still
+	Problem   string     `json:"problem,omitempty"` // why they are
+}
+
+func tokenVaultView(w vault.Wrapping) TokenVault {
+	out := TokenVault{Key: w.Key, Own: w.Own, Secrets: w.Secrets, Left: w.Left, Problem: w.Problem}
+	if w.Changed.Unix() > 0 { // it was ever
+		out.ChangedAt = &w.Changed
+	}
+	return out
+}
+
+func (h *Handler) listProviders(w http.ResponseWriter, r *http.Request) error {
+	wrapping, err := h.Vault.Wrapping(r.Context())
+	if err != nil {
+		return err
+	}
 	out := []CredentialProvider{}
 	for _, kind := range []vault.Kind{vault.APIKey, vault.OAuth2} {
 		for _, p := range h.Vault.List(kind, "") {
 			out = append(out, h.providerView(p))
 		}
 	}
-	return writeJSON(w, map[string]any{"providers": out})
+	return writeJSON(w, map[string]any{"providers": out, "vault": tokenVaultView(wrapping)})
 }
 
 func (h *Handler) providerView(p *vault.Provider) CredentialProvider {

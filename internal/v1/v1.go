@@ -28,7 +28,7 @@
 //	POST   /v1/users/{name}/access-keys              an access key; POST …/{key}/disable and …/enable, DELETE …/{key}
 //	GET    /v1/keys?runtime=ID                       API keys of all runtimes
 //	GET    /v1/runtimes/{id}/keys                    API keys; POST makes one, POST …/{key}/disable and …/enable, DELETE …/{key}
-//	GET    /v1/providers                             credential providers of the token vault, without their secrets
+//	GET    /v1/providers                             credential providers of the token vault, without their secrets, and its key
 //	GET    /v1/workloads?after=NAME                  workload identities, by name
 //	GET    /v1/policies                              policies of resources, on the release of credentials, and those that can be attached
 //	POST   /v1/policy/simulate, /v1/policy/lint      what a policy would decide; what in it can match nothing

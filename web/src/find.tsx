@@ -16,7 +16,10 @@ interface Hit {
   act?: () => void // in place of going there
 }
 
-const pages: Hit[] = ['Runtimes', 'Sessions', 'Traces', 'Logs', 'Metrics', 'Identity', 'Play'].map((name) => ({ kind: 'page', name, detail: '', to: name === 'Runtimes' ? '/' : '/' + name.toLowerCase() }))
+const pages: Hit[] = [
+  ...['Runtimes', 'Sessions', 'Traces', 'Logs', 'Metrics', 'Play'].map((name): [string, string] => [name, name === 'Runtimes' ? '/' : '/' + name.toLowerCase()]),
+  ...['Audit', 'Users and roles', 'API keys', 'Policies', 'Providers'].map((name): [string, string] => ['Identity: ' + name, '/identity/' + name.toLowerCase().replace(/ and roles|api /, '')]),
+].map(([name, to]) => ({ kind: 'page', name, detail: '', to }))
 
 export function Find() {
   const dialog = useRef<HTMLDialogElement>(null)

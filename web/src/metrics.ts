@@ -23,6 +23,7 @@ export interface Series {
 
 interface Asked {
   runtime?: string
+  endpoint?: string
   by?: string // labels to split by, with commas between
   over?: 'steps' | 'whole' | 'today'
 }
@@ -30,11 +31,11 @@ interface Asked {
 const midnight = () => new Date(new Date().setHours(0, 0, 0, 0)).toISOString()
 
 /** useMetric asks for a metric in the page's time, again every ten seconds. */
-export function useMetric(name: string, { runtime, by, over = 'steps' }: Asked = {}): Series[] | undefined {
+export function useMetric(name: string, { runtime, endpoint, by, over = 'steps' }: Asked = {}): Series[] | undefined {
   const [range] = useRange()
   const since = over === 'today' ? 'since=' + encodeURIComponent(midnight()) : range.query
   const step = over === 'steps' ? range.step + 's' : whole
-  const path = `/v1/metrics?name=${name}&${since}&step=${step}${runtime ? '&runtime=' + encodeURIComponent(runtime) : ''}${by ? '&by=' + by : ''}`
+  const path = `/v1/metrics?name=${name}&${since}&step=${step}${runtime ? '&runtime=' + encodeURIComponent(runtime) : ''}${endpoint ? '&endpoint=' + encodeURIComponent(endpoint) : ''}${by ? '&by=' + by : ''}`
   return useData<{ series: Series[] }>(path, 10_000).data?.series
 }
 

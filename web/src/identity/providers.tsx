@@ -27,6 +27,15 @@ interface Provider {
   onBehalfOf?: string
 }
 
+interface Vault {
+  key: string
+  own: boolean
+  changedAt?: string
+  secrets: number
+  left: number
+  problem?: string
+}
+
 interface Workload {
   name: string
   arn: string
@@ -36,15 +45,16 @@ interface Workload {
 }
 
 export default function Providers() {
-  const { data, error, reload } = useData<{ providers: Provider[] }>('/v1/providers', 30_000)
+  const { data, error, reload } = useData<{ providers: Provider[]; vault: Vault }>('/v1/providers', 30_000)
   const [opened, open] = useQuery('provider')
   return (
     <>
       {error && <Problem error={error} retry={reload} />}
       <section className="panel" hidden={!!error && !data}>
         <header>
-          <h2>Credential providers</h2>
+          <h2 className="grow">Credential providers</h2>
         </header>
+        {data && data.vault.secrets > 0 && <Sealed of={data.vault} />}
         {data?.providers.length === 0 ? (
           <Empty title="Agents have no credentials for other services">
             <p>One is kept sealed, and agents get it without holding it. The secret is read from standard input:</p>
@@ -76,6 +86,27 @@ export default function Providers() {
       </section>
       <Workloads />
     </>
+  )
+}
+
+/** Sealed says under which key the secrets are. */
+function Sealed({ of: v }: { of: Vault }) {
+  return (
+    <div className="body sealed">
+      <span className="dim">{v.own ? 'Their secrets are sealed under the server’s own key,' : 'Their secrets are sealed under'}</span> <span className="mono"><Text of={v.key} /></span>
+      {v.changedAt && (
+        <span className="dim">
+          {' '}
+          since <Time at={v.changedAt} />
+        </span>
+      )}
+      {v.left > 0 && (
+        <div className="status bad" role="alert">
+          {v.left} of {v.secrets} are under another key still{v.problem ? ': ' : ''}
+          <Text of={v.problem ?? ''} />
+        </div>
+      )}
+    </div>
   )
 }
 

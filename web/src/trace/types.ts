@@ -112,6 +112,7 @@ export interface SessionSummary extends Usage {
   sessionId: string
   callerSessionId?: string
   runtime?: string
+  endpoint?: string
   first: string
   last: string
   traces: number

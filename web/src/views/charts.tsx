@@ -16,11 +16,11 @@ export function split(times: number[], series: Series[] | undefined, label: stri
   return all.slice(0, palette.length).map(({ s }, i) => ({ label: nameOf(model(s.labels[label] || 'unknown')) + after, color: palette[(i + color) % palette.length]!, values: along(times, s, (p) => p.sum, 0) }))
 }
 
-export default function Charts({ runtime }: { runtime?: string }) {
-  const calls = useMetric('moorage.calls', { runtime })
-  const failed = useMetric('moorage.calls.failed', { runtime, by: 'fault' })
-  const input = useMetric('moorage.tokens.input', { runtime, by: 'model' })
-  const output = useMetric('moorage.tokens.output', { runtime, by: 'model' })
+export default function Charts({ runtime, endpoint }: { runtime?: string; endpoint?: string }) {
+  const calls = useMetric('moorage.calls', { runtime, endpoint })
+  const failed = useMetric('moorage.calls.failed', { runtime, endpoint, by: 'fault' })
+  const input = useMetric('moorage.tokens.input', { runtime, endpoint, by: 'model' })
+  const output = useMetric('moorage.tokens.output', { runtime, endpoint, by: 'model' })
   const { times } = useTimes(calls)
   const lines = useMemo(() => {
     const one = (label: string, color: string, of: (p: Point) => number, none: number | null): Line => ({ label, color, values: along(times, calls?.[0], of, none) })
@@ -36,9 +36,9 @@ export default function Charts({ runtime }: { runtime?: string }) {
       <Chart title="Invocations" lines={lines.calls} times={times} show={count} total={sum} bars />
       <Chart title="Errors" lines={lines.faults} times={times} show={count} total={sum} bars empty="No errors in this time" />
       <Chart title="Latency" lines={lines.latency} times={times} show={duration} />
-      <SessionsChart runtime={runtime} />
+      <SessionsChart runtime={runtime} endpoint={endpoint} />
       <Chart title="Tokens by model" lines={lines.tokens} times={times} show={count} total={sum} bars empty="No model was called in this time" />
-      <UsageChart runtime={runtime} />
+      <UsageChart runtime={runtime} endpoint={endpoint} />
     </div>
   )
 }

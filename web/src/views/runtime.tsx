@@ -1,15 +1,18 @@
 import { lazy, Suspense } from 'react'
 import { type Runtime, useData } from '../api'
 import { Copy, Empty, Link, Problem, Status, Time } from '../ui'
-import { href } from '../url'
+import { href, useQuery } from '../url'
 import { SessionTable, useSessions } from './sessions'
 import { Failures, SlowestSteps } from './steps'
 
 const Charts = lazy(() => import('./charts'))
+const Endpoints = lazy(() => import('./endpoints'))
 
 export default function RuntimeView({ id }: { id: string }) {
   const { data: runtime, error, reload } = useData<Runtime>('/v1/runtimes/' + encodeURIComponent(id), 3000)
   const sessions = useSessions({ runtime: id, ended: true })
+  const [endpoint, choose] = useQuery('endpoint')
+  const rows = endpoint ? sessions.rows?.filter((s) => (s.live?.endpoint ?? s.sums?.endpoint) === endpoint) : sessions.rows
   if (error && !runtime) return <Problem error={error} retry={reload} />
   if (!runtime) return null
   return (
@@ -38,17 +41,19 @@ export default function RuntimeView({ id }: { id: string }) {
         </div>
       )}
       <Suspense fallback={<div className="charts-wait" />}>
-        <Charts runtime={id} />
+        <Endpoints of={runtime} live={sessions.rows} chosen={endpoint} choose={choose} />
+        <Charts runtime={id} endpoint={endpoint} />
       </Suspense>
       <div className="pair">
-        <SlowestSteps runtime={id} />
-        <Failures runtime={id} />
+        <SlowestSteps runtime={id} endpoint={endpoint} />
+        <Failures runtime={id} endpoint={endpoint} />
       </div>
       <section className="panel">
         <header>
           <h2>Recent sessions</h2>
+          {endpoint && <span className="dim">of {endpoint}</span>}
         </header>
-        {sessions.rows?.length === 0 ? <Empty title="No session yet">The first call opens one.</Empty> : <SessionTable sessions={sessions.rows?.slice(0, 10)} />}
+        {rows?.length === 0 ? <Empty title="No session yet">The first call opens one.</Empty> : <SessionTable sessions={rows?.slice(0, 10)} />}
       </section>
       <Facts of={runtime} />
     </div>

@@ -12,8 +12,8 @@ import { lastWords } from '../words'
 const shown = 8
 
 /** SlowestSteps are the steps that took longest, as nineteen in twenty of them were faster. */
-export function SlowestSteps({ runtime }: { runtime?: string }) {
-  const series = useMetric('moorage.spans', { runtime, by: 'kind,name', over: 'whole' })
+export function SlowestSteps({ runtime, endpoint }: { runtime?: string; endpoint?: string }) {
+  const series = useMetric('moorage.spans', { runtime, endpoint, by: 'kind,name', over: 'whole' })
   const rows = useMemo(
     () =>
       series
@@ -79,9 +79,9 @@ interface Group {
 }
 
 /** Failures groups failed calls by the last words of what went wrong, the most frequent first. */
-export function Failures({ runtime }: { runtime?: string }) {
+export function Failures({ runtime, endpoint }: { runtime?: string; endpoint?: string }) {
   const [range] = useRange()
-  const { data, error, reload } = useData<{ traces: TraceSummary[]; next?: string }>(`/v1/traces?failed=true&limit=500&${range.query}${runtime ? '&runtime=' + encodeURIComponent(runtime) : ''}`, 10_000)
+  const { data, error, reload } = useData<{ traces: TraceSummary[]; next?: string }>(`/v1/traces?failed=true&limit=500&${range.query}${runtime ? '&runtime=' + encodeURIComponent(runtime) : ''}${endpoint ? '&endpoint=' + encodeURIComponent(endpoint) : ''}`, 10_000)
   const groups = useMemo(() => data && grouped(data.traces), [data])
   return (
     <section className="panel">

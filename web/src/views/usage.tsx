@@ -27,8 +27,8 @@ function together(times: number[], series: Series[], of: (p: Point) => number): 
   })
 }
 
-export function SessionsChart({ runtime }: { runtime?: string }) {
-  const sessions = useMetric('moorage.sessions', { runtime, by: 'runtime,endpoint,state' })
+export function SessionsChart({ runtime, endpoint }: { runtime?: string; endpoint?: string }) {
+  const sessions = useMetric('moorage.sessions', { runtime, endpoint, by: 'runtime,endpoint,state' })
   const { times } = useTimes(sessions)
   const lines = useMemo(() => {
     const of = (state: string) => together(times, (sessions ?? []).filter((s) => s.labels.state === state), (p) => p.max)
@@ -38,9 +38,9 @@ export function SessionsChart({ runtime }: { runtime?: string }) {
 }
 
 /** UsageChart draws the processor to the left and memory to the right. */
-export function UsageChart({ runtime }: { runtime?: string }) {
-  const cpu = useMetric('moorage.cpu', { runtime, by: 'runtime,endpoint' })
-  const memory = useMetric('moorage.memory', { runtime, by: 'runtime,endpoint' })
+export function UsageChart({ runtime, endpoint }: { runtime?: string; endpoint?: string }) {
+  const cpu = useMetric('moorage.cpu', { runtime, endpoint, by: 'runtime,endpoint' })
+  const memory = useMetric('moorage.memory', { runtime, endpoint, by: 'runtime,endpoint' })
   const { times } = useTimes(cpu)
   const lines = useMemo(() => [line('CPU', '--agent', together(times, cpu ?? [], (p) => p.mean)), { ...line('memory', '--retrieval', together(times, memory ?? [], (p) => p.mean)), show: bytes }], [times, cpu, memory])
   return <Chart title="CPU and memory" lines={lines} times={times} show={processors} empty="Nothing ran in this time" />
