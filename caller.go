@@ -38,8 +38,8 @@ func (c Caller) Owner() string {
 // called so.
 const Anybody = "anybody"
 
-// forUser joins a principal and the user that it acts for. No principal holds a space, so that the first
-// one tells them apart.
+// forUser joins a principal and the user that it acts for. No ARN holds a space, so that the first one tells
+// them apart.
 const forUser = " for "
 
 // OwnerFor is Owner for calls that the caller makes on behalf of a user of its own; without one it is Owner.
@@ -53,6 +53,9 @@ func (c Caller) OwnerFor(user string) string {
 // PrincipalOf is the principal of an owner, whatever user it acted for.
 func PrincipalOf(owner string) string {
 	principal, _, _ := strings.Cut(owner, forUser)
+	if strings.Contains(principal, "#") { // of a token, which acts for nobody else; its subject may hold spaces
+		return owner
+	}
 	return principal
 }
 

@@ -21,3 +21,18 @@ func TestCallerOwner_isTheRoleNotItsSession(t *testing.T) {
 		}
 	}
 }
+
+func TestPrincipalOf_aSubjectWithSpacesIsNobodyElse(t *testing.T) {
+	role := moorage.Caller{Source: moorage.SigV4, ARN: "arn:aws:iam::123456789012:role/app"}
+	for owner, want := range map[string]string{
+		role.OwnerFor(""):             role.ARN,
+		role.OwnerFor("ada"):          role.ARN,
+		role.OwnerFor("ada#1 for me"): role.ARN,
+		moorage.Caller{Source: moorage.JWT, Issuer: "https://id.example", Subject: "ada"}.Owner():       "https://id.example#ada",
+		moorage.Caller{Source: moorage.JWT, Issuer: "https://id.example", Subject: "ada for x"}.Owner(): "https://id.example#ada for x",
+	} {
+		if got := moorage.PrincipalOf(owner); got != want {
+			t.Errorf("PrincipalOf(%q) = %q, want %q", owner, got, want)
+		}
+	}
+}

@@ -59,6 +59,9 @@ func (h *house) vaultKeys(ctx context.Context) (keys []vault.Key, err error) {
 	o := kek.Options{Region: h.Region, Account: h.account, VaultARN: h.vault.VaultARN(), Transit: h.Transit}
 	seen := map[string]bool{}
 	for _, spec := range h.VaultKeys {
+		if !strings.Contains(spec, "://") && h.isAWSEndpoint() {
+			return nil, moorage.Errorf(moorage.Invalid, "AWS_ENDPOINT_URL of this environment is this server itself, where no key of AWS KMS is: unset AWS_ENDPOINT_URL and Moorage's access key for serve")
+		}
 		k, err := kek.Open(ctx, spec, o)
 		if err != nil {
 			return nil, err
@@ -70,6 +73,12 @@ func (h *house) vaultKeys(ctx context.Context) (keys []vault.Key, err error) {
 		keys = append(keys, k)
 	}
 	return keys, nil
+}
+
+// isAWSEndpoint reports whether AWS's libraries in this process look for AWS here: `moorage env` sets up a shell so.
+func (h *house) isAWSEndpoint() bool {
+	at := strings.TrimSuffix(os.Getenv("AWS_ENDPOINT_URL"), "/")
+	return at != "" && os.Getenv("AWS_ENDPOINT_URL_KMS") == "" && at == strings.TrimSuffix(h.PublicURL, "/")
 }
 
 // policyName is a file in DIR with policies in Cedar on the release of credentials; without it the default holds.
