@@ -171,7 +171,7 @@ func (b *bench) queries(ctx context.Context, o *observatory, spans int) error {
 
 // question asks something many times.
 func (b *bench) question(ctx context.Context, o *observatory, what, over string, path func() string, target time.Duration) error {
-	times := make([]time.Duration, b.samples(50))
+	times, used := make([]time.Duration, b.samples(50)), o.cpu()
 	for i := range times {
 		began := time.Now()
 		if err := o.get(ctx, path(), nil); err != nil {
@@ -183,7 +183,8 @@ func (b *bench) question(ctx context.Context, o *observatory, what, over string,
 	middle := times[len(times)/2]
 	r := row{What: "query", Agent: what, Root: over, Value: float64(middle.Microseconds()) / 1000, Unit: "ms", Samples: len(times)}
 	r.Goal, r.Met = goal("< "+target.String(), middle < target)
-	r.Detail = fmt.Sprintf("slowest %.1f ms", float64(times[len(times)-1].Microseconds())/1000)
+	r.Detail = fmt.Sprintf("slowest %.1f ms; %.1f ms of the server's processor each",
+		float64(times[len(times)-1].Microseconds())/1000, (o.cpu()-used).Seconds()*1000/float64(len(times)))
 	b.add(r)
 	return nil
 }
