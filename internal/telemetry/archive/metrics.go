@@ -3,6 +3,7 @@ package archive
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -85,67 +86,74 @@ func (a *Archive) Metric(ctx context.Context, q MetricQuery) ([]telemetry.Metric
 	return out, nil
 }
 
-// gather adds what a partition has.
+// gather adds what a partition has: of the series that are asked for, which are few, the minutes, which are many.
 func (a *Archive) gather(ctx context.Context, p *partition, q *MetricQuery, groups map[string]*group) error {
-	where, args := []string{"s.name = ?", "m.minute >= ?", "m.minute < ?"}, []any{q.Name, minuteOf(q.Since), minuteOf(q.Until.Add(time.Minute - 1))}
-	if q.Runtime != "" {
-		where, args = append(where, "s.runtime = ?"), append(args, q.Runtime)
+	known, ids, err := a.series(ctx, p, q, groups)
+	if err != nil || len(ids) == 0 {
+		return err
 	}
-	if q.Endpoint != "" {
-		where, args = append(where, "s.endpoint = ?"), append(args, q.Endpoint)
-	}
-	known := map[int64]*group{} // by series; nil for those that were not asked for
+	step := int64(q.Step / time.Minute)
 	return each(ctx, p, func(scan func(...any) error) error {
+		var series int64
 		var m minuteRow
-		if err := m.scan(scan); err != nil {
+		var packed sql.RawBytes // good until the next row
+		if err := scan(&series, &m.minute, &m.count, &m.errors, &m.sum, &m.lowest, &m.high, &packed); err != nil {
 			return err
 		}
-		g, ok := known[m.series]
-		if !ok {
-			var err error
-			if g, err = m.group(q, groups); err != nil {
-				return err
-			}
-			known[m.series] = g
+		m.packed = packed
+		return known[series].add(m.minute-m.minute%step, &m)
+	}, "SELECT series, minute, count, errors, sum, lowest, high, sketch FROM minutes WHERE series IN ("+strings.Join(ids, ",")+") AND minute >= ? AND minute < ?",
+		minuteOf(q.Since), minuteOf(q.Until.Add(time.Minute-1)))
+}
+
+// series finds the groups of the series in a partition that are asked for, by their ids, which are there as text, too.
+func (a *Archive) series(ctx context.Context, p *partition, q *MetricQuery, groups map[string]*group) (known map[int64]*group, ids []string, err error) {
+	where, args := []string{"name = ?", "EXISTS (SELECT 1 FROM minutes WHERE series = id AND minute >= ? AND minute < ?)"},
+		[]any{q.Name, minuteOf(q.Since), minuteOf(q.Until.Add(time.Minute - 1))}
+	if q.Runtime != "" {
+		where, args = append(where, "runtime = ?"), append(args, q.Runtime)
+	}
+	if q.Endpoint != "" {
+		where, args = append(where, "endpoint = ?"), append(args, q.Endpoint)
+	}
+	known = map[int64]*group{}
+	err = each(ctx, p, func(scan func(...any) error) error {
+		var id int64
+		var s telemetry.Series
+		if err := scan(&id, &s.Runtime, &s.Endpoint, &s.Labels); err != nil {
+			return err
 		}
-		if g == nil {
-			return nil
+		g, err := q.group(s, groups)
+		if err == nil && g != nil {
+			known[id] = g
+			ids = append(ids, fmt.Sprint(id))
 		}
-		step := int64(q.Step / time.Minute)
-		return g.add(m.minute-m.minute%step, &m)
-	}, `SELECT s.id, s.runtime, s.endpoint, s.labels, m.minute, m.count, m.errors, m.sum, m.lowest, m.high, m.sketch
-		FROM series s JOIN minutes m ON m.series = s.id`+and(where), args...)
+		return err
+	}, "SELECT id, runtime, endpoint, labels FROM series"+and(where), args...)
+	return known, ids, err
 }
 
 func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
 // minuteRow is a bucket as it is read.
 type minuteRow struct {
-	series                    int64
-	runtime, endpoint, labels string
-	minute                    int64
+	minute int64
 	merged
 	packed []byte
 }
 
-func (m *minuteRow) scan(scan func(...any) error) error {
-	return scan(&m.series, &m.runtime, &m.endpoint, &m.labels, &m.minute, &m.count, &m.errors, &m.sum, &m.lowest, &m.high, &m.packed)
-}
-
-// group finds or makes the group of a row's series; nil where it was not asked for.
-func (m *minuteRow) group(q *MetricQuery, groups map[string]*group) (*group, error) {
-	labels := map[string]string{}
-	if m.labels != "" {
-		if err := json.Unmarshal([]byte(m.labels), &labels); err != nil {
-			return nil, fmt.Errorf("read the labels of %s: %w", q.Name, err)
-		}
+// group finds or makes the group of a series; nil where it was not asked for.
+func (q *MetricQuery) group(s telemetry.Series, groups map[string]*group) (*group, error) {
+	labels, err := LabelsOf(s)
+	if err != nil {
+		return nil, fmt.Errorf("read the labels of %s: %w", q.Name, err)
 	}
 	for name, want := range q.Labels {
 		if labels[name] != want {
 			return nil, nil
 		}
 	}
-	labels["runtime"], labels["endpoint"] = m.runtime, m.endpoint
+	labels["runtime"], labels["endpoint"] = s.Runtime, s.Endpoint
 	picked, key := map[string]string{}, ""
 	for _, name := range q.By {
 		picked[name] = labels[name]
