@@ -110,7 +110,7 @@ const plumbing = 825
 func (s *server) worked(t *testing.T) map[string]string {
 	t.Helper()
 	a := s.deployed(t, newsroom)
-	out := map[string]string{"runtime": a.id, "arn": a.arn, "failed": s.stillborn(t), "endpointName": unique("prod")}
+	out := map[string]string{"runtime": a.id, "arn": a.arn, "failed": s.stillborn(t), "endpointName": unique("prod"), "mcp": s.deployed(t, mcpServer).id}
 	if said, err := s.cli(t.Context(), "endpoints", "create", out["endpointName"], "--name", a.id); err != nil {
 		t.Fatal(said, err)
 	}

@@ -196,6 +196,17 @@ test('the playground answers beside a growing trace, and spans show within a sec
   await context.close()
 })
 
+test('the playground speaks the protocol of the agent', async () => {
+  const { page, context, faults } = await login(chrome)
+  await open(page, `/play?runtime=${env.runtime}`, 'textarea')
+  await page.getByLabel('Runtime').selectOption(env.mcp)
+  await page.waitForFunction(() => document.querySelector('textarea').value.includes('tools/list'))
+  await page.getByRole('button', { name: 'Invoke', exact: true }).click()
+  await page.waitForFunction(() => /inputSchema/.test(document.querySelector('.answer').textContent))
+  assert.deepEqual(faults, [])
+  await context.close()
+})
+
 test('a server that does not answer is said to', async () => {
   const { page, context } = await login(chrome)
   await page.route('**/v1/traces*', (route) => route.abort())

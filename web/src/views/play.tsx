@@ -1,5 +1,5 @@
 // The playground: calls an agent as a client would, and shows the answer as it comes, beside its growing trace.
-import { lazy, Suspense, useEffect, useRef, useState } from 'react'
+import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import { call, type Info, type Refusal, type Runtime, type Session, useData } from '../api'
 import { duration, short } from '../format'
 import { Text } from '../trace/text'
@@ -11,7 +11,24 @@ const Growing = lazy(() => import('./growing'))
 
 const sessionHeader = 'X-Amzn-Bedrock-AgentCore-Runtime-Session-Id'
 const newSession = () => 'console-' + crypto.randomUUID()
-const examples = ['{"prompt": "What can you do?"}', '{"prompt": "What can you do?", "stream": true}']
+const ask = 'What can you do?'
+const pretty = (v: unknown) => JSON.stringify(v, null, 2)
+
+/** examples are what agents of each protocol understand. */
+const examples: Record<string, string[]> = {
+  HTTP: [`{"prompt": "${ask}"}`, `{"prompt": "${ask}", "stream": true}`],
+  MCP: [
+    pretty({ jsonrpc: '2.0', id: 1, method: 'tools/list' }),
+    pretty({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'NAME', arguments: {} } }),
+    pretty({ jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'playground', version: '1' } } }),
+  ],
+  A2A: ['message/send', 'message/stream'].map((method) => pretty({ jsonrpc: '2.0', id: 1, method, params: { message: { role: 'user', messageId: '1', parts: [{ kind: 'text', text: ask }] } } })),
+  AGUI: [pretty({ threadId: '1', runId: '1', state: {}, messages: [{ id: '1', role: 'user', content: ask }], tools: [], context: [], forwardedProps: {} })],
+}
+const isExample = (payload: string) => Object.values(examples).some((all) => all.includes(payload))
+
+/** accepts is what a client of a protocol has to take; MCP's are refused else. */
+export const accepts = (protocol: string) => (protocol === 'MCP' ? 'application/json, text/event-stream' : undefined)
 
 export default function Play({ info }: { info?: Info }) {
   const { data } = useData<{ runtimes: Runtime[] }>('/v1/runtimes')
@@ -21,7 +38,9 @@ export default function Play({ info }: { info?: Info }) {
   const session = joined || fresh
   const runtime = data?.runtimes.find((r) => r.id === chosen) ?? data?.runtimes[0]
   const history = useHistory(runtime?.id)
-  const [payload, setPayload] = useState(history.all[0] ?? examples[0]!)
+  const offered = examples[runtime?.protocol ?? ''] ?? examples.HTTP!
+  const [payload, setPayload] = useState(history.all[0] ?? offered[0]!)
+  useEffect(() => setPayload((old) => (isExample(old) ? (history.all[0] ?? offered[0]!) : old)), [runtime?.id]) // what somebody wrote stays
   const turn = useTurn()
   if (data?.runtimes.length === 0) return <Empty title="No agent runs here yet" />
   if (!runtime) return null
@@ -63,7 +82,7 @@ export default function Play({ info }: { info?: Info }) {
               <h2 className="grow">Payload</h2>
               <select aria-label="Earlier payloads and examples" value="" onChange={(e) => setPayload(e.target.value)}>
                 <option value="">History</option>
-                {[...new Set([...history.all, ...examples])].map((p) => (
+                {[...new Set([...history.all, ...offered])].map((p) => (
                   <option key={p} value={p}>
                     {short(p, 60)}
                   </option>
@@ -155,19 +174,17 @@ const remembered = 20
 /** useHistory keeps the payloads that were sent to a runtime in this browser. */
 function useHistory(runtime = '') {
   const key = 'payloads ' + runtime
-  const read = (): string[] => {
+  const [added, setAdded] = useState(0)
+  const all = useMemo((): string[] => {
     try {
       return JSON.parse(localStorage.getItem(key) ?? '[]') as string[]
     } catch {
       return []
     }
-  }
-  const [all, setAll] = useState(read)
-  useEffect(() => setAll(read()), [key])
+  }, [key, added])
   const add = (payload: string) => {
-    const next = [payload, ...all.filter((p) => p !== payload)].slice(0, remembered)
-    localStorage.setItem(key, JSON.stringify(next))
-    setAll(next)
+    localStorage.setItem(key, JSON.stringify([payload, ...all.filter((p) => p !== payload)].slice(0, remembered)))
+    setAdded(added + 1)
   }
   return { all, add }
 }
@@ -197,7 +214,7 @@ function useTurn() {
     setState({ answer: '', busy: true, answered: false, traceId })
     try {
       const response = await call('POST', `/runtimes/${encodeURIComponent(runtime.arn)}/invocations?qualifier=DEFAULT`, payload, {
-        headers: { 'Content-Type': 'application/json', [sessionHeader]: session, traceparent: `00-${traceId}-${hex(8)}-01` },
+        headers: { 'Content-Type': 'application/json', ...(accepts(runtime.protocol) && { Accept: accepts(runtime.protocol)! }), [sessionHeader]: session, traceparent: `00-${traceId}-${hex(8)}-01` },
         signal: stop.current.signal,
       })
       await read(response, (text) => setState((s) => ({ ...s, answered: true, answer: s.answer + text, firstMs: s.firstMs ?? passed(), ms: passed() })))
@@ -246,7 +263,7 @@ function CopyAs({ info, runtime, session, payload }: { info?: Info; runtime: Run
   return (
     <span className="bar copies">
       <span className="dim">copy as</span>
-      {Object.entries(snippets({ endpoint: info?.endpoint ?? location.origin, region: info?.region ?? 'us-east-1', account: info?.account ?? '', id: runtime.id, arn: runtime.arn, name: runtime.name, session, payload })).map(([name, text]) => (
+      {Object.entries(snippets({ endpoint: info?.endpoint ?? location.origin, region: info?.region ?? 'us-east-1', account: info?.account ?? '', id: runtime.id, arn: runtime.arn, name: runtime.name, session, payload, accept: accepts(runtime.protocol) })).map(([name, text]) => (
         <span key={name} className="copy-as">
           {name}
           <Copy text={text} what={`Copy as ${name}`} />

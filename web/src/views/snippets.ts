@@ -8,6 +8,7 @@ export interface Call {
   name: string
   session: string
   payload: string
+  accept?: string // what the protocol has clients take
 }
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
@@ -19,7 +20,7 @@ const command = (c: Call) => `moorage invoke --name ${c.name} --session ${c.sess
 
 const curl = (c: Call) => `# eval "$(moorage env)" sets the credentials
 curl --no-buffer --aws-sigv4 aws:amz:${c.region}:bedrock-agentcore --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\
-  -H 'Content-Type: application/json' -H 'X-Amzn-Bedrock-AgentCore-Runtime-Session-Id: ${c.session}' \\
+  -H 'Content-Type: application/json' -H 'X-Amzn-Bedrock-AgentCore-Runtime-Session-Id: ${c.session}' \\${c.accept ? `\n  -H 'Accept: ${c.accept}' \\` : ''}
   --data ${quoted(c.payload)} \\
   '${c.endpoint}/runtimes/${c.id}/invocations?accountId=${c.account}&qualifier=DEFAULT'`
 
@@ -28,7 +29,7 @@ const boto3 = (c: Call) => `import boto3
 client = boto3.client("bedrock-agentcore", endpoint_url="${c.endpoint}", region_name="${c.region}")
 answer = client.invoke_agent_runtime(
     agentRuntimeArn="${c.arn}",
-    runtimeSessionId="${c.session}",
+    runtimeSessionId="${c.session}",${c.accept ? `\n    accept="${c.accept}",` : ''}
     payload=${JSON.stringify(c.payload)}.encode(),
 )
 for chunk in answer["response"].iter_chunks():
@@ -55,7 +56,7 @@ func main() {
 	}
 	out, err := bedrockagentcore.NewFromConfig(cfg).InvokeAgentRuntime(ctx, &bedrockagentcore.InvokeAgentRuntimeInput{
 		AgentRuntimeArn:  aws.String("${c.arn}"),
-		RuntimeSessionId: aws.String("${c.session}"),
+		RuntimeSessionId: aws.String("${c.session}"),${c.accept ? `\n		Accept:           aws.String("${c.accept}"),` : ''}
 		Payload:          []byte(${JSON.stringify(c.payload)}),
 	})
 	if err != nil {
