@@ -16,7 +16,7 @@ var ranks = map[string]int{
 	"": 0, "internal/image/erofs": 0,
 
 	"internal/store": 1, "internal/sandbox": 1, "internal/image": 1, "internal/object": 1, "internal/aws/wire": 1,
-	"internal/quota": 1, "internal/linger": 1, "internal/telemetry": 1,
+	"internal/quota": 1, "internal/telemetry": 1,
 
 	"internal/identity": 2, "internal/warm": 2, "internal/telemetry/printed": 2, "internal/telemetry/usage": 2,
 

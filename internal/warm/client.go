@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/moorage-dev/moorage"
-	"github.com/moorage-dev/moorage/internal/linger"
 )
 
 // client speaks HTTP/1.1 to one agent over kept connections. It does what http.Transport does, less
@@ -365,9 +364,6 @@ var errNoAnswer = errors.New("no answer")
 func (n *conn) receive(r *http.Request) (*http.Response, error) {
 	n.head = maxHead
 	defer func() { n.head = -1 }()
-	if n.probe != nil {
-		linger.Wait(n.probe)
-	}
 	if _, err := n.in.Peek(1); err != nil {
 		return nil, &moorage.Error{
 			Code: moorage.AgentFailed, Message: "the agent closed the connection without an answer",

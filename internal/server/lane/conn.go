@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/moorage-dev/moorage/internal/linger"
 )
 
 const (
@@ -74,9 +72,6 @@ func (c *conn) begun(wait time.Duration) bool {
 		c.limit = now.Add(wait)
 		c.SetReadDeadline(c.limit)
 	}
-	if c.in.Buffered() == 0 {
-		linger.Wait(c.socket)
-	}
 	_, err := c.in.Peek(1)
 	return err == nil
 }
@@ -114,7 +109,6 @@ func (c *conn) answer(r *http.Request) (next bool) {
 	defer cancel()
 	c.request.Store(&cancel)
 	defer c.request.Store(nil)
-	defer linger.Begin()()
 	c.lane.watched()
 	r.RemoteAddr = c.RemoteAddr().String()
 	sent := r.Body
