@@ -87,6 +87,7 @@ func TestAudit_isVerifiedWithoutAServer(t *testing.T) {
 // onRecord lists records of the kind, as the command prints them.
 func (s *server) onRecord(t *testing.T, args ...string) (records []struct {
 	Refused                     bool
+	Kind                        string
 	Action, Key, Caller, Reason string
 	Detail                      map[string]string
 }) {
@@ -100,6 +101,34 @@ func (s *server) onRecord(t *testing.T, args ...string) (records []struct {
 		t.Fatal(out, err)
 	}
 	return records
+}
+
+// TestAudit_aChatIsNoChange asks a model by both forms: each is on record as a decision, and nothing as a change.
+func TestAudit_aChatIsNoChange(t *testing.T) {
+	s := own(t)
+	for path, body := range map[string]string{
+		"/v1/chat/completions":    `{"model":"builtin","messages":[{"role":"user","content":"hello"}]}`,
+		"/model/builtin/converse": `{"messages":[{"role":"user","content":[{"text":"hello"}]}]}`,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", s.client.Endpoint+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+s.client.AccessKeyID+":"+s.client.SecretAccessKey)
+		r.Header.Set("Content-Type", "application/json")
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		found := s.onRecord(t, "--request", answer.Header.Get("x-amzn-RequestId"), "--action", "bedrock:InvokeModel")
+		if answer.StatusCode != http.StatusOK || len(found) != 1 || found[0].Kind != "decision" {
+			t.Errorf("%s: %s, on record as %+v", path, answer.Status, found)
+		}
+	}
+	if changed := s.onRecord(t, "--kind", "change"); len(changed) > 0 {
+		t.Errorf("changes on record: %+v", changed)
+	}
 }
 
 func TestAudit_loginsAndTokensAreOnRecordAndPollingIsCounted(t *testing.T) {

@@ -97,7 +97,7 @@ func (h *house) decided(r *http.Request, c moorage.Caller, d demand, decision ia
 func changes(r *http.Request) bool {
 	op := wire.OperationName(r.Context())
 	if op == "" {
-		return r.Method != http.MethodGet && r.Method != http.MethodHead && strings.HasPrefix(r.URL.Path, "/v1/") && !isTelemetry(r.URL.Path)
+		return r.Method != http.MethodGet && r.Method != http.MethodHead && strings.HasPrefix(r.URL.Path, "/v1/") && !isTelemetry(r.URL.Path) && !isChat(r.URL.Path)
 	}
 	for _, verb := range []string{"Create", "Update", "Delete", "Put", "Attach", "Detach", "Set", "Tag", "Untag", "Admin"} {
 		if strings.HasPrefix(op, verb) && !strings.HasPrefix(op, "PutLog") {
