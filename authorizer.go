@@ -1,5 +1,7 @@
 package moorage
 
+import "strings"
+
 // JWTAuthorizer says which bearer tokens may call a runtime. At least one of Audience, Clients, Scopes
 // and Claims is set; each that is set has to match (AND), by any of its values (OR).
 // Source: AgentCore API, CustomJWTAuthorizerConfiguration.
@@ -10,6 +12,41 @@ type JWTAuthorizer struct {
 	Scopes       []string          `json:"scopes,omitempty"`
 	Advertised   map[string]string `json:"advertised,omitempty"` // scope to the name that callers are told
 	Claims       []ClaimRule       `json:"claims,omitempty"`
+	// Private is the way to the host of DiscoveryURL where that is on no public network, and Overrides to others that the
+	// provider's metadata names. Both are kept as they came.
+	Private   *PrivateEndpoint  `json:"private,omitempty"`
+	Overrides []PrivateOverride `json:"overrides,omitempty"`
+}
+
+// PrivateEndpoint is a way to a host off the public network. One of its two is set.
+// Source: AgentCore API, PrivateEndpoint.
+type PrivateEndpoint struct {
+	Resource string      `json:"resource,omitempty"` // a resource configuration: rcfg-…, or an ARN that ends so
+	VPC      *PrivateVPC `json:"vpc,omitempty"`
+}
+
+// ID is what the operator of a server knows an endpoint by: rcfg-… or vpc-….
+func (e PrivateEndpoint) ID() string {
+	if e.VPC != nil {
+		return e.VPC.ID
+	}
+	return e.Resource[strings.LastIndexByte(e.Resource, '/')+1:]
+}
+
+// PrivateVPC is a network in which names resolve. Subnets, SecurityGroups and Tags are kept, and mean nothing here.
+type PrivateVPC struct {
+	ID             string            `json:"id"`
+	Subnets        []string          `json:"subnets,omitempty"`
+	AddressType    string            `json:"addressType"` // IPV4 or IPV6
+	SecurityGroups []string          `json:"securityGroups,omitempty"`
+	Tags           map[string]string `json:"tags,omitempty"`
+	RoutingDomain  string            `json:"routingDomain,omitempty"` // resolved instead of the host's own name
+}
+
+// PrivateOverride is the way to one host, by its name.
+type PrivateOverride struct {
+	Domain   string          `json:"domain"`
+	Endpoint PrivateEndpoint `json:"endpoint"`
 }
 
 // ClaimRule is what one claim of a token has to be. Name is a flat key, dots and colons included.

@@ -2,6 +2,7 @@ package compat
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -21,7 +22,10 @@ import (
 )
 
 // openIDProvider is a real provider, in this process.
-type openIDProvider struct{ issuer string }
+type openIDProvider struct {
+	issuer string
+	client *http.Client // that reaches it; nil is the default one
+}
 
 func newOpenIDProvider(t *testing.T) openIDProvider {
 	t.Helper()
@@ -35,15 +39,18 @@ func newProviderOf(t *testing.T, wrap func(*storage.Storage) tokenStorage) openI
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := openIDProvider{"http://" + listener.Addr().String()}
+	p := openIDProvider{issuer: "http://" + listener.Addr().String()}
 	store := wrap(storage.NewStorage(storage.NewUserStore(p.issuer)))
-	before := slog.Default() // which the provider replaces
-	router := exampleop.SetupServer(p.issuer, store, slog.New(slog.DiscardHandler), false, op.WithAllowInsecure())
-	slog.SetDefault(before)
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: router}}
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: p.handler(store, op.WithAllowInsecure())}}
 	server.Start()
 	t.Cleanup(server.Close)
 	return p
+}
+
+func (p openIDProvider) handler(store tokenStorage, options ...op.Option) http.Handler {
+	before := slog.Default() // which the provider replaces
+	defer slog.SetDefault(before)
+	return exampleop.SetupServer(p.issuer, store, slog.New(slog.DiscardHandler), false, options...)
 }
 
 // tokenStorage has the provider issue JSON Web Tokens, where it would issue opaque ones.
@@ -91,7 +98,7 @@ func (p openIDProvider) token(t *testing.T) string {
 // asks sends form to the token endpoint and returns the access token.
 func (p openIDProvider) asks(t *testing.T, form url.Values) string {
 	t.Helper()
-	answer, err := http.PostForm(p.issuer+"/oauth/token", form)
+	answer, err := cmp.Or(p.client, http.DefaultClient).PostForm(p.issuer+"/oauth/token", form)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -335,7 +335,7 @@ func TestUserPool_agentsAreItsMachines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := openIDProvider{"https://cognito-idp." + s.client.Region + ".amazonaws.com/" + id}
+	p := openIDProvider{issuer: "https://cognito-idp." + s.client.Region + ".amazonaws.com/" + id}
 	provider, _ := s.keepsClient(t, p, client.UserPoolClient.ClientID, client.UserPoolClient.ClientSecret, nil)
 	var out struct{ Token, Error, Message string }
 	in := doing("access", "provider", provider, "flow", "M2M", "scopes", []string{"api/read"})

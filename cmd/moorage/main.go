@@ -80,7 +80,7 @@ func serve(ctx context.Context, o cli.ServeOptions) error {
 	return server.Run(ctx, server.Options{
 		Dir: o.Dir, Listen: o.Listen, PublicURL: o.PublicURL, TLSCert: o.TLSCert, TLSKey: o.TLSKey, BehindProxy: o.BehindProxy,
 		Isolation: o.Isolation, MaxSessions: o.MaxSessions, Quotas: o.Quotas, Starts: o.Starts, PauseAfter: o.PauseAfter, SleepAfter: o.SleepAfter, PoolMemory: o.PoolMemory, LocalRegistries: o.LocalRegistries,
-		Forward: o.Forward, ForwardHeaders: o.ForwardHeaders, KeepTelemetry: o.KeepTelemetry, TelemetryLimit: o.TelemetryLimit, ProviderNetworks: o.ProviderNetworks, Limits: sandbox.Limits{MemoryBytes: o.MemoryLimit, MilliCPU: o.CPULimit},
+		Forward: o.Forward, ForwardHeaders: o.ForwardHeaders, KeepTelemetry: o.KeepTelemetry, TelemetryLimit: o.TelemetryLimit, ProviderNetworks: o.ProviderNetworks, PrivateEndpoints: o.PrivateEndpoints, PrivateCAs: o.PrivateCAs, Limits: sandbox.Limits{MemoryBytes: o.MemoryLimit, MilliCPU: o.CPULimit},
 		Console:  server.ConsoleLogin{Issuer: o.ConsoleIssuer, ClientID: o.ConsoleClientID, ClientSecret: o.ConsoleSecret, Scopes: o.ConsoleScopes, Grants: o.ConsoleGrants},
 		Embedder: o.Embedder, EmbedderKey: o.EmbedderKey, VaultKeys: o.VaultKeys, Transit: o.Transit,
 		Version: version, Log: o.Log, Ready: o.Ready,

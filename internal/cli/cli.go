@@ -68,6 +68,8 @@ type ServeOptions struct {
 	TelemetryLimit int64
 	// ProviderNetworks are networks that identity providers are reached in although they are not public.
 	ProviderNetworks []netip.Prefix
+	// PrivateEndpoints are rcfg-…=ADDRESS or vpc-…=NETWORK: where private endpoints are. PrivateCAs are ID=FILE.
+	PrivateEndpoints, PrivateCAs []string
 	// ConsoleIssuer is an OpenID provider by which people log in to the console, ConsoleClientID and ConsoleSecret us at it, and
 	// ConsoleGrants who is what, each CLAIM=VALUE=user/NAME or CLAIM=VALUE=role/NAME.
 	ConsoleIssuer   string

@@ -121,12 +121,14 @@ func TestPrintEvents_errorEventFails(t *testing.T) {
 
 func TestSettings_whatRunsEqualsWhatWasWanted(t *testing.T) {
 	p := &project{Name: "hello", Protocol: "HTTP", Env: map[string]string{"A": "1"}, Headers: []string{"X-B", "x-a"}}
+	private := privateEndpoint{VPC: &vpcResource{ID: "vpc-0a1b2c3d", Subnets: []string{"subnet-0a1b2c3d"}, AddressType: "IPV4", RoutingDomain: "lb.corp.example"}}
+	p.Authorizer = &authorizer{DiscoveryURL: "https://id/.well-known/openid-configuration", PrivateEndpoint: &private, Overrides: []privateEndpointOverride{{"keys", private}}}
 	want := p.settings(artifact{Bucket: "b", Key: "k", Runtime: "PYTHON_3_11", EntryPoint: []string{"opentelemetry-instrument", "agent.py"}}, "role")
 	in := want.createInput("hello", nil)
 	running := &bedrockagentcorecontrol.GetAgentRuntimeOutput{
 		AgentRuntimeArtifact: in.AgentRuntimeArtifact, RoleArn: in.RoleArn, EnvironmentVariables: in.EnvironmentVariables,
 		RequestHeaderConfiguration: in.RequestHeaderConfiguration, LifecycleConfiguration: in.LifecycleConfiguration,
-		NetworkConfiguration: in.NetworkConfiguration, Description: in.Description, // no protocol: HTTP goes without saying
+		NetworkConfiguration: in.NetworkConfiguration, Description: in.Description, AuthorizerConfiguration: in.AuthorizerConfiguration, // no protocol: HTTP goes without saying
 	}
 	if have := currentSettings(running); !want.equal(have) {
 		t.Errorf("running %+v, wanted %+v", have, want)
@@ -136,6 +138,10 @@ func TestSettings_whatRunsEqualsWhatWasWanted(t *testing.T) {
 		"header":      func(p *project) { p.Headers = nil },
 		"idle":        func(p *project) { p.IdleTimeout = duration(60e9) },
 		"description": func(p *project) { p.Description = "new" },
+		"endpoint": func(p *project) {
+			a := *p.Authorizer
+			a.PrivateEndpoint, p.Authorizer = &privateEndpoint{Lattice: &latticeResource{"rcfg-0a1b2c3d4e5f6a7b8"}}, &a
+		},
 	} {
 		q := *p
 		change(&q)
@@ -160,6 +166,11 @@ func TestSettings_updateKeepsWhatTheProjectCannotSay(t *testing.T) {
 	auth, ok := in.AuthorizerConfiguration.(*types.AuthorizerConfigurationMemberCustomJWTAuthorizer)
 	if !ok || auth.Value.AdvertisedScopeMapping["a"] != "b" {
 		t.Error("the authorizer was not carried over whole")
+	}
+	s.Authorizer = &authorizer{DiscoveryURL: s.Authorizer.DiscoveryURL, AllowedClients: []string{"new"}}
+	auth = s.updateInput(before).AuthorizerConfiguration.(*types.AuthorizerConfigurationMemberCustomJWTAuthorizer)
+	if auth.Value.AdvertisedScopeMapping["a"] != "b" || len(auth.Value.AllowedClients) != 1 {
+		t.Errorf("of an authorizer that changed, this is left: %+v", auth.Value)
 	}
 	if in.NetworkConfiguration.NetworkMode != types.NetworkModeVpc || len(in.FilesystemConfigurations) != 1 {
 		t.Error("network or storage was not carried over")

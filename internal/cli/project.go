@@ -60,6 +60,9 @@ type authorizer struct {
 	AllowedAudience []string `yaml:"allowedAudience,omitempty"`
 	AllowedClients  []string `yaml:"allowedClients,omitempty"`
 	AllowedScopes   []string `yaml:"allowedScopes,omitempty"`
+
+	PrivateEndpoint *privateEndpoint          `yaml:"privateEndpoint,omitempty"`
+	Overrides       []privateEndpointOverride `yaml:"privateEndpointOverrides,omitempty"`
 }
 
 // duration is written as 15m or 8h, or as a number of seconds.
@@ -357,6 +360,8 @@ type projectFlags struct {
 	env []string
 	tag []string
 	jwt authorizer
+
+	private []string // endpoints: ID or HOST=ID
 }
 
 func (f *projectFlags) register(cmd *cobra.Command) {
@@ -376,6 +381,7 @@ func (f *projectFlags) register(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.jwt.AllowedClients, "allowed-client", nil, "client_id that a token may have (repeatable)")
 	flags.StringArrayVar(&f.jwt.AllowedAudience, "allowed-audience", nil, "audience that a token may be for (repeatable)")
 	flags.StringArrayVar(&f.jwt.AllowedScopes, "allowed-scope", nil, "scope that a token may have (repeatable)")
+	flags.StringArrayVar(&f.private, "private-endpoint", nil, "how the provider is reached off the public network: rcfg-ID, or HOST=rcfg-ID for another host of its (repeatable; see moorage serve)")
 	flags.StringArrayVar(&f.tag, "tag", nil, "tag `K=V` (repeatable)")
 	fixed := func(values []string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
@@ -420,12 +426,12 @@ func (f *projectFlags) apply(p *project, flags *pflag.FlagSet) error {
 // authorize sets who may call, if a flag says so. A discovery URL begins anew; alone, the others change
 // what is there.
 func (f *projectFlags) authorize(p *project, flags *pflag.FlagSet) error {
-	rules := flags.Changed("allowed-client") || flags.Changed("allowed-audience") || flags.Changed("allowed-scope")
+	rules := slices.ContainsFunc([]string{"allowed-client", "allowed-audience", "allowed-scope", "private-endpoint"}, flags.Changed)
 	switch {
 	case flags.Changed("discovery-url"):
 		p.Authorizer = &authorizer{DiscoveryURL: f.jwt.DiscoveryURL}
 	case rules && p.Authorizer == nil:
-		return usagef("--allowed-client, --allowed-audience and --allowed-scope need --discovery-url")
+		return usagef("--allowed-client, --allowed-audience, --allowed-scope and --private-endpoint need --discovery-url")
 	}
 	for name, set := range map[string]func(){
 		"allowed-client":   func() { p.Authorizer.AllowedClients = f.jwt.AllowedClients },
@@ -435,6 +441,9 @@ func (f *projectFlags) authorize(p *project, flags *pflag.FlagSet) error {
 		if flags.Changed(name) {
 			set()
 		}
+	}
+	if flags.Changed("private-endpoint") {
+		return p.Authorizer.reach(f.private)
 	}
 	return nil
 }

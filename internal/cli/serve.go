@@ -43,6 +43,11 @@ retry (ThrottlingException, 429). Beyond a number of sessions, the longest idle
 of them sleeps on disk; when none can, the new one is refused
 (ServiceQuotaExceededException, 402). Sleeping sessions do not count.
 
+The privateEndpoint of a runtime's authorizer names a resource configuration or a
+VPC. Here there are none, so --private-endpoint says what stands for one: an
+address that is dialled, or a network. TLS is still spoken in the name of the
+provider's host, and no other host is reached this way.
+
 With --console-issuer people log in to the console by an OpenID provider, a user
 pool of this server (moorage user-pool) or another's. Register PUBLIC-URL
 /console/login/callback there; a client's secret is MOORAGE_CONSOLE_CLIENT_SECRET.
@@ -53,6 +58,7 @@ counts, and whom none fits is refused.`,
   moorage serve --listen 0.0.0.0:9400 --behind-proxy --public-url https://agents.example.com
   moorage serve --console-issuer https://id.example.com --console-client-id moorage \
     --console-grant groups=operators=role/operator --console-grant email=ann@example.com=user/ann
+  moorage serve --private-endpoint rcfg-0a1b2c3d4e5f6a7b8=10.0.0.7:8443 --private-endpoint-ca rcfg-0a1b2c3d4e5f6a7b8=corp-ca.pem
   moorage serve --max-sessions 200 --max-sessions-per-caller 20 --session-rate-per-caller 25:50`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -109,6 +115,8 @@ counts, and whom none fits is refused.`,
 	flags.BoolVar(&o.LocalRegistries, "local-registries", false, "pull images from registries on this machine's loopback too")
 	flags.StringVar(&o.Embedder, "embedder", "lexical", "what makes the vectors of new knowledge bases: lexical, or an address that speaks the API of OpenAI and a model, such as http://127.0.0.1:11434/v1#nomic-embed-text (key: MOORAGE_EMBEDDER_KEY)")
 	flags.StringSliceVar(&networks, "provider-network", nil, "private network that identity providers are reached in, such as 10.0.0.0/8 (repeatable)")
+	flags.StringArrayVar(&o.PrivateEndpoints, "private-endpoint", nil, "where a private endpoint of identity providers is: rcfg-ID=HOST[:PORT], or vpc-ID=NETWORK, in which names then resolve (repeatable)")
+	flags.StringArrayVar(&o.PrivateCAs, "private-endpoint-ca", nil, "who alone signs certificates there: ID=FILE, PEM (repeatable; default this machine's authorities)")
 	flags.StringVar(&o.ConsoleIssuer, "console-issuer", "", "OpenID provider by which people log in to the console: its issuer, or a pool's discovery URL")
 	flags.StringVar(&o.ConsoleClientID, "console-client-id", "", "id of the console's client there (its secret: MOORAGE_CONSOLE_CLIENT_SECRET)")
 	flags.StringSliceVar(&o.ConsoleScopes, "console-scopes", []string{"openid", "email", "profile"}, "scopes that are asked for there")

@@ -80,6 +80,7 @@ func currentSettings(rt *bedrockagentcorecontrol.GetAgentRuntimeOutput) settings
 		s.Authorizer = &authorizer{
 			DiscoveryURL: aws.ToString(a.Value.DiscoveryUrl), AllowedAudience: a.Value.AllowedAudience,
 			AllowedClients: a.Value.AllowedClients, AllowedScopes: a.Value.AllowedScopes,
+			PrivateEndpoint: endpointOf(a.Value.PrivateEndpoint), Overrides: overridesOf(a.Value.PrivateEndpointOverrides),
 		}
 	}
 	return s
@@ -131,13 +132,23 @@ func (s settings) updateInput(before *bedrockagentcorecontrol.GetAgentRuntimeOut
 		ProtocolConfiguration: s.protocol(), LifecycleConfiguration: s.lifecycle(), EnvironmentVariables: s.Env,
 		RequestHeaderConfiguration: s.headers(), AuthorizerConfiguration: s.authorizer(),
 	}
-	if s.Authorizer != nil && reflect.DeepEqual(s.Authorizer, currentSettings(before).Authorizer) {
-		in.AuthorizerConfiguration = before.AuthorizerConfiguration // whole, with the members that we have no words for
-	}
+	s.carryOver(in.AuthorizerConfiguration, before.AuthorizerConfiguration)
 	if in.NetworkConfiguration == nil {
 		in.NetworkConfiguration = &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic}
 	}
 	return in
+}
+
+// carryOver keeps what the project has no words for, as long as the tokens are the same provider's: a rule that got lost would
+// let in who was kept out.
+func (s settings) carryOver(in, before types.AuthorizerConfiguration) {
+	next, ok := in.(*types.AuthorizerConfigurationMemberCustomJWTAuthorizer)
+	last, had := before.(*types.AuthorizerConfigurationMemberCustomJWTAuthorizer)
+	if !ok || !had || aws.ToString(next.Value.DiscoveryUrl) != aws.ToString(last.Value.DiscoveryUrl) {
+		return
+	}
+	next.Value.CustomClaims, next.Value.AdvertisedScopeMapping = last.Value.CustomClaims, last.Value.AdvertisedScopeMapping
+	next.Value.AllowedWorkloadConfiguration = last.Value.AllowedWorkloadConfiguration
 }
 
 func (a artifact) input() types.AgentRuntimeArtifact {
@@ -172,6 +183,7 @@ func (s settings) authorizer() types.AuthorizerConfiguration {
 	return &types.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: types.CustomJWTAuthorizerConfiguration{
 		DiscoveryUrl: &s.Authorizer.DiscoveryURL, AllowedAudience: s.Authorizer.AllowedAudience,
 		AllowedClients: s.Authorizer.AllowedClients, AllowedScopes: s.Authorizer.AllowedScopes,
+		PrivateEndpoint: s.Authorizer.PrivateEndpoint.input(), PrivateEndpointOverrides: s.Authorizer.overrides(),
 	}}
 }
 

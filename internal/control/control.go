@@ -58,6 +58,8 @@ type Service struct {
 	// Isolation is what sessions get here; runtimes that accept no less than more are not run.
 	Isolation sandbox.Isolation
 	Log       *slog.Logger
+	// HasEndpoint reports whether the operator said where a private endpoint is, by its id; nil knows none.
+	HasEndpoint func(id string) bool
 	// PoliciesChanged hears of every change of resource policies, once it is on disk; nil for nobody.
 	PoliciesChanged func(context.Context) error
 

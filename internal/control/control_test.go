@@ -566,6 +566,7 @@ func TestMirror_followsEveryChange(t *testing.T) {
 
 func TestRules(t *testing.T) {
 	p := newPlane(t)
+	p.HasEndpoint = func(id string) bool { return id == "rcfg-here" }
 	for what, spoil := range map[string]func(*moorage.Config){
 		"role of another account":  func(c *moorage.Config) { c.RoleARN = "arn:aws:iam::999999999999:role/x" },
 		"no role":                  func(c *moorage.Config) { c.RoleARN = "notanarn" },
@@ -586,6 +587,21 @@ func TestRules(t *testing.T) {
 		"variable with a NUL":      func(c *moorage.Config) { c.Environment = map[string]string{"A": "\x00"} },
 		"storage over the root":    func(c *moorage.Config) { c.Storage = "/mnt/.." },
 		"storage over /mnt":        func(c *moorage.Config) { c.Storage = "/mnt/./" },
+		"private endpoint unknown": privately(func(a *moorage.JWTAuthorizer) { a.Private.Resource = "rcfg-gone" }),
+		"private without TLS": privately(func(a *moorage.JWTAuthorizer) {
+			a.DiscoveryURL = "http://idp.example.com/.well-known/openid-configuration"
+		}),
+		"overrides alone": privately(func(a *moorage.JWTAuthorizer) { a.Private = nil }),
+		"an override twice": privately(func(a *moorage.JWTAuthorizer) {
+			a.Overrides = append(a.Overrides, moorage.PrivateOverride{Domain: "KEYS.example.com", Endpoint: *a.Private})
+		}),
+		"an override for a URL":   privately(func(a *moorage.JWTAuthorizer) { a.Overrides[0].Domain = "https://keys.example.com" }),
+		"an override with a port": privately(func(a *moorage.JWTAuthorizer) { a.Overrides[0].Domain = "keys.example.com:443" }),
+		"an override for many":    privately(func(a *moorage.JWTAuthorizer) { a.Overrides[0].Domain = "*.example.com" }),
+		"an override unknown":     privately(func(a *moorage.JWTAuthorizer) { a.Overrides[0].Endpoint.Resource = "rcfg-gone" }),
+		"an override another's way": privately(func(a *moorage.JWTAuthorizer) {
+			a.Overrides[0].Endpoint = moorage.PrivateEndpoint{VPC: &moorage.PrivateVPC{ID: "rcfg-here"}}
+		}),
 	} {
 		c := config("a/b:1")
 		spoil(&c)
@@ -597,6 +613,28 @@ func TestRules(t *testing.T) {
 	}
 	_, err := p.Create(t.Context(), control.CreateRequest{Name: "demo", Config: config("a/b:1"), Tags: map[string]string{"aws:x": "y"}})
 	wantCode(t, "a reserved tag", err, moorage.Invalid)
+}
+
+// privately spoils an authorizer with private endpoints that make sense.
+func privately(spoil func(*moorage.JWTAuthorizer)) func(*moorage.Config) {
+	return func(c *moorage.Config) {
+		here := moorage.PrivateEndpoint{Resource: "rcfg-here"}
+		c.Authorizer = &moorage.JWTAuthorizer{
+			DiscoveryURL: "https://idp.example.com/.well-known/openid-configuration", Clients: []string{"app"}, Private: &here,
+			Overrides: []moorage.PrivateOverride{{Domain: "keys.example.com", Endpoint: here}},
+		}
+		spoil(c.Authorizer)
+	}
+}
+
+func TestRules_privateEndpointsThatAreHere(t *testing.T) {
+	p := newPlane(t)
+	p.HasEndpoint = func(id string) bool { return id == "rcfg-here" }
+	c := config("a/b:1")
+	privately(func(*moorage.JWTAuthorizer) {})(&c)
+	if _, err := p.Create(t.Context(), control.CreateRequest{Name: "demo", Config: c}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestPolicies_areKeptPerResource(t *testing.T) {

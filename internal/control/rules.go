@@ -20,7 +20,7 @@ func invalid(member, format string, args ...any) error {
 // check holds a configuration against the rules that the service model cannot express.
 // Source: AgentCore developer guide and observed answers, listed in the contract.
 func (s *Service) check(c moorage.Config) error {
-	for _, rule := range []func(moorage.Config) error{s.checkRole, checkProtocol, checkLifecycle, checkAuthorizer, checkHeaders, checkEnvironment, checkStorage} {
+	for _, rule := range []func(moorage.Config) error{s.checkRole, checkProtocol, checkLifecycle, s.checkAuthorizer, checkHeaders, checkEnvironment, checkStorage} {
 		if err := rule(c); err != nil {
 			return err
 		}
@@ -80,23 +80,24 @@ func checkLifecycle(c moorage.Config) error {
 	return nil
 }
 
+const jwtMember = "authorizerConfiguration.customJWTAuthorizer"
+
 // checkAuthorizer wants a rule to match, and the rules to make sense. Source: AgentCore API,
 // CustomJWTAuthorizerConfiguration and CustomClaimValidationType.
-func checkAuthorizer(c moorage.Config) error {
-	const member = "authorizerConfiguration.customJWTAuthorizer"
+func (s *Service) checkAuthorizer(c moorage.Config) error {
 	a := c.Authorizer
 	if a == nil {
 		return nil
 	}
 	if len(a.Audience)+len(a.Clients)+len(a.Scopes)+len(a.Claims) == 0 {
-		return invalid(member, "at least one of allowedAudience, allowedClients, allowedScopes and customClaims must be set: any token of the provider would do otherwise")
+		return invalid(jwtMember, "at least one of allowedAudience, allowedClients, allowedScopes and customClaims must be set: any token of the provider would do otherwise")
 	}
 	for i, rule := range a.Claims {
-		if err := checkClaim(fmt.Sprintf("%s.customClaims.%d", member, i+1), rule); err != nil {
+		if err := checkClaim(fmt.Sprintf("%s.customClaims.%d", jwtMember, i+1), rule); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.checkPrivate(*a)
 }
 
 func checkClaim(member string, rule moorage.ClaimRule) error {

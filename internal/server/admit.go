@@ -176,7 +176,7 @@ func (h *house) resource(w http.ResponseWriter, r *http.Request) {
 		wire.WriteError(w, r, moorage.Errorf(moorage.NotFound, "no runtime here takes bearer tokens at this address"))
 		return
 	}
-	issuer, err := h.tokens.Issuer(r.Context(), a.DiscoveryURL)
+	issuer, err := h.tokens.Issuer(r.Context(), *a)
 	if err != nil {
 		wire.WriteError(w, r, err)
 		return

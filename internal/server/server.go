@@ -59,7 +59,11 @@ type Options struct {
 	// ProviderNetworks are networks that identity providers are reached in although they are not public;
 	// this machine's loopback is one of them while the server listens there.
 	ProviderNetworks []netip.Prefix
-	Console          ConsoleLogin // how people log in to the console beside keys
+	// PrivateEndpoints say where the private endpoints are that authorizers name, and PrivateCAs who signs for what is there:
+	// see bearer.ParseEndpoints.
+	PrivateEndpoints, PrivateCAs []string
+
+	Console ConsoleLogin // how people log in to the console beside keys
 	// VaultKeys are keys that the token vault may be brought under, see kek.Open; Transit is how those in HashiCorp
 	// Vault or OpenBao are reached.
 	VaultKeys  []string

@@ -12,19 +12,24 @@ func (s settings) setAuthorizer(c *moorage.Config) error {
 	if in == nil {
 		return invalid("authorizerConfiguration", "customJWTAuthorizer must be set: it is the only kind of authorizer that there is")
 	}
-	for member, set := range map[string]bool{
-		"privateEndpoint": in.PrivateEndpoint != nil, "privateEndpointOverrides": len(in.PrivateEndpointOverrides) > 0,
-		"certificateConfigurations": len(in.CertificateConfigurations) > 0, "allowedWorkloadConfiguration": in.AllowedWorkloadConfiguration != nil,
-	} {
-		if set {
-			return invalid(jwtMember+"."+member, "%s is not supported by Moorage; a provider on a private network is reached when the server is started with --provider-network", member)
-		}
+	if len(in.CertificateConfigurations) > 0 {
+		return invalid(jwtMember+".certificateConfigurations", "certificateConfigurations is not supported by Moorage: whoever runs the server names the authority of a private endpoint with --private-endpoint-ca")
+	}
+	if in.AllowedWorkloadConfiguration != nil {
+		return invalid(jwtMember+".allowedWorkloadConfiguration", "allowedWorkloadConfiguration is not supported by Moorage")
 	}
 	c.Authorizer = &moorage.JWTAuthorizer{
 		DiscoveryURL: in.DiscoveryUrl, Audience: in.AllowedAudience, Clients: in.AllowedClients, Scopes: in.AllowedScopes, Advertised: in.AdvertisedScopeMapping,
 	}
 	for _, rule := range in.CustomClaims {
 		c.Authorizer.Claims = append(c.Authorizer.Claims, ruleOf(rule))
+	}
+	if in.PrivateEndpoint != nil {
+		endpoint := privateOf(*in.PrivateEndpoint)
+		c.Authorizer.Private = &endpoint
+	}
+	for _, o := range in.PrivateEndpointOverrides {
+		c.Authorizer.Overrides = append(c.Authorizer.Overrides, moorage.PrivateOverride{Domain: o.Domain, Endpoint: privateOf(o.PrivateEndpoint)})
 	}
 	return nil
 }
@@ -51,6 +56,13 @@ func authorizerOf(a *moorage.JWTAuthorizer) *AuthorizerConfiguration {
 	for _, rule := range a.Claims {
 		out.CustomClaims = append(out.CustomClaims, claimOf(rule))
 	}
+	if a.Private != nil {
+		endpoint := endpointOf(*a.Private)
+		out.PrivateEndpoint = &endpoint
+	}
+	for _, o := range a.Overrides {
+		out.PrivateEndpointOverrides = append(out.PrivateEndpointOverrides, PrivateEndpointOverride{Domain: o.Domain, PrivateEndpoint: endpointOf(o.Endpoint)})
+	}
 	return &AuthorizerConfiguration{CustomJWTAuthorizer: out}
 }
 
@@ -68,5 +80,32 @@ func claimOf(rule moorage.ClaimRule) CustomClaimValidationType {
 	} else {
 		match.MatchValueString = &rule.Values[0]
 	}
+	return out
+}
+
+func privateOf(in PrivateEndpoint) (out moorage.PrivateEndpoint) {
+	if r := in.SelfManagedLatticeResource; r != nil {
+		out.Resource = value(r.ResourceConfigurationIdentifier)
+	}
+	if v := in.ManagedVpcResource; v != nil {
+		out.VPC = &moorage.PrivateVPC{
+			ID: v.VpcIdentifier, Subnets: v.SubnetIds, AddressType: string(v.EndpointIpAddressType), SecurityGroups: v.SecurityGroupIds, Tags: v.Tags,
+			RoutingDomain: value(v.RoutingDomain),
+		}
+	}
+	return out
+}
+
+func endpointOf(in moorage.PrivateEndpoint) (out PrivateEndpoint) {
+	if v := in.VPC; v != nil {
+		out.ManagedVpcResource = &ManagedVpcResource{
+			VpcIdentifier: v.ID, SubnetIds: v.Subnets, EndpointIpAddressType: EndpointIpAddressType(v.AddressType), SecurityGroupIds: v.SecurityGroups, Tags: v.Tags,
+		}
+		if v.RoutingDomain != "" {
+			out.ManagedVpcResource.RoutingDomain = &v.RoutingDomain
+		}
+		return out
+	}
+	out.SelfManagedLatticeResource = &SelfManagedLatticeResource{ResourceConfigurationIdentifier: &in.Resource}
 	return out
 }

@@ -40,12 +40,14 @@ type Verifier struct {
 	// Client fetches metadata and key sets; default [NewClient] without exceptions.
 	Client *http.Client
 	Now    func() time.Time // default time.Now
+	// Endpoints are the private ones that authorizers may name.
+	Endpoints Endpoints
 	// Local returns the issuer and keys of a provider that is this server itself, by its discovery URL: they are not
 	// fetched, and what is gone there is gone at once. Nil knows none.
 	Local func(discoveryURL string) (issuer string, keys jose.JSONWebKeySet, ok bool)
 
 	mu        sync.Mutex
-	providers map[string]*provider // by discovery URL
+	providers map[string]*provider // by discovery URL and the way there
 	work      sync.WaitGroup
 	closed    bool
 }
@@ -94,7 +96,7 @@ func (v *Verifier) Verify(ctx context.Context, a moorage.JWTAuthorizer, raw stri
 	if err != nil {
 		return Token{}, err
 	}
-	issuer, err := v.signer(ctx, a.DiscoveryURL, signed)
+	issuer, err := v.signer(ctx, a, signed)
 	if err != nil {
 		return Token{}, err
 	}
@@ -105,20 +107,20 @@ func (v *Verifier) Verify(ctx context.Context, a moorage.JWTAuthorizer, raw stri
 	return t, match(a, t.claims)
 }
 
-// Issuer returns who signs the tokens of a provider, as its metadata says.
-func (v *Verifier) Issuer(ctx context.Context, discoveryURL string) (string, error) {
-	if issuer, _, ok := v.local(discoveryURL); ok {
+// Issuer returns who signs the tokens of an authorizer's provider, as its metadata says.
+func (v *Verifier) Issuer(ctx context.Context, a moorage.JWTAuthorizer) (string, error) {
+	if issuer, _, ok := v.local(a.DiscoveryURL); ok {
 		return issuer, nil
 	}
-	return v.provider(discoveryURL).issuer(ctx)
+	return v.provider(a).issuer(ctx)
 }
 
 // signer checks a signature and returns the issuer whose key made it.
-func (v *Verifier) signer(ctx context.Context, discoveryURL string, signed *jose.JSONWebSignature) (string, error) {
-	if issuer, keys, ok := v.local(discoveryURL); ok {
+func (v *Verifier) signer(ctx context.Context, a moorage.JWTAuthorizer, signed *jose.JSONWebSignature) (string, error) {
+	if issuer, keys, ok := v.local(a.DiscoveryURL); ok {
 		return (&known{issuer: issuer, keys: keys}).verify(signed)
 	}
-	return v.provider(discoveryURL).verify(ctx, signed)
+	return v.provider(a).verify(ctx, signed)
 }
 
 func (v *Verifier) local(discoveryURL string) (issuer string, keys jose.JSONWebKeySet, ok bool) {

@@ -373,7 +373,7 @@ func FuzzVerify(f *testing.F) {
 		f.Fatal(err)
 	}
 	v := &Verifier{Now: func() time.Time { return now }, Client: &http.Client{Transport: nobody{f}}}
-	p := v.provider(at)
+	p := v.provider(moorage.JWTAuthorizer{DiscoveryURL: at})
 	p.tried = now // lately, so that no token has it asked
 	p.known = &known{issuer: issuer, fetched: now, fresh: now.Add(time.Hour), keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
 		{Key: &theirs.PublicKey, KeyID: "one", Algorithm: "RS256", Use: "sig"}, {Key: &ec.PublicKey, KeyID: "ec", Algorithm: "ES256", Use: "sig"},

@@ -31,8 +31,9 @@ const (
 //
 // A key that the set lacks is looked for once in fetchEvery; a bad signature by a known key asks nobody.
 type provider struct {
-	v   *Verifier
-	url string
+	v      *Verifier
+	url    string
+	client func() (*http.Client, error) // that fetches
 
 	fetching sync.Mutex // held by whoever fetches
 
@@ -50,18 +51,29 @@ type known struct {
 	fresh   time.Time // until then
 }
 
-func (v *Verifier) provider(url string) *provider {
+func (v *Verifier) provider(a moorage.JWTAuthorizer) *provider {
+	key := a.DiscoveryURL + wayOf(a)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	p := v.providers[url]
+	p := v.providers[key]
 	if p == nil {
-		p = &provider{v: v, url: url}
+		p = &provider{v: v, url: a.DiscoveryURL, client: v.clientFor(a)}
 		if v.providers == nil {
 			v.providers = map[string]*provider{}
 		}
-		v.providers[url] = p
+		v.providers[key] = p
 	}
 	return p
+}
+
+// clientFor makes the client of one provider when it is first wanted: it keeps connections.
+func (v *Verifier) clientFor(a moorage.JWTAuthorizer) func() (*http.Client, error) {
+	return sync.OnceValues(func() (*http.Client, error) {
+		if a.Private == nil {
+			return v.client(), nil
+		}
+		return v.Endpoints.client(v.client(), a)
+	})
 }
 
 // verify checks a signature and returns the issuer whose key made it.
@@ -197,7 +209,7 @@ func (p *provider) fetch(ctx context.Context) (*known, error) {
 		Issuer  string `json:"issuer"`
 		JWKSURI string `json:"jwks_uri"`
 	}
-	if _, err := p.v.get(ctx, p.url, &metadata); err != nil {
+	if _, err := p.get(ctx, p.url, &metadata); err != nil {
 		return nil, unavailable(p.url, err)
 	}
 	if metadata.Issuer == "" || metadata.JWKSURI == "" {
@@ -210,7 +222,7 @@ func (p *provider) fetch(ctx context.Context) (*known, error) {
 	if last := p.last(); last != nil && last.issuer != k.issuer {
 		return nil, unavailable(p.url, fmt.Errorf("the issuer changed from %q to %q", last.issuer, k.issuer))
 	}
-	age, err := p.v.get(ctx, metadata.JWKSURI, &k.keys)
+	age, err := p.get(ctx, metadata.JWKSURI, &k.keys)
 	if err != nil {
 		return nil, unavailable(metadata.JWKSURI, err)
 	}
@@ -226,13 +238,17 @@ func unavailable(url string, err error) error {
 }
 
 // get fetches a JSON document and says how long it is fresh by its own account.
-func (v *Verifier) get(ctx context.Context, url string, into any) (age time.Duration, err error) {
+func (p *provider) get(ctx context.Context, url string, into any) (age time.Duration, err error) {
 	r, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
 		return 0, err
 	}
 	r.Header.Set("Accept", "application/json")
-	response, err := v.client().Do(r)
+	client, err := p.client()
+	if err != nil {
+		return 0, err
+	}
+	response, err := client.Do(r)
 	if err != nil {
 		return 0, err
 	}
