@@ -57,8 +57,10 @@ type Server struct {
 }
 
 // Main serves entrypoint until SIGTERM or SIGINT, and ends the program with status 1 if it cannot.
-func Main(entrypoint http.Handler) {
-	s := &Server{Entrypoint: entrypoint}
+func Main(entrypoint http.Handler) { (&Server{Entrypoint: entrypoint}).Main() }
+
+// Main is Run for a program that does nothing else: it ends the program with status 1 if Run fails.
+func (s *Server) Main() {
 	if err := s.Run(context.Background()); err != nil {
 		s.log().Error("agent ended", "error", err)
 		os.Exit(1)

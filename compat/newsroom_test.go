@@ -113,7 +113,7 @@ func TestNewsroom_tellsItsProgressWhileItWorks(t *testing.T) {
 	}
 	made := strings.Fields(run("kb", "create", "newsdesk", "--from", documents))
 	undo("kb", "delete", "newsdesk")
-	var deployed struct{ AgentRuntimeArn string }
+	var deployed struct{ AgentRuntimeArn, AgentRuntimeID string }
 	out := run("deploy", "../examples/newsroom", "--name", "newsdesk", "--json", "--env", "KNOWLEDGE_BASE_ID="+made[len(made)-1], "--env", "NEWSROOM_MODEL=gated")
 	if err := json.Unmarshal([]byte(out), &deployed); err != nil {
 		t.Fatal(err)
@@ -123,6 +123,17 @@ func TestNewsroom_tellsItsProgressWhileItWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Run("its first session is a clone", func(t *testing.T) {
+		a := &agent{server: s, id: deployed.AgentRuntimeID, arn: deployed.AgentRuntimeArn}
+		eventually(t, time.Minute, "the golden snapshot is made", func() bool { return a.golden(t) == "kept" })
+		session := newSession(t)
+		if out, err := s.cli(t.Context(), "invoke", "--name", "newsdesk", "--session", session, "--payload", "{}"); err == nil || !strings.Contains(err.Error(), "there are no facts") {
+			t.Errorf("without facts it says %q, %v", out, err)
+		}
+		if by := s.startedBy(t, session); by != "restore" {
+			t.Errorf("it started by %q", by)
+		}
+	})
 	runChecksOn(t, s, "newsroom.py", map[string]any{"arn": deployed.AgentRuntimeArn, "gate": far.URL, "facts": string(facts)})
 	session := newSession(t)
 	t.Run("by the command", func(t *testing.T) {

@@ -40,13 +40,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	agent.Main(agent.Handle(func(ctx context.Context, q question) (answer, error) {
+	answers := agent.Handle(func(ctx context.Context, q question) (answer, error) {
 		said, err := assistant.Generate(ctx, []*schema.Message{schema.SystemMessage(system), schema.UserMessage(q.Prompt)})
 		if err != nil {
 			return answer{}, err
 		}
 		return answer{said.Content}, nil
-	}))
+	})
+	// Copies of this program have nothing that must differ, so its sessions may start from one.
+	(&agent.Server{Entrypoint: answers, Clone: agent.NothingToRenew}).Main()
 }
 
 func assemble(ctx context.Context) (*react.Agent, error) {

@@ -115,10 +115,14 @@ func main() {
 		log.Fatal(err)
 	}
 	rounds, _ := strconv.Atoi(os.Getenv("NEWSROOM_ROUNDS"))
-	agent.Main(telemetry.Trace(&Newsroom{
+	desk := &Newsroom{
 		Models:  models,
 		Library: library{os.Getenv("KNOWLEDGE_BASE_ID"), knowledge},
 		Rounds:  rounds,
 		Model:   func(string) string { return os.Getenv("NEWSROOM_MODEL") },
-	}))
+	}
+	// Sessions may start from copies of this program: the ids of its spans and requests come from the kernel, and it logs in
+	// with its first call. What its libraries draw from math/rand is how long they wait before they try again.
+	server := &agent.Server{Entrypoint: telemetry.Trace(desk), Clone: agent.NothingToRenew}
+	server.Main()
 }
