@@ -11,12 +11,10 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/socket"
 )
 
 // client speaks HTTP/1.1 to one agent over kept connections. It does what http.Transport does, less
@@ -211,7 +209,6 @@ type conn struct {
 	client *client
 	kept   bool      // it has carried a call already
 	since  time.Time // it is idle
-	probe  syscall.RawConn
 
 	in      *bufio.Reader
 	head    int64 // bytes that the head of the answer may still have; -1 while none is read
@@ -221,11 +218,8 @@ type conn struct {
 }
 
 func newConn(c *client, raw net.Conn) *conn {
-	n := &conn{Conn: raw, client: c, head: -1}
+	n := &conn{Conn: socket.Quiet(raw), client: c, head: -1}
 	n.in, n.out = bufio.NewReader(n), bufio.NewWriter(n)
-	if s, ok := raw.(syscall.Conn); ok {
-		n.probe, _ = s.SyscallConn()
-	}
 	return n
 }
 
@@ -234,16 +228,8 @@ func (n *conn) fresh() bool {
 	if time.Since(n.since) >= idleLimit {
 		return false
 	}
-	if n.probe == nil {
-		return true
-	}
-	var silent bool
-	err := n.probe.Control(func(fd uintptr) {
-		var b [1]byte
-		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		silent = err == unix.EAGAIN
-	})
-	return err == nil && silent
+	kept, ok := n.Conn.(interface{ Silent() bool })
+	return !ok || kept.Silent()
 }
 
 var errLongHead = moorage.Errorf(moorage.AgentFailed, "the agent's answer begins with more than %d bytes of headers", maxHead)

@@ -17,6 +17,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/gvisor"
+	"github.com/moorage-dev/moorage/internal/socket"
 	"golang.org/x/sys/unix"
 )
 
@@ -289,7 +290,7 @@ func (r *remote) Dial(ctx context.Context, port uint16) (net.Conn, error) {
 	if len(files) != 1 {
 		return nil, errGarbled
 	}
-	return net.FileConn(files[0])
+	return socket.Open(files[0])
 }
 
 func (r *remote) Exec(ctx context.Context, cmd sandbox.Command) (sandbox.Process, error) {

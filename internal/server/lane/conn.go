@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/moorage-dev/moorage/internal/socket"
 )
 
 const (
@@ -35,9 +37,10 @@ type conn struct {
 	request atomic.Pointer[context.CancelFunc] // ends the open request; nil while there is none
 }
 
-func newConn(n *Lane, socket *net.TCPConn) (*conn, error) {
-	raw, err := socket.SyscallConn()
-	return &conn{TCPConn: socket, lane: n, socket: raw, in: bufio.NewReaderSize(socket, maxRequest), out: bufio.NewWriter(socket)}, err
+func newConn(n *Lane, tcp *net.TCPConn) (*conn, error) {
+	raw, err := tcp.SyscallConn()
+	quiet := socket.Quiet(tcp)
+	return &conn{TCPConn: tcp, lane: n, socket: raw, in: bufio.NewReaderSize(quiet, maxRequest), out: bufio.NewWriter(quiet)}, err
 }
 
 // serve answers requests until one is not for the lane, or none comes.
