@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/model"
 )
 
 // OpenAI asks a server that speaks OpenAI's /v1/embeddings: Ollama, llama-server, vLLM, OpenAI itself.
@@ -18,7 +20,8 @@ type OpenAI struct {
 	URL   string // up to and with /v1
 	Model string
 	Key   string // sent as a bearer token where it is not empty
-	// HTTP is the client; nil has one with a minute's patience.
+	// HTTP is the client; nil has one with a minute's patience. A server that cannot be reached, or asks for patience, is asked
+	// again as [model.Retrying] says.
 	HTTP *http.Client
 }
 
@@ -28,11 +31,11 @@ func ParseEmbedder(text, key string) (Embedder, error) {
 	if text == "" || text == "lexical" {
 		return Lexical{}, nil
 	}
-	address, model, _ := strings.Cut(text, "#")
-	if u, err := url.Parse(address); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || model == "" {
+	address, name, _ := strings.Cut(text, "#")
+	if u, err := url.Parse(address); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || name == "" {
 		return nil, moorage.Errorf(moorage.Invalid, "the embedder %q is neither lexical nor an address with a model, such as http://127.0.0.1:11434/v1#nomic-embed-text", text)
 	}
-	return &OpenAI{URL: strings.TrimSuffix(address, "/"), Model: model, Key: key}, nil
+	return &OpenAI{URL: strings.TrimSuffix(address, "/"), Model: name, Key: key}, nil
 }
 
 // Name implements [Embedder].
@@ -46,7 +49,11 @@ const maxBatch = 64
 func (o *OpenAI) Embed(ctx context.Context, texts []string, dimensions int) (out [][]float32, err error) {
 	for len(texts) > 0 {
 		n := min(len(texts), maxBatch)
-		vectors, err := o.ask(ctx, texts[:n])
+		var vectors [][]float64
+		err := model.Retry(ctx, func(int) (err error) {
+			vectors, err = o.ask(ctx, texts[:n])
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -83,17 +90,45 @@ func (o *OpenAI) ask(ctx context.Context, texts []string) ([][]float64, error) {
 	}
 	resp, err := client.Do(r)
 	if err != nil {
-		return nil, moorage.Errorf(moorage.Unavailable, "the embedding server does not answer: %w", err)
+		return nil, broken(moorage.Errorf(moorage.Unavailable, "the embedding server does not answer: %w", err))
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, moorage.Errorf(moorage.Unavailable, "the embedding server's answer broke off: %w", err)
+		return nil, broken(moorage.Errorf(moorage.Unavailable, "the embedding server's answer broke off: %w", err))
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, moorage.Errorf(moorage.Unavailable, "the embedding server answered %s: %.200s", resp.Status, raw)
+		return nil, refused(resp, raw)
 	}
 	return vectorsOf(raw, len(texts))
+}
+
+// broken is the error for a connection that failed. Who kept us waiting for all of our patience is not asked again.
+func broken(err error) error {
+	var late interface{ Timeout() bool }
+	if errors.As(err, &late) && late.Timeout() {
+		return err
+	}
+	return model.Again(err)
+}
+
+// refused is the error for what a server answered in place of vectors. Invalid is for texts that its model does not take: they
+// fail alone, all else ends a job.
+func refused(resp *http.Response, said []byte) error {
+	code, more := moorage.Unavailable, ""
+	switch status := resp.StatusCode; status {
+	case http.StatusTooManyRequests:
+		code = moorage.Throttled
+	case http.StatusUnauthorized, http.StatusForbidden:
+		code, more = moorage.Denied, "; whoever runs Moorage sets its key by MOORAGE_EMBEDDER_KEY"
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		code = moorage.Invalid
+	}
+	err := moorage.Errorf(code, "the embedding server answered %s: %.200s%s", resp.Status, strings.ToValidUTF8(strings.TrimSpace(string(said)), "�"), more)
+	if code == moorage.Throttled || resp.StatusCode >= http.StatusInternalServerError && resp.StatusCode != http.StatusNotImplemented {
+		return model.AgainAfter(err, resp.Header)
+	}
+	return err
 }
 
 func vectorsOf(raw []byte, n int) ([][]float64, error) {

@@ -34,21 +34,30 @@ const Longest = 20 * time.Second
 // Answer implements [Provider].
 func (p Retrying) Answer(ctx context.Context, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		for try := 1; ; try++ {
+		err := Retry(ctx, func(try int) error {
 			count(ctx, try)
-			err := p.try(ctx, r, yield)
-			if err == nil {
-				return
-			}
-			wait, ok := patience(err, try)
-			if !ok {
-				yield(Event{}, tired(err, try))
-				return
-			}
-			if sleep(ctx, wait) != nil {
-				yield(Event{}, context.Cause(ctx))
-				return
-			}
+			return p.try(ctx, r, yield)
+		})
+		if err != nil {
+			yield(Event{}, err)
+		}
+	}
+}
+
+// Retry asks as [Retrying] does, for what else asks a server elsewhere. Its error is that of the last try, and says how many there were;
+// or the cause of ctx, if that ended in between.
+func Retry(ctx context.Context, ask func(try int) error) error {
+	for try := 1; ; try++ {
+		err := ask(try)
+		if err == nil {
+			return nil
+		}
+		wait, ok := patience(err, try)
+		if !ok {
+			return tired(err, try)
+		}
+		if sleep(ctx, wait) != nil {
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -128,6 +137,11 @@ func Refused(model string, status int, header http.Header, words string) error {
 	if code := moorage.CodeOf(err); code != moorage.Throttled && code != moorage.Unavailable || status == http.StatusNotImplemented {
 		return err
 	}
+	return AgainAfter(err, header)
+}
+
+// AgainAfter is [Again] for an HTTP answer, whose header may ask to wait.
+func AgainAfter(err error, header http.Header) error {
 	return &again{err, retryAfter(header, time.Now())}
 }
 
