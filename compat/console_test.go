@@ -126,7 +126,33 @@ func (s *server) worked(t *testing.T) map[string]string {
 	out["died"] = s.alone(t, a, map[string]any{"prompt": "the archive", "die": true}, false).TraceID
 	hostile := s.alone(t, a, map[string]any{"prompt": "hostile", "hostile": true}, true)
 	out["hostile"], out["hostileSpan"] = hostile.TraceID, hostile.span("chat nova-pro").SpanID
+	out["spender"], out["spent"] = s.spent(t)
 	return out
+}
+
+// spent has an agent use up the budget of its session. It returns the runtime, and the session's own id.
+func (s *server) spent(t *testing.T) (runtime, session string) {
+	t.Helper()
+	d := probe
+	d.name, d.tags = "spender", map[string]string{"moorage:session-tokens": "10", "moorage:daily-tokens": "20000", "moorage:daily-dollars": "5"}
+	a := s.deployed(t, d)
+	id := newSession(t)
+	var got struct {
+		Status int
+		Body   string
+	}
+	err := a.call(t.Context(), id, map[string]any{
+		"op": "fetch", "url": "http://169.254.169.254:9400/v1/chat/completions", "method": "POST", "headers": map[string]string{"Authorization": "Bearer x", "Content-Type": "application/json"},
+		"body": `{"model":"us.amazon.nova-pro-v1:0","messages":[{"role":"user","content":"Hello from inside, where every word counts."}]}`,
+	}, &got)
+	if err != nil || got.Status != 200 {
+		t.Fatalf("a model answers %+v, %v", got, err)
+	}
+	known, err := s.sessions(t.Context(), id)
+	if err != nil || len(known) != 1 {
+		t.Fatalf("the server lists %+v, %v", known, err)
+	}
+	return a.id, known[0].ID
 }
 
 // play calls the newsroom, and expects it to answer or not.

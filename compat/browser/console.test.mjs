@@ -122,6 +122,26 @@ test('a runtime is looked at by one endpoint alone', async () => {
   await context.close()
 })
 
+test('what models took stands beside what they may take', async () => {
+  const { page, context, faults } = await login(chrome)
+  for (const [name, path, texts] of [
+    ['budget-runtime', `/runtimes/${env.spender}`, [/Models today\d+ of 20\u2009000 tokens\$0 of \$5\.00/, /Each sessionat most 10 tokens, then calls to models are refused/]],
+    ['budget-session', `/sessions/${env.spent}`, [/Budget\d+ of 10 tokens/, /This session’s budget is used up: calls to models are refused.*moorage:session-tokens/]],
+  ]) {
+    await open(page, path, '.meter')
+    const said = await page.locator('main').textContent()
+    for (const text of texts) assert.match(said, text)
+    assert.deepEqual(await serious(page), [])
+    await page.locator('.meter').first().scrollIntoViewIfNeeded()
+    await page.screenshot({ path: `${env.screens}/${name}.png` })
+  }
+  assert.equal(await page.locator('.meter').first().getAttribute('aria-valuenow'), '100')
+  await open(page, `/runtimes/${env.runtime}`, '.facts')
+  assert.match(await page.locator('main').textContent(), /Models today0 tokensno budget; the tags moorage:daily-tokens and moorage:daily-dollars set one/)
+  assert.deepEqual(faults, [])
+  await context.close()
+})
+
 test('by the keyboard alone', async () => {
   const { page, context, faults } = await login(chrome)
   await page.keyboard.press('Control+k')

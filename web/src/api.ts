@@ -1,6 +1,7 @@
 // Calls to the server that served the page. The login is a cookie that scripts cannot read.
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { isPaused } from './live'
+import type { Spending } from './spending'
 
 /** Refusal is what the server answered instead: what happened, and the id to look it up by. */
 export class Refusal extends Error {
@@ -106,6 +107,8 @@ export interface Runtime {
   asleep: number
   createdAt: string
   updatedAt: string
+  spendingToday: Spending // of all its sessions
+  sessionBudget?: Spending // of each; none where nothing is limited
 }
 
 export interface Session {
@@ -128,4 +131,5 @@ export interface Session {
   endedAt?: string
   endReason?: string
   parentId?: string // of a fork
+  spending: Spending
 }

@@ -125,7 +125,7 @@ def saw_disconnect(request):
 
 
 def fetch(request):
-    call = urllib.request.Request(request["url"], method=request.get("method", "GET"), headers=request.get("headers", {}))
+    call = urllib.request.Request(request["url"], request.get("body", "").encode() or None, request.get("headers", {}), method=request.get("method", "GET"))
     try:
         with urllib.request.urlopen(call, timeout=5) as answer:
             return {"status": answer.status, "body": answer.read().decode()}

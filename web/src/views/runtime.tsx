@@ -1,5 +1,6 @@
 import { lazy, Suspense } from 'react'
 import { type Runtime, useData } from '../api'
+import { Limits, Spent, UsedUp } from '../spending'
 import { Copy, Empty, Link, Problem, Status, Time } from '../ui'
 import { href, useQuery } from '../url'
 import { SessionTable, useSessions } from './sessions'
@@ -40,6 +41,7 @@ export default function RuntimeView({ id }: { id: string }) {
           {runtime.lastWords && <pre>{runtime.lastWords.join('\n')}</pre>}
         </div>
       )}
+      <UsedUp of={runtime.spendingToday} whose="This runtime’s budget for today (UTC)" tag="daily" />
       <Suspense fallback={<div className="charts-wait" />}>
         <Endpoints of={runtime} live={sessions.rows} chosen={endpoint} choose={choose} />
         <Charts runtime={id} endpoint={endpoint} />
@@ -78,6 +80,13 @@ function Facts({ of: r }: { of: Runtime }) {
         <dd>{r.endpoints.join(', ')}</dd>
         <dt>Protocol</dt>
         <dd>{r.protocol}</dd>
+        <dt>Models today</dt>
+        <dd>
+          <Spent of={r.spendingToday} />
+          {!r.spendingToday.atTheLimit && <NoBudget tag="daily" />}
+        </dd>
+        <dt>Each session</dt>
+        <dd>{r.sessionBudget ? <Limits of={r.sessionBudget} /> : <NoBudget tag="session" />}</dd>
         <dt>Source</dt>
         <dd className="mono">{r.source}</dd>
         <dt>Updated</dt>
@@ -86,5 +95,13 @@ function Facts({ of: r }: { of: Runtime }) {
         </dd>
       </dl>
     </section>
+  )
+}
+
+function NoBudget({ tag }: { tag: string }) {
+  return (
+    <span className="dim">
+      no budget; the tags <code>moorage:{tag}-tokens</code> and <code>moorage:{tag}-dollars</code> set one
+    </span>
   )
 }

@@ -7,6 +7,7 @@ import { LogPanel } from '../logs'
 import { Spark } from '../spark'
 import { Conversation } from '../trace/conversation'
 import type { SessionSummary, SessionTrace } from '../trace/types'
+import { Spent, UsedUp } from '../spending'
 import { Copy, Figure, Link, Problem, Status, Time } from '../ui'
 import { href, navigate } from '../url'
 import { runtimeOf } from './sessions'
@@ -33,6 +34,7 @@ export default function SessionView({ id }: { id: string }) {
         <Actions session={session} path={path} done={reload} />
       </div>
       {session.endReason && <EndReason text={session.endReason} />}
+      {!session.endedAt && <UsedUp of={session.spending} whose="This session’s budget" tag="session" />}
       <div className="split">
         <div className="stack">
           <section className="panel">
@@ -172,6 +174,7 @@ function Facts({ session: s, sums, path }: { session: Session; sums?: SessionSum
             {sums!.costUsd > 0 && <Figure of={money(sums!.costUsd)} />}
           </Fact>
         )}
+        <Fact name="Budget">{s.spending.atTheLimit ? <Spent of={s.spending} /> : <span className="dim">none of its own</span>}</Fact>
         <Fact name="CPU">
           <span className="sparkline">
             <Figure of={duration(s.cpuMs)} />
