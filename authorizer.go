@@ -16,6 +16,15 @@ type JWTAuthorizer struct {
 	// provider's metadata names. Both are kept as they came.
 	Private   *PrivateEndpoint  `json:"private,omitempty"`
 	Overrides []PrivateOverride `json:"overrides,omitempty"`
+	// Workloads are those that a call has to have come through, beside its token; nil asks for none.
+	Workloads *WorkloadRule `json:"workloads,omitempty"`
+}
+
+// WorkloadRule wants one of these among the workloads that a call came through. Source: AgentCore API,
+// AllowedWorkloadConfiguration.
+type WorkloadRule struct {
+	Hosts []string `json:"hosts,omitempty"` // ARNs of what workloads run in: agent runtimes
+	Names []string `json:"names,omitempty"` // of workload identities
 }
 
 // PrivateEndpoint is a way to a host off the public network. One of its two is set.

@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +59,14 @@ func (p openIDProvider) handler(store tokenStorage, options ...op.Option) http.H
 type tokenStorage struct {
 	*storage.Storage
 	life time.Duration // of access tokens that come with refresh tokens; 0 is the provider's own
+	says *atomic.Value // a map of claims that access tokens have besides; nil for none
+}
+
+func (s tokenStorage) GetPrivateClaimsFromScopes(ctx context.Context, user, client string, scopes []string) (map[string]any, error) {
+	if s.says != nil {
+		return s.says.Load().(map[string]any), nil
+	}
+	return s.Storage.GetPrivateClaimsFromScopes(ctx, user, client, scopes)
 }
 
 func (s tokenStorage) GetClientByClientID(ctx context.Context, id string) (op.Client, error) {
@@ -263,5 +273,66 @@ func TestBearer_authorizersThatMakeNoSense(t *testing.T) {
 			continue
 		}
 		wantError(t, err, "ValidationException")
+	}
+}
+
+func claimRule(name string, kind controltypes.InboundTokenClaimValueType, operator controltypes.ClaimMatchOperatorType, value controltypes.ClaimMatchValueType) controltypes.CustomClaimValidationType {
+	return controltypes.CustomClaimValidationType{
+		InboundTokenClaimName: &name, InboundTokenClaimValueType: kind,
+		AuthorizingClaimMatchValue: &controltypes.AuthorizingClaimMatchValueType{ClaimMatchOperator: operator, ClaimMatchValue: value},
+	}
+}
+
+// One runtime has a rule of each operator, and a provider says one thing after another: every rule has to fit, by a claim of its
+// type, whose name is taken as it is.
+func TestBearer_customClaims(t *testing.T) {
+	var says atomic.Value
+	p := newProviderOf(t, func(s *storage.Storage) tokenStorage { return tokenStorage{Storage: s, says: &says} })
+	s := shared(t)
+	one := func(v string) controltypes.ClaimMatchValueType {
+		return &controltypes.ClaimMatchValueTypeMemberMatchValueString{Value: v}
+	}
+	any := &controltypes.ClaimMatchValueTypeMemberMatchValueStringList{Value: []string{"owner", "admin"}}
+	d := probe
+	d.name, d.authorizer = "by_claims", p.authorizer(func(c *controltypes.CustomJWTAuthorizerConfiguration) {
+		c.CustomClaims = []controltypes.CustomClaimValidationType{
+			claimRule("org.department", controltypes.InboundTokenClaimValueTypeString, controltypes.ClaimMatchOperatorTypeEquals, one("sales")),
+			claimRule("cognito:groups", controltypes.InboundTokenClaimValueTypeStringArray, controltypes.ClaimMatchOperatorTypeContains, one("ops")),
+			claimRule("roles", controltypes.InboundTokenClaimValueTypeStringArray, controltypes.ClaimMatchOperatorTypeContainsAny, any),
+		}
+	})
+	a := s.deployed(t, d)
+	a.wantAuthorizer(t, d.authorizer)
+	type claims = map[string]interface{}
+	good := claims{"org.department": "sales", "cognito:groups": []string{"dev", "ops"}, "roles": []string{"reader", "admin"}}
+	for _, c := range []struct {
+		name    string
+		change  claims
+		refused string // the claim that does not fit
+	}{
+		{"all fit", nil, ""},
+		{"another value", claims{"org.department": "Sales"}, "org.department"},
+		{"no value", claims{"org.department": nil}, "org.department"},
+		{"a list for a string", claims{"org.department": []string{"sales"}}, "org.department"},
+		{"a number for a string", claims{"org.department": 1}, "org.department"},
+		{"nested under its name's dots", claims{"org.department": nil, "org": claims{"department": "sales"}}, "org.department"},
+		{"other groups", claims{"cognito:groups": []string{"dev", "ops2"}}, "cognito:groups"},
+		{"a string for a list", claims{"cognito:groups": "ops"}, "cognito:groups"},
+		{"no group", claims{"cognito:groups": []string{}}, "cognito:groups"},
+		{"the other of two", claims{"roles": []string{"owner"}}, ""},
+		{"neither of two", claims{"roles": []string{"reader"}}, "roles"},
+		{"both in one string", claims{"roles": []string{"owner admin"}}, "roles"},
+	} {
+		said := maps.Clone(good)
+		for name, value := range c.change {
+			if said[name] = value; value == nil {
+				delete(said, name)
+			}
+		}
+		says.Store(said)
+		status, _, body := a.callWith(t, "Bearer "+p.token(t), newSession(t))
+		if c.refused == "" && status != 200 || c.refused != "" && (status != 401 || !strings.Contains(body, "Claim '"+c.refused+"' value mismatch with configuration.")) {
+			t.Errorf("%s: %d %s", c.name, status, body)
+		}
 	}
 }

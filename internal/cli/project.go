@@ -63,6 +63,7 @@ type authorizer struct {
 
 	PrivateEndpoint *privateEndpoint          `yaml:"privateEndpoint,omitempty"`
 	Overrides       []privateEndpointOverride `yaml:"privateEndpointOverrides,omitempty"`
+	Workloads       *allowedWorkloads         `yaml:"allowedWorkloadConfiguration,omitempty"`
 }
 
 // duration is written as 15m or 8h, or as a number of seconds.
@@ -361,7 +362,8 @@ type projectFlags struct {
 	tag []string
 	jwt authorizer
 
-	private []string // endpoints: ID or HOST=ID
+	private   []string // endpoints: ID or HOST=ID
+	workloads []string // names and ARNs
 }
 
 func (f *projectFlags) register(cmd *cobra.Command) {
@@ -382,6 +384,7 @@ func (f *projectFlags) register(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.jwt.AllowedAudience, "allowed-audience", nil, "audience that a token may be for (repeatable)")
 	flags.StringArrayVar(&f.jwt.AllowedScopes, "allowed-scope", nil, "scope that a token may have (repeatable)")
 	flags.StringArrayVar(&f.private, "private-endpoint", nil, "how the provider is reached off the public network: rcfg-ID, or HOST=rcfg-ID for another host of its (repeatable; see moorage serve)")
+	flags.StringArrayVar(&f.workloads, "allowed-workload", nil, "workload that calls have to come through beside their token: the name of a workload identity, or the ARN of an agent runtime (repeatable)")
 	flags.StringArrayVar(&f.tag, "tag", nil, "tag `K=V` (repeatable)")
 	fixed := func(values []string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
@@ -426,12 +429,12 @@ func (f *projectFlags) apply(p *project, flags *pflag.FlagSet) error {
 // authorize sets who may call, if a flag says so. A discovery URL begins anew; alone, the others change
 // what is there.
 func (f *projectFlags) authorize(p *project, flags *pflag.FlagSet) error {
-	rules := slices.ContainsFunc([]string{"allowed-client", "allowed-audience", "allowed-scope", "private-endpoint"}, flags.Changed)
+	rules := slices.ContainsFunc([]string{"allowed-client", "allowed-audience", "allowed-scope", "private-endpoint", "allowed-workload"}, flags.Changed)
 	switch {
 	case flags.Changed("discovery-url"):
 		p.Authorizer = &authorizer{DiscoveryURL: f.jwt.DiscoveryURL}
 	case rules && p.Authorizer == nil:
-		return usagef("--allowed-client, --allowed-audience, --allowed-scope and --private-endpoint need --discovery-url")
+		return usagef("--allowed-client, --allowed-audience, --allowed-scope, --private-endpoint and --allowed-workload need --discovery-url")
 	}
 	for name, set := range map[string]func(){
 		"allowed-client":   func() { p.Authorizer.AllowedClients = f.jwt.AllowedClients },
@@ -441,6 +444,9 @@ func (f *projectFlags) authorize(p *project, flags *pflag.FlagSet) error {
 		if flags.Changed(name) {
 			set()
 		}
+	}
+	if flags.Changed("allowed-workload") {
+		p.Authorizer.Workloads = workloadsNamed(f.workloads)
 	}
 	if flags.Changed("private-endpoint") {
 		return p.Authorizer.reach(f.private)

@@ -81,6 +81,7 @@ func currentSettings(rt *bedrockagentcorecontrol.GetAgentRuntimeOutput) settings
 			DiscoveryURL: aws.ToString(a.Value.DiscoveryUrl), AllowedAudience: a.Value.AllowedAudience,
 			AllowedClients: a.Value.AllowedClients, AllowedScopes: a.Value.AllowedScopes,
 			PrivateEndpoint: endpointOf(a.Value.PrivateEndpoint), Overrides: overridesOf(a.Value.PrivateEndpointOverrides),
+			Workloads: workloadsOf(a.Value.AllowedWorkloadConfiguration),
 		}
 	}
 	return s
@@ -148,7 +149,6 @@ func (s settings) carryOver(in, before types.AuthorizerConfiguration) {
 		return
 	}
 	next.Value.CustomClaims, next.Value.AdvertisedScopeMapping = last.Value.CustomClaims, last.Value.AdvertisedScopeMapping
-	next.Value.AllowedWorkloadConfiguration = last.Value.AllowedWorkloadConfiguration
 }
 
 func (a artifact) input() types.AgentRuntimeArtifact {
@@ -184,6 +184,7 @@ func (s settings) authorizer() types.AuthorizerConfiguration {
 		DiscoveryUrl: &s.Authorizer.DiscoveryURL, AllowedAudience: s.Authorizer.AllowedAudience,
 		AllowedClients: s.Authorizer.AllowedClients, AllowedScopes: s.Authorizer.AllowedScopes,
 		PrivateEndpoint: s.Authorizer.PrivateEndpoint.input(), PrivateEndpointOverrides: s.Authorizer.overrides(),
+		AllowedWorkloadConfiguration: s.Authorizer.Workloads.input(),
 	}}
 }
 

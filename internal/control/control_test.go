@@ -587,6 +587,16 @@ func TestRules(t *testing.T) {
 		"variable with a NUL":      func(c *moorage.Config) { c.Environment = map[string]string{"A": "\x00"} },
 		"storage over the root":    func(c *moorage.Config) { c.Storage = "/mnt/.." },
 		"storage over /mnt":        func(c *moorage.Config) { c.Storage = "/mnt/./" },
+		"workloads that are none":  privately(func(a *moorage.JWTAuthorizer) { a.Workloads = &moorage.WorkloadRule{} }),
+		"a gateway as a workload": privately(func(a *moorage.JWTAuthorizer) {
+			a.Workloads = &moorage.WorkloadRule{Hosts: []string{"arn:aws:bedrock-agentcore:us-east-1:123456789012:gateway/mine-0123456789"}}
+		}),
+		"an endpoint as a workload": privately(func(a *moorage.JWTAuthorizer) {
+			a.Workloads = &moorage.WorkloadRule{Hosts: []string{"arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/mine-0123456789/runtime-endpoint/DEFAULT"}}
+		}),
+		"another account's workload": privately(func(a *moorage.JWTAuthorizer) {
+			a.Workloads = &moorage.WorkloadRule{Hosts: []string{"arn:aws:bedrock-agentcore:us-east-1:999999999999:runtime/mine-0123456789"}}
+		}),
 		"private endpoint unknown": privately(func(a *moorage.JWTAuthorizer) { a.Private.Resource = "rcfg-gone" }),
 		"private without TLS": privately(func(a *moorage.JWTAuthorizer) {
 			a.DiscoveryURL = "http://idp.example.com/.well-known/openid-configuration"

@@ -97,7 +97,32 @@ func (s *Service) checkAuthorizer(c moorage.Config) error {
 			return err
 		}
 	}
-	return s.checkPrivate(*a)
+	if err := s.checkPrivate(*a); err != nil {
+		return err
+	}
+	return s.checkWorkloads(a.Workloads)
+}
+
+// checkWorkloads wants workloads that a call can have come through: there is no gateway here, and no runtime of another account.
+func (s *Service) checkWorkloads(rule *moorage.WorkloadRule) error {
+	const member = jwtMember + ".allowedWorkloadConfiguration"
+	if rule == nil {
+		return nil
+	}
+	if len(rule.Hosts)+len(rule.Names) == 0 {
+		return invalid(member, "name at least one of hostingEnvironments and workloadIdentities: nobody could call otherwise")
+	}
+	for i, text := range rule.Hosts {
+		arn, err := moorage.ParseARN(text)
+		if err == nil {
+			id, _, bad := arn.RuntimeID()
+			if bad == nil && text == moorage.RuntimeARN(s.Region, s.Account, id).String() {
+				continue
+			}
+		}
+		return invalid(fmt.Sprintf("%s.hostingEnvironments.%d.arn", member, i+1), "%q is not the ARN of an agent runtime of this account: there are no gateways here; name the workload identity of one of your own in workloadIdentities", text)
+	}
+	return nil
 }
 
 func checkClaim(member string, rule moorage.ClaimRule) error {

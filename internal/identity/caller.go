@@ -7,20 +7,21 @@ import (
 	"github.com/moorage-dev/moorage"
 )
 
-// Inbound is the bearer token that a call came with, verified. It is secret.
+// Inbound is what a call came with, verified.
 type Inbound struct {
-	Token   string
+	Token   string // a bearer token, secret; empty where the caller signed
 	Expires time.Time
+	Through []string // names of the workloads that passed the call on, the nearest last
 }
 
 type inboundKey struct{}
 
-// WithInbound returns a context whose call came with the token in.
+// WithInbound returns a context whose call came with in.
 func WithInbound(ctx context.Context, in Inbound) context.Context {
 	return context.WithValue(ctx, inboundKey{}, in)
 }
 
-// InboundOf returns the token that the call of ctx came with; the zero Inbound for none.
+// InboundOf returns what the call of ctx came with; the zero Inbound for nothing.
 func InboundOf(ctx context.Context) Inbound {
 	in, _ := ctx.Value(inboundKey{}).(Inbound)
 	return in

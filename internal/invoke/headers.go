@@ -16,7 +16,7 @@ const (
 	HeaderRequest   = "X-Amzn-Bedrock-Agentcore-Runtime-Request-Id"
 	HeaderUser      = "X-Amzn-Bedrock-Agentcore-Runtime-User-Id"
 	headerWorkload  = "Workloadaccesstoken"
-	headerWAT       = "X-Amz-Bedrock-Agentcore-Identity-Wat" // the newer name of the same
+	HeaderWAT       = "X-Amz-Bedrock-Agentcore-Identity-Wat" // the newer name of the same
 	headerCallback  = "Oauth2callbackurl"
 	headerMCPSessID = "Mcp-Session-Id"
 )
@@ -94,7 +94,7 @@ func (c *connection) identify(ctx context.Context, out http.Header, user workloa
 	if err != nil {
 		return err
 	}
-	out[headerWorkload], out[headerWAT] = []string{token}, []string{token}
+	out[headerWorkload], out[HeaderWAT] = []string{token}, []string{token}
 	if url := c.workloads.ReturnURL(name); url != "" {
 		out[headerCallback] = []string{url}
 	}

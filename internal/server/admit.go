@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -23,7 +24,7 @@ const resourceMetadata = "GetRuntimeProtectedResourceMetadata"
 // admitted lets a call through to the data plane if it comes by the way that its runtime's version asks
 // for: a signature, or a token. One does not stand in for the other.
 func (h *house) admitted(next http.Handler) http.Handler {
-	signed := h.signed(next, wire.WriteError)
+	signed := h.signed(h.passedOn(next), wire.WriteError)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		call := wire.CallOf(r.Context())
 		if call.Operation == resourceMetadata {
@@ -93,10 +94,18 @@ func bearerToken(r *http.Request) (token string, sent bool) {
 
 func (h *house) withToken(next http.Handler, a moorage.JWTAuthorizer, token string, w http.ResponseWriter, r *http.Request) {
 	t, err := h.tokens.Verify(r.Context(), a, token)
+	chain, broken := h.chain(r)
 	if err == nil && r.Header.Get(invoke.HeaderUser) != "" {
 		err = moorage.Errorf(moorage.Invalid, "a call with a bearer token is its subject's: leave out %s", invoke.HeaderUser)
 	}
+	if err == nil && a.Workloads != nil {
+		err = h.comesThrough(*a.Workloads, chain, broken)
+	}
 	if err = h.authenticated(r, t.Caller(), err); err != nil {
+		if err == errNoWorkload {
+			h.unauthenticated(w, r, `Bearer resource_metadata="`+h.metadataURL(addressed(r))+`"`, err.Error())
+			return
+		}
 		if moorage.CodeOf(err) == moorage.Unauthenticated {
 			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token", resource_metadata="`+h.metadataURL(addressed(r))+`"`)
 		}
@@ -108,32 +117,35 @@ func (h *house) withToken(next http.Handler, a moorage.JWTAuthorizer, token stri
 		wire.WriteError(w, r, err)
 		return
 	}
-	ctx := identity.WithInbound(identity.WithCaller(r.Context(), t.Caller()), identity.Inbound{Token: token, Expires: t.Expires})
+	ctx := identity.WithInbound(identity.WithCaller(r.Context(), t.Caller()), identity.Inbound{Token: token, Expires: t.Expires, Through: chain})
 	next.ServeHTTP(w, r.WithContext(ctx))
 }
 
-const missingToken = `{"jsonrpc":"2.0","error":{"code":-32001,"message":"Missing Authentication Token"}}`
-
-// challenge tells a caller without credentials where to get a token. Agents on plain HTTP are told in
-// the words of MCP, too: so does the cloud service.
+// challenge tells a caller without credentials where to get a token.
 func (h *house) challenge(w http.ResponseWriter, r *http.Request, to invoke.Address, a *moorage.JWTAuthorizer) {
 	challenge := `Bearer resource_metadata="` + h.metadataURL(to) + `"`
 	if len(a.Scopes) > 0 {
 		challenge += `, scope="` + strings.Join(advertised(a), " ") + `"`
 	}
-	w.Header().Set("WWW-Authenticate", challenge)
-	if h.invoke.Protocol(to) == "HTTP" {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("x-amzn-ErrorType", "UnauthorizedException")
-		w.WriteHeader(http.StatusUnauthorized)
-		w.Write([]byte(missingToken))
-		return
-	}
 	message := "Missing Authentication Token"
 	if h.invoke.Protocol(to) == "AGUI" {
 		message = "Authentication required"
 	}
-	wire.WriteError(w, r, moorage.Errorf(moorage.Unauthenticated, "%s", message))
+	h.unauthenticated(w, r, challenge, message)
+}
+
+// unauthenticated refuses a call that lacks something. Callers of agents on plain HTTP are told in the words of MCP, too: so does the
+// cloud service.
+func (h *house) unauthenticated(w http.ResponseWriter, r *http.Request, challenge, message string) {
+	w.Header().Set("WWW-Authenticate", challenge)
+	if h.invoke.Protocol(addressed(r)) != "HTTP" {
+		wire.WriteError(w, r, moorage.Errorf(moorage.Unauthenticated, "%s", message))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("x-amzn-ErrorType", "UnauthorizedException")
+	w.WriteHeader(http.StatusUnauthorized)
+	fmt.Fprintf(w, `{"jsonrpc":"2.0","error":{"code":-32001,"message":%q}}`, message)
 }
 
 // advertised are the scopes by the names that callers are told.

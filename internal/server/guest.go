@@ -56,12 +56,12 @@ func (h *house) offer(v moorage.Version, set map[string]string) map[string]strin
 }
 
 // roleAWS serves what an agent's role may call from inside its sandbox: to ask who it is, for
-// credentials by its workload's token, Bedrock's questions, and to put log events and metrics. What an agent sends is read on the server's account, so it is bounded before anything else.
+// credentials by its workload's token, Bedrock's questions, and to put log events and metrics; and other agents, with a user's token. What an agent sends is read on the server's account, so it is bounded before anything else.
 func (h *house) roleAWS() http.Handler {
-	who, bedrock, vault, watch, chat := h.sts(nil), h.bedrockInside(), h.insideVault(), h.watchingInside(), h.chat()
+	who, bedrock, vault, watch, chat, agents := h.sts(nil), h.bedrockInside(), h.insideVault(), h.watchingInside(), h.chat(), h.agentCore()
 	others := h.signed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := identity.CallerOf(r.Context())
-		wire.WriteError(w, r, moorage.Errorf(moorage.Denied, "%s is not authorized: from inside a sandbox only GetCallerIdentity of STS, the identity service's tokens, PutLogEvents, PutMetricData and the questions to models and knowledge bases are offered", caller.ARN))
+		wire.WriteError(w, r, moorage.Errorf(moorage.Denied, "%s is not authorized: from inside a sandbox only GetCallerIdentity of STS, the identity service's tokens, PutLogEvents, PutMetricData, the questions to models and knowledge bases, and calls of other agents with a bearer token are offered", caller.ARN))
 	}), wire.WriteError)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -73,6 +73,8 @@ func (h *house) roleAWS() http.Handler {
 			chat.ServeHTTP(w, withRequestID(w, r))
 		case watch[signedFor(r)] != nil && r.ContentLength >= 0 && r.ContentLength <= maxPut:
 			watch[signedFor(r)].ServeHTTP(w, r)
+		case passesOn(r) && r.ContentLength >= 0 && r.ContentLength <= maxPayload:
+			agents.ServeHTTP(w, r)
 		case slices.Contains(insidePaths, r.URL.EscapedPath()) && r.ContentLength >= 0 && r.ContentLength <= maxIdentity:
 			vault.ServeHTTP(w, r)
 		case r.ContentLength < 0 || r.ContentLength > maxQuery:
@@ -81,6 +83,14 @@ func (h *house) roleAWS() http.Handler {
 			others.ServeHTTP(w, withRequestID(w, r))
 		}
 	})
+}
+
+// passesOn reports whether an agent calls another one on behalf of whoever's token it sends. Its role alone calls none: what an agent
+// may do without a policy would have no end.
+func passesOn(r *http.Request) bool {
+	path := r.URL.EscapedPath()
+	_, sent := bearerToken(r)
+	return sent && r.Method == http.MethodPost && strings.HasPrefix(path, "/runtimes/") && strings.HasSuffix(path, "/invocations")
 }
 
 // openTemporary readies what temporary credentials, and the tokens of sandboxes' metadata, are made from.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/aws/wire"
@@ -34,7 +35,7 @@ func (h *house) issuedToWorkload(ctx context.Context, g workload.Grant) error {
 		Action: "bedrock-agentcore:GetWorkloadAccessToken", Resources: []string{moorage.WorkloadIdentityARN(h.Region, h.account, g.Workload).String()},
 		Detail: map[string]string{},
 	}
-	for name, value := range map[string]string{"session": g.Session, "user": g.User.Key()} {
+	for name, value := range map[string]string{"session": g.Session, "user": g.User.Key(), "through": strings.Join(g.User.Through, " ")} {
 		if value != "" {
 			record.Detail[name] = value
 		}

@@ -63,7 +63,7 @@ func (h *house) decide(r *http.Request, c moorage.Caller, d demand, values func(
 // offered reports whether an agent may do something without a policy: who asks out of a sandbox under a role that is not known
 // here has what the platform offers to every agent; so has every role for its own identity.
 func (h *house) offered(ctx context.Context, c moorage.Caller, action string) bool {
-	if identity.WorkloadOf(ctx).Sandbox == "" {
+	if identity.WorkloadOf(ctx).Sandbox == "" || c.Source == moorage.JWT { // a user is not the agent that passes a call on
 		return false
 	}
 	service, _, _ := strings.Cut(action, ":")

@@ -18,9 +18,12 @@ import termios
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+WAT = "X-Amz-Bedrock-AgentCore-Identity-WAT"
 
 BOOT = None  # tells one sandbox's memory from another's
 lock = threading.Lock()
@@ -135,6 +138,23 @@ def fetch(request):
         return {"status": 0, "body": repr(e)}
 
 
+def pass_on(request, handed):
+    """Calls another agent with a user's token, and says through whom by the token that this agent was handed."""
+    url = os.environ["AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"] + "/runtimes/" + urllib.parse.quote(request["to"], safe="") + "/invocations"
+    headers = {
+        "Content-Type": "application/json",
+        "Authorization": "Bearer " + request["bearer"],
+        "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": str(uuid.uuid4()),
+        WAT: request.get("token", handed),
+    }
+    call = urllib.request.Request(url, json.dumps(request["payload"]).encode(), headers)
+    try:
+        with urllib.request.urlopen(call, timeout=30) as answer:
+            return {"status": answer.status, "body": json.load(answer)}
+    except urllib.error.HTTPError as e:
+        return {"status": e.code, "body": e.read().decode()}
+
+
 def search(request):
     """Where a text is, in files and in the environments of processes; of several, "all", with the number of each. They come in parts, so
     that they are not here by being asked for."""
@@ -218,6 +238,10 @@ class Probe(BaseHTTPRequestHandler):
             return self.stream(op == "hang")
         if op == "blob":
             return self.answer(200, bytes(range(251)) * (request["size"] // 251), "application/octet-stream")
+        if op == "handed":
+            return self.reply({"token": self.headers.get(WAT)})
+        if op == "pass_on":
+            return self.reply(pass_on(request, self.headers.get(WAT)))
         self.reply(OPERATIONS[op](request))
 
     def read_in_fits(self, length):

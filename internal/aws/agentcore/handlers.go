@@ -26,11 +26,11 @@ func owner(ctx context.Context, user string) string {
 // user returns on whose behalf the agent of a call works: the subject of the token that it came with, or the
 // user that a caller who signed speaks for.
 func user(ctx context.Context, id string) workload.User {
+	in := identity.InboundOf(ctx)
 	if c := identity.CallerOf(ctx); c.Source == moorage.JWT {
-		in := identity.InboundOf(ctx)
-		return workload.User{Issuer: c.Issuer, Subject: c.Subject, Token: in.Token, Expires: in.Expires}
+		return workload.User{Issuer: c.Issuer, Subject: c.Subject, Token: in.Token, Expires: in.Expires, Through: in.Through}
 	}
-	return workload.User{ID: id}
+	return workload.User{ID: id, Through: in.Through}
 }
 
 // Serve adds the operations that Moorage offers to svc.

@@ -15,9 +15,6 @@ func (s settings) setAuthorizer(c *moorage.Config) error {
 	if len(in.CertificateConfigurations) > 0 {
 		return invalid(jwtMember+".certificateConfigurations", "certificateConfigurations is not supported by Moorage: whoever runs the server names the authority of a private endpoint with --private-endpoint-ca")
 	}
-	if in.AllowedWorkloadConfiguration != nil {
-		return invalid(jwtMember+".allowedWorkloadConfiguration", "allowedWorkloadConfiguration is not supported by Moorage")
-	}
 	c.Authorizer = &moorage.JWTAuthorizer{
 		DiscoveryURL: in.DiscoveryUrl, Audience: in.AllowedAudience, Clients: in.AllowedClients, Scopes: in.AllowedScopes, Advertised: in.AdvertisedScopeMapping,
 	}
@@ -27,6 +24,12 @@ func (s settings) setAuthorizer(c *moorage.Config) error {
 	if in.PrivateEndpoint != nil {
 		endpoint := privateOf(*in.PrivateEndpoint)
 		c.Authorizer.Private = &endpoint
+	}
+	if w := in.AllowedWorkloadConfiguration; w != nil {
+		c.Authorizer.Workloads = &moorage.WorkloadRule{Names: w.WorkloadIdentities}
+		for _, host := range w.HostingEnvironments {
+			c.Authorizer.Workloads.Hosts = append(c.Authorizer.Workloads.Hosts, host.Arn)
+		}
 	}
 	for _, o := range in.PrivateEndpointOverrides {
 		c.Authorizer.Overrides = append(c.Authorizer.Overrides, moorage.PrivateOverride{Domain: o.Domain, Endpoint: privateOf(o.PrivateEndpoint)})
@@ -59,6 +62,12 @@ func authorizerOf(a *moorage.JWTAuthorizer) *AuthorizerConfiguration {
 	if a.Private != nil {
 		endpoint := endpointOf(*a.Private)
 		out.PrivateEndpoint = &endpoint
+	}
+	if w := a.Workloads; w != nil {
+		out.AllowedWorkloadConfiguration = &AllowedWorkloadConfiguration{WorkloadIdentities: w.Names}
+		for _, arn := range w.Hosts {
+			out.AllowedWorkloadConfiguration.HostingEnvironments = append(out.AllowedWorkloadConfiguration.HostingEnvironments, HostingEnvironment{Arn: arn})
+		}
 	}
 	for _, o := range a.Overrides {
 		out.PrivateEndpointOverrides = append(out.PrivateEndpointOverrides, PrivateEndpointOverride{Domain: o.Domain, PrivateEndpoint: endpointOf(o.Endpoint)})

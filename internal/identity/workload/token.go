@@ -34,6 +34,8 @@ type User struct {
 	// Token is the caller's token itself, secret, and Expires when it does.
 	Token   string
 	Expires time.Time
+	// Through are the workloads that passed on what the user asked for, the nearest last.
+	Through []string
 }
 
 // IsZero reports whether u is nobody.
@@ -60,13 +62,14 @@ type Grant struct {
 
 // claims are a Grant as it is sealed.
 type claims struct {
-	Workload string `json:"w"`
-	Session  string `json:"s,omitempty"`
-	Issuer   string `json:"i,omitempty"`
-	Subject  string `json:"u,omitempty"`
-	ID       string `json:"n,omitempty"`
-	Token    string `json:"t,omitempty"` // under which the caller's token is kept
-	Expires  int64  `json:"x"`           // seconds since 1970
+	Workload string   `json:"w"`
+	Session  string   `json:"s,omitempty"`
+	Issuer   string   `json:"i,omitempty"`
+	Subject  string   `json:"u,omitempty"`
+	ID       string   `json:"n,omitempty"`
+	Token    string   `json:"t,omitempty"` // under which the caller's token is kept
+	Through  []string `json:"h,omitempty"`
+	Expires  int64    `json:"x"` // seconds since 1970
 }
 
 // sealer makes tokens and opens them.
@@ -114,7 +117,7 @@ func (s *Service) issue(ctx context.Context, workload, session string, user User
 		return "", &moorage.Error{Code: moorage.Invalid, Message: message, Fields: []moorage.Field{{Name: "userId", Message: message}}}
 	}
 	now := s.now()
-	c := claims{Workload: workload, Session: session, Issuer: user.Issuer, Subject: user.Subject, ID: user.ID, Expires: now.Add(life).Unix()}
+	c := claims{Workload: workload, Session: session, Issuer: user.Issuer, Subject: user.Subject, ID: user.ID, Through: user.Through, Expires: now.Add(life).Unix()}
 	if user.Token != "" {
 		c.Expires = user.Expires.Unix()
 		c.Token = s.subjects.keep(user.Token, user.Expires, now)
@@ -143,7 +146,7 @@ func (s *Service) Redeem(ctx context.Context, token string) (Grant, error) {
 	if err := s.inPlace(ctx, c.Session); err != nil {
 		return Grant{}, err
 	}
-	user := User{Issuer: c.Issuer, Subject: c.Subject, ID: c.ID}
+	user := User{Issuer: c.Issuer, Subject: c.Subject, ID: c.ID, Through: c.Through}
 	if c.Token != "" {
 		user.Token, user.Expires = s.subjects.find(c.Token), time.Unix(c.Expires, 0)
 	}
