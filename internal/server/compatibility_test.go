@@ -90,9 +90,40 @@ Tags of users and roles are taken and not kept. Permissions boundaries, groups a
 
 ` + "`/v2/`" + `: push and pull with an access key as user and its secret as password.
 
+## Private endpoints of JWT authorizers
+
+` + "`privateEndpoint`" + ` and ` + "`privateEndpointOverrides`" + ` are taken, kept and answered as they came. There is no VPC and no Lattice here: whoever runs the
+server says what stands for one, and an endpoint that they did not name is a ValidationException which says how.
+
+| in the authorizer | ` + "`moorage serve --private-endpoint`" + ` | what is dialled |
+|---|---|---|
+| ` + "`selfManagedLatticeResource`" + `, by id or ARN | ` + "`rcfg-0a1b2c3d4e5f6a7b8=10.0.0.7:8443`" + ` | that address; without a port the URL's |
+| ` + "`managedVpcResource`" + ` | ` + "`vpc-0a1b2c3d=10.0.0.0/16`" + ` (repeatable) | what the host's name, or ` + "`routingDomain`" + `, resolves to on this machine, in the family of ` + "`endpointIpAddressType`" + `, if it is in the network. Subnets, security groups and tags are kept and mean nothing |
+
+` + "`privateEndpoint`" + ` is for the host of ` + "`discoveryUrl`" + `, an override for the host that it names, letter by letter and no host below it; the metadata, the key set and redirects
+each go by their own host, and hosts without an endpoint by the public network. TLS is spoken in the host's name, with this machine's
+authorities or, alone, those of ` + "`--private-endpoint-ca ID=FILE`" + `. As in the cloud service the discovery URL has to be https, overrides need a
+` + "`privateEndpoint`" + `, all are of one kind, and no domain is there twice. An endpoint that is down, silent, or gone from the options is
+a ServiceUnavailableException after five seconds at the most: nobody is let in.
+
+## Allowed workloads of JWT authorizers
+
+With ` + "`allowedWorkloadConfiguration`" + ` a call needs, beside a token that passes, a workload access token in the header
+` + "`X-Amz-Bedrock-AgentCore-Identity-WAT`" + `, and one of the workloads in its chain has to be in either list. In the cloud service these are gateways; here
+there are none, so they are what this server knows to be workloads:
+
+| | who calls | how it has a workload access token |
+|---|---|---|
+| ` + "`workloadIdentities`" + ` | a gateway of your own, or any program, by the name of its workload identity | ` + "`GetWorkloadAccessToken`" + ` and its siblings, signed: policies say who may. 15 minutes |
+| ` + "`hostingEnvironments`" + `, with the ARN of an agent runtime of this account | that agent, out of its sandbox, at ` + "`AWS_ENDPOINT_URL_BEDROCK_AGENTCORE`" + ` | it is handed one with each call on behalf of a user; elsewhere it counts for nothing |
+
+The ARN of a gateway can match nothing here, and is refused. An agent's token remembers the sixteen workloads that it was called through, so a gateway is in the chain of what
+the agents behind it call. Without a workload access token the answer is 401 with the cloud service's text, ` + "`Transaction token required: …`" + `; one that is forged,
+expired, out of place or of another workload is 403. The status of the former and both of the latter's are ours, and so is that names need not exist yet.
+
 ## Not served yet
 
-A JWT authorizer's private endpoints, certificates and workloads, session endpoints (` + "`allowedPorts`" + `), capacity providers, lifecycle hooks, file systems other than session storage.
+A JWT authorizer's certificates (` + "`certificateConfigurations`" + `), private endpoints of OAuth2 credential providers, session endpoints (` + "`allowedPorts`" + `), capacity providers, lifecycle hooks, file systems other than session storage.
 `)
 	users := watchService{cognitoService(nil, wire.Options{}), cognitoidp.Model.Name, cognitoNote, "cognito-idp"}
 	for _, svc := range append((&house{}).watchServices(), users) {
