@@ -3,11 +3,13 @@ package compat
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
@@ -101,6 +103,37 @@ func (s *server) onRecord(t *testing.T, args ...string) (records []struct {
 		t.Fatal(out, err)
 	}
 	return records
+}
+
+// Of a key that is gone the record is all that is left: it says which one it was, by each way to delete it.
+func TestAudit_saysWhichAccessKeyWasDeleted(t *testing.T) {
+	s := shared(t)
+	user := fmt.Sprintf("keeps-keys-%d", time.Now().UnixNano())
+	s.manage(t, "Action=CreateUser&UserName="+user)
+	ids := map[string]string{} // by how they are deleted
+	for _, by := range []string{"iam", "v1"} {
+		var made struct{ ID string }
+		if body, err := s.ask(t.Context(), "POST", "/v1/users/"+user+"/access-keys"); err != nil || json.Unmarshal(body, &made) != nil || made.ID == "" {
+			t.Fatal(string(body), err)
+		}
+		ids[by] = made.ID
+	}
+	s.manage(t, "Action=UpdateAccessKey&Status=Inactive&UserName="+user+"&AccessKeyId="+ids["iam"])
+	s.manage(t, "Action=DeleteAccessKey&UserName="+user+"&AccessKeyId="+ids["iam"])
+	if _, err := s.ask(t.Context(), "DELETE", "/v1/users/"+user+"/access-keys/"+ids["v1"]); err != nil {
+		t.Fatal(err)
+	}
+	for action, want := range map[string][]string{"iam:DeleteAccessKey": {ids["iam"], ids["v1"]}, "iam:UpdateAccessKey": {ids["iam"]}} {
+		said := map[string]bool{}
+		for _, r := range s.onRecord(t, "--action", action) {
+			said[r.Detail["accessKey"]] = true
+		}
+		for _, id := range want {
+			if !said[id] {
+				t.Errorf("%s of %s is not on record: %v", action, id, said)
+			}
+		}
+	}
 }
 
 // TestAudit_aChatIsNoChange asks a model by both forms: each is on record as a decision, and nothing as a change.

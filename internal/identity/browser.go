@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -35,7 +36,7 @@ type Browser struct {
 	PrincipalID func(arn string) string
 
 	mu   sync.Mutex
-	used map[string]time.Time // tickets that were redeemed and persons' cookies that were logged out, until they expire
+	used map[string]time.Time // tickets that were redeemed and cookies that were logged out, until they expire
 }
 
 const (
@@ -97,10 +98,9 @@ func (b *Browser) ended(cookie string) bool {
 	return over
 }
 
-// Logout returns a cookie that takes the browser's away. A person's login ends for whoever has a copy of its cookie, too.
+// Logout returns a cookie that takes the browser's away. The login ends for whoever has a copy of the cookie, too.
 func (b *Browser) Logout(r *http.Request) *http.Cookie {
-	cookie, err := r.Cookie(cookieName)
-	if err == nil && strings.HasPrefix(cookie.Value, personPrefix) {
+	if cookie, err := r.Cookie(cookieName); err == nil {
 		if _, err := b.Caller(r); err == nil {
 			b.first(cookie.Value, b.now().Add(cookieLife))
 		}
@@ -135,6 +135,9 @@ func (b *Browser) Caller(r *http.Request) (moorage.Caller, error) {
 	if err != nil {
 		return moorage.Caller{}, err
 	}
+	if b.ended(cookie.Value) {
+		return moorage.Caller{}, notLoggedIn
+	}
 	return key.caller(id), nil
 }
 
@@ -142,8 +145,8 @@ var notLoggedIn = moorage.Errorf(moorage.Unauthenticated, "not logged in, or not
 
 // check verifies a proof and returns the key that made it.
 func (b *Browser) check(ctx context.Context, use, given string) (id string, key AccessKey, err error) {
-	parts := strings.SplitN(given, ".", 3)
-	if len(parts) != 3 {
+	parts := strings.Split(given, ".")
+	if len(parts) != 4 {
 		return "", key, notLoggedIn
 	}
 	id = parts[0]
@@ -152,16 +155,20 @@ func (b *Browser) check(ctx context.Context, use, given string) (id string, key 
 		return "", key, notLoggedIn
 	}
 	key, err = b.Keys(ctx, id)
-	if err != nil || key.Token != "" || !hmac.Equal([]byte(given), []byte(proof(use, id, key.Secret, time.Unix(until, 0)))) {
+	if err != nil || key.Token != "" || !hmac.Equal([]byte(given), []byte(proven(use, id, key.Secret, time.Unix(until, 0), parts[2]))) {
 		return "", AccessKey{}, notLoggedIn
 	}
 	return id, key, nil
 }
 
-// proof is ID.EXPIRY.MAC, the MAC under the key's secret over what it is for. It needs no escaping in a
-// cookie or a URL's fragment.
+// proof is ID.EXPIRY.NONCE.MAC, the MAC under the key's secret over what it is for. No two are the same: one that was used up
+// takes no other along. It needs no escaping in a cookie or a URL's fragment.
 func proof(use, accessKeyID, secret string, until time.Time) string {
-	head := accessKeyID + "." + strconv.FormatInt(until.Unix(), 10)
+	return proven(use, accessKeyID, secret, until, rand.Text())
+}
+
+func proven(use, accessKeyID, secret string, until time.Time, nonce string) string {
+	head := accessKeyID + "." + strconv.FormatInt(until.Unix(), 10) + "." + nonce
 	mac := sign([]byte(secret), "moorage console "+use+"\n"+head)
 	return head + "." + base64.RawURLEncoding.EncodeToString(mac)
 }

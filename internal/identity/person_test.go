@@ -82,3 +82,43 @@ func TestBrowser_aPersonsLoginEndsWithWhatItStandsOn(t *testing.T) {
 	b.Logout(with(cookie))
 	refused("logged out", b, cookie)
 }
+
+// A login by an access key ends with the key's cookie, for whoever copied it, and with no other login by the key.
+func TestBrowser_aLoginByKeyEndsForItsCopies(t *testing.T) {
+	const id, secret = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG"
+	now := time.Now()
+	b := &identity.Browser{
+		Keys: func(context.Context, string) (identity.AccessKey, error) {
+			return identity.AccessKey{Secret: secret, Principal: reader}, nil
+		},
+		Now: func() time.Time { return now },
+	}
+	var cookies []*http.Cookie
+	for range 2 { // at the same moment
+		cookie, err := b.Login(t.Context(), id, secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cookies = append(cookies, cookie)
+	}
+	byTicket, err := b.Redeem(t.Context(), identity.Ticket(id, secret, now))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := b.Logout(with(cookies[0])); again.MaxAge >= 0 || again.Value != "" {
+		t.Errorf("the browser keeps %+v", again)
+	}
+	if c, err := b.Caller(with(cookies[0])); moorage.CodeOf(err) != moorage.Unauthenticated || c.ARN != "" {
+		t.Errorf("a copy of what was logged out: %+v (%v)", c, err)
+	}
+	for name, cookie := range map[string]*http.Cookie{"of another browser": cookies[1], "by a ticket": byTicket} {
+		if _, err := b.Caller(with(cookie)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	parts := strings.Split(cookies[1].Value, ".")
+	parts[2] = "another"
+	if _, err := b.Caller(with(&http.Cookie{Name: cookies[1].Name, Value: strings.Join(parts, ".")})); err == nil {
+		t.Error("a nonce can be changed")
+	}
+}

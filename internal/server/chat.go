@@ -120,7 +120,7 @@ func (h *house) complete(models *model.Service, w http.ResponseWriter, r *http.R
 	if asked.Stream {
 		operation = "ConverseStream"
 	}
-	if err := h.mayAsk(r, demand{modelAction(operation), h.modelARNs(asked.Request.Model)}); err != nil {
+	if err := h.mayAsk(r, demand{action: modelAction(operation), resources: h.modelARNs(asked.Request.Model)}); err != nil {
 		h.refuseChat(w, r, err)
 		return
 	}
@@ -217,7 +217,7 @@ func (h *house) listChat(w http.ResponseWriter, r *http.Request) {
 
 func (h *house) findChat(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	err := h.mayAsk(r, demand{"bedrock:GetFoundationModel", h.modelARNs(id)})
+	err := h.mayAsk(r, demand{action: "bedrock:GetFoundationModel", resources: h.modelARNs(id)})
 	if err == nil {
 		_, _, err = h.models.Table.Find(id)
 	}

@@ -29,6 +29,7 @@ import (
 type demand struct {
 	action    string
 	resources []string
+	key       string // id of the access key that it is about, which no policy names
 }
 
 // permitted decides whether an authenticated caller may do what its request asks for, and puts that on record. The error is
@@ -79,6 +80,12 @@ func (h *house) decided(r *http.Request, c moorage.Caller, d demand, decision ia
 	record := audit.Record{
 		Kind: kind, Caller: callerName(c), Source: string(c.Source), Key: c.AccessKeyID, Action: d.action, Resources: d.resources,
 		Refused: !decision.Allowed, Reason: decision.Why, Detail: behind(c),
+	}
+	if identity.IsAccessKeyID(d.key) { // what was typed there instead may be a secret
+		if record.Detail == nil {
+			record.Detail = map[string]string{}
+		}
+		record.Detail["accessKey"] = d.key
 	}
 	if err := h.note(r, record); err != nil {
 		return err
@@ -193,15 +200,15 @@ func (h *house) demands(r *http.Request, body map[string]any) []demand {
 	case call.Service == "sts": // decided with the role's trust, or open to all
 		return nil
 	case call.Service == identity.IAM:
-		return []demand{{actionOf(r), h.principalARNs(r, body)}}
+		return []demand{{action: actionOf(r), resources: h.principalARNs(r, body), key: text(body, "AccessKeyId")}}
 	case call.Service == bedrockName && call.Label("modelId") != "":
-		return []demand{{modelAction(call.Operation), h.modelARNs(call.Label("modelId"))}}
+		return []demand{{action: modelAction(call.Operation), resources: h.modelARNs(call.Label("modelId"))}}
 	case call.Service == bedrockName && call.Label("knowledgeBaseId") != "":
-		return []demand{{actionOf(r), []string{h.baseARN(call.Label("knowledgeBaseId"))}}}
+		return []demand{{action: actionOf(r), resources: []string{h.baseARN(call.Label("knowledgeBaseId"))}}}
 	case call.Service == "logs" && text(body, "logGroupName") != "":
-		return []demand{{actionOf(r), []string{"arn:aws:logs:" + h.Region + ":" + h.account + ":log-group:" + text(body, "logGroupName") + ":*"}}}
+		return []demand{{action: actionOf(r), resources: []string{"arn:aws:logs:" + h.Region + ":" + h.account + ":log-group:" + text(body, "logGroupName") + ":*"}}}
 	case call.Service == "cognito-idp" && text(body, "UserPoolId") != "":
-		return []demand{{actionOf(r), []string{h.poolARN(text(body, "UserPoolId"))}}}
+		return []demand{{action: actionOf(r), resources: []string{h.poolARN(text(body, "UserPoolId"))}}}
 	}
 	return []demand{{action: actionOf(r)}}
 }
@@ -250,7 +257,7 @@ func modelAction(operation string) string {
 func (h *house) callDemands(r *http.Request, call wire.Call) []demand {
 	runtime, endpoint := h.invoke.Names(addressed(r))
 	on := []string{runtime, endpoint}
-	out := []demand{{call.Service + ":" + call.Operation, on}}
+	out := []demand{{action: call.Service + ":" + call.Operation, resources: on}}
 	if r.Header.Get(invoke.HeaderUser) == "" {
 		return out
 	}
@@ -258,14 +265,14 @@ func (h *house) callDemands(r *http.Request, call wire.Call) []demand {
 	if call.Operation == "InvokeAgentRuntimeWithWebSocketStream" {
 		forUser = call.Operation + "ForUser"
 	}
-	return append(out, demand{call.Service + ":" + forUser, on})
+	return append(out, demand{action: call.Service + ":" + forUser, resources: on})
 }
 
 // manageDemands are those of the control plane and the identity service.
 func (h *house) manageDemands(call wire.Call, body map[string]any) []demand {
-	out := []demand{{call.Service + ":" + call.Operation, h.managed(call, body)}}
+	out := []demand{{action: call.Service + ":" + call.Operation, resources: h.managed(call, body)}}
 	if role := text(body, "roleArn"); role != "" && strings.HasSuffix(call.Operation, "AgentRuntime") {
-		out = append(out, demand{"iam:PassRole", []string{role}})
+		out = append(out, demand{action: "iam:PassRole", resources: []string{role}})
 	}
 	return out
 }
@@ -353,6 +360,9 @@ func (h *house) ownDemand(r *http.Request) demand {
 // accessKeyDemand is that of /v1/users/NAME/access-keys/…: IAM's own actions, on the user.
 func (h *house) accessKeyDemand(method string, parts []string) demand {
 	d := demand{action: "iam:UpdateAccessKey", resources: []string{"arn:aws:iam::" + h.account + ":user/" + parts[1]}}
+	if len(parts) > 3 {
+		d.key = parts[3]
+	}
 	switch {
 	case method == http.MethodDelete:
 		d.action = "iam:DeleteAccessKey"
@@ -382,17 +392,17 @@ func objectDemand(r *http.Request) demand {
 	on := []string{"arn:aws:s3:::" + strings.TrimSuffix(bucket+"/"+key, "/")}
 	switch {
 	case bucket == "":
-		return demand{"s3:ListAllMyBuckets", nil}
+		return demand{action: "s3:ListAllMyBuckets"}
 	case r.Method == http.MethodPut && kind == "Bucket":
-		return demand{"s3:CreateBucket", on}
+		return demand{action: "s3:CreateBucket", resources: on}
 	case r.Method == http.MethodPut || r.Method == http.MethodPost && kind == "Object":
-		return demand{"s3:PutObject", on}
+		return demand{action: "s3:PutObject", resources: on}
 	case r.Method == http.MethodDelete || r.Method == http.MethodPost:
-		return demand{"s3:Delete" + kind, on}
+		return demand{action: "s3:Delete" + kind, resources: on}
 	case kind == "Bucket":
-		return demand{"s3:ListBucket", on}
+		return demand{action: "s3:ListBucket", resources: on}
 	}
-	return demand{"s3:GetObject", on}
+	return demand{action: "s3:GetObject", resources: on}
 }
 
 // valuesOf are the condition keys that a request answers. Keys that a caller's own words decide are those that AWS has it

@@ -46,7 +46,7 @@ func (d *Directory) Authorize(r Request) Decision {
 }
 
 func (d *Directory) decide(s *state, r Request, resource string) Decision {
-	q := &policy.Request{Principal: principalOf(r.Caller), Action: r.Action, Resource: resource}
+	q := &policy.Request{Principal: s.named(r.Caller), Action: r.Action, Resource: resource}
 	own := s.documentsOf(r.Caller)
 	q.Values = d.values(s, r, q.Principal)
 	matches := policy.Evaluate(own, q)
@@ -93,16 +93,20 @@ func sessionAllows(text string, q *policy.Request) bool {
 	return len(matches) > 0 && !matches[0].Deny
 }
 
-// principalOf is a caller as policies name it. Who comes with a token or an API key is nobody in particular.
-func principalOf(c moorage.Caller) policy.Principal {
+// named is a caller as policies name it: a role's session by its role too, whose ARN has the path that the session's leaves out. Who
+// comes with a token or an API key is nobody in particular.
+func (s *state) named(c moorage.Caller) policy.Principal {
 	if c.Source != moorage.SigV4 {
 		return policy.Principal{}
 	}
-	p := policy.Principal{ARN: c.ARN, Account: c.Account}
+	who := policy.Principal{ARN: c.ARN, Account: c.Account}
 	if owner := c.Owner(); owner != c.ARN {
-		p.Role = owner
+		who.Role = owner
+		if p := s.principalOf(c); p != nil {
+			who.Role = p.arn
+		}
 	}
-	return p
+	return who
 }
 
 func (s *state) documentsOf(c moorage.Caller) []*policy.Document {
@@ -240,7 +244,7 @@ func (d *Directory) MayAssume(c moorage.Caller, roleARN string, values func(stri
 		return role, Decision{Why: "there is no role " + roleARN}
 	}
 	r := Request{Caller: c, Action: "sts:AssumeRole", Resources: []string{roleARN}, Values: values}
-	q := &policy.Request{Principal: principalOf(c), Action: r.Action, Resource: roleARN}
+	q := &policy.Request{Principal: s.named(c), Action: r.Action, Resource: roleARN}
 	q.Values = d.values(s, r, q.Principal)
 	trust := policy.Evaluate([]*policy.Document{p.trust}, q)
 	if len(trust) == 0 || trust[0].Deny {

@@ -105,6 +105,48 @@ func TestTrusts_goesByTheWholeARN(t *testing.T) {
 	}
 }
 
+// Policies name a role by its ARN, with the path that the names of its sessions leave out.
+func TestAuthorize_sessionsAreTheirRolesWithItsPath(t *testing.T) {
+	d := newDirectory(t)
+	nested := d.makes(t, "nested", "/team/agents/", everybody)
+	who := session(account, "nested")
+	trusts := func(principal, condition string) string {
+		return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":` + principal + `,"Action":"sts:AssumeRole"` + condition + `}}`
+	}
+	for name, c := range map[string]struct {
+		trust string
+		want  bool
+	}{
+		"by its ARN":                {trusts(`{"AWS":"`+nested+`"}`, ""), true},
+		"by the session's":          {trusts(`{"AWS":"`+who.ARN+`"}`, ""), true},
+		"without its path":          {trusts(`{"AWS":"arn:aws:iam::`+account+`:role/nested"}`, ""), false},
+		"with another's path":       {trusts(`{"AWS":"arn:aws:iam::`+account+`:role/other/nested"}`, ""), false},
+		"aws:PrincipalArn":          {trusts(`"*"`, `,"Condition":{"ArnEquals":{"aws:PrincipalArn":"`+nested+`"}}`), true},
+		"aws:PrincipalArn, no path": {trusts(`"*"`, `,"Condition":{"ArnEquals":{"aws:PrincipalArn":"arn:aws:iam::`+account+`:role/nested"}}`), false},
+	} {
+		target := d.makes(t, strings.NewReplacer(" ", "-", "'", "", ":", "-", ",", "").Replace(name), "/", c.trust)
+		if _, got := d.MayAssume(who, target, nil); got.Allowed != c.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	stranger := session(another, "nested") // whose role may have any path: it is not known here
+	target := d.makes(t, "for-strangers", "/", trusts(`{"AWS":"arn:aws:iam::`+another+`:role/nested"}`, ""))
+	if _, got := d.MayAssume(stranger, target, nil); !got.Allowed {
+		t.Errorf("a role of another account: %+v", got)
+	}
+}
+
+// All of AWS's principals are no service: a role that trusts them is not handed to one.
+func TestTrusts_servicesAreNamed(t *testing.T) {
+	d := newDirectory(t)
+	if d.Trusts(d.makes(t, "open", "/", everybody), service, func(string) []string { return nil }) {
+		t.Error(`{"AWS":"*"} trusts a service`)
+	}
+	if !d.Trusts(d.makes(t, "open-to-all", "/", strings.Replace(everybody, `{"AWS":"*"}`, `"*"`, 1)), service, func(string) []string { return nil }) {
+		t.Error(`"*" does not trust a service`)
+	}
+}
+
 func TestMayAssume_needsBothSides(t *testing.T) {
 	d := newDirectory(t)
 	root := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + account + `:root"},"Action":"sts:AssumeRole"}}`

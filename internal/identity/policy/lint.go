@@ -39,7 +39,7 @@ func (d *Document) Lint(k Known) (out []Finding) {
 		if s.notOn && !s.deny {
 			add("Allow with NotResource gives every other resource, also those that come later")
 		}
-		if p := s.principals; p != nil && !s.deny && (p.anybody || p.not) && len(s.conditions) == 0 {
+		if p := s.principals; p != nil && !s.deny && (p.anybody || p.anyAWS || p.not) && len(s.conditions) == 0 {
 			add("anybody is let in, and no condition bounds it")
 		}
 		for _, c := range s.conditions {

@@ -47,7 +47,7 @@ func (s *statement) onResource(r *Request) bool {
 }
 
 func (p *principals) match(who Principal) (ok, account bool) {
-	found := p.anybody || who.Service != "" && slices.Contains(p.services, who.Service) ||
+	found := p.anybody || p.anyAWS && who.Service == "" || who.Service != "" && slices.Contains(p.services, who.Service) ||
 		who.ARN != "" && slices.Contains(p.arns, who.ARN) || who.Role != "" && slices.Contains(p.arns, who.Role)
 	if !found && who.Account != "" && who.Service == "" && slices.Contains(p.accounts, who.Account) {
 		found, account = true, true

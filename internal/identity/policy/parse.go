@@ -260,6 +260,7 @@ func (d *Document) resources(m member) (out []arnPattern, err error) {
 // principals are whom a statement is about.
 type principals struct {
 	anybody  bool
+	anyAWS   bool // whoever is no service
 	accounts []string
 	arns     []string
 	services []string
@@ -297,7 +298,7 @@ func (p *principals) add(kind, name string) error {
 	case kind != "AWS":
 		return fmt.Errorf("a principal of the kind %q is not supported: AWS and Service are", kind)
 	case name == "*":
-		p.anybody = true
+		p.anyAWS = true
 	case isAccount(name):
 		p.accounts = append(p.accounts, name)
 	default:

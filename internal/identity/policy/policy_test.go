@@ -164,6 +164,8 @@ func TestEvaluate_principals(t *testing.T) {
 		{`"Principal":{"AWS":"arn:aws:sts::123456789012:assumed-role/app/s2"}`, session, "none", false},
 		{`"Principal":{"AWS":"123456789012"}`, user, "allow", true}, {`"Principal":{"AWS":"arn:aws:iam::123456789012:root"}`, session, "allow", true},
 		{`"Principal":{"AWS":"999999999999"}`, user, "none", false}, {`"Principal":{"AWS":"123456789012"}`, policy.Principal{}, "none", false},
+		{`"Principal":{"AWS":"*"}`, policy.Principal{}, "allow", false}, {`"Principal":{"AWS":"*"}`, service, "none", false}, {`"Principal":"*"`, service, "allow", false},
+		{`"Principal":{"AWS":"*","Service":"lambda.amazonaws.com"}`, service, "none", false}, {`"NotPrincipal":{"AWS":"*"}`, session, "none", false},
 		{`"Principal":{"Service":"bedrock-agentcore.amazonaws.com"}`, service, "allow", false}, {`"Principal":{"Service":"lambda.amazonaws.com"}`, service, "none", false},
 		{`"NotPrincipal":{"AWS":"` + alice + `"}`, user, "none", false}, {`"NotPrincipal":{"AWS":"` + alice + `"}`, session, "allow", false},
 	} {
