@@ -122,6 +122,11 @@ def check_refusals():
             assert code == "ValidationException" and words in message, (code, message)
     code, message = refusal(models.converse, guardrailConfig={"guardrailIdentifier": "g", "guardrailVersion": "1"})
     assert "guardrailConfig" in message, (code, message)
+    for schema, words in (('{"type":"object"}', "outputConfig in Converse): this model's provider does not take json_schema"), ("{", "schema is not JSON")):
+        output = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": schema, "name": "tides"}}}}
+        code, message = refusal(models.converse, outputConfig=output)
+        assert words in message, (code, message)
+    assert models.converse(modelId=NOVA, messages=HELLO, outputConfig={"effort": "low"})["stopReason"] == "end_turn"
 
 
 def check_documents_that_are_huge_binary_or_empty():

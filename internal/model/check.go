@@ -27,25 +27,6 @@ func (r Request) CheckTools() error {
 	return nil
 }
 
-// WordsOnly refuses a request that asks, in OpenAI's form, for an answer of another kind than a model makes by itself: for
-// providers that cannot hand that on, so that nobody takes words for the JSON that was asked for.
-func (r Request) WordsOnly() error {
-	var asked struct {
-		Format struct {
-			Type string `json:"type"`
-		} `json:"response_format"`
-		Logprobs bool `json:"logprobs"`
-	}
-	_ = json.Unmarshal(r.OpenAI, &asked) // what is not there is not asked for
-	switch {
-	case asked.Format.Type != "" && asked.Format.Type != "text":
-		return moorage.Errorf(moorage.Unsupported, "response_format: this model's provider does not speak OpenAI's form; have it use a tool for JSON of a schema")
-	case asked.Logprobs:
-		return moorage.Errorf(moorage.Unsupported, "logprobs: this model's provider gives none")
-	}
-	return nil
-}
-
 // perToken is how many bytes make a token, about, in the languages that most prompts are written in.
 const perToken = 4
 

@@ -83,6 +83,7 @@ type Tool struct {
 	Name        string          `json:"name,omitzero"`
 	Description string          `json:"description,omitzero"`
 	Schema      json.RawMessage `json:"schema,omitzero"`
+	Strict      bool            `json:"strict,omitzero"` // its maker is to see to it that inputs fit the schema
 }
 
 // Choice says whether a tool has to be used.

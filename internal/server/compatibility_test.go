@@ -65,7 +65,8 @@ stream, its exceptions. A provider that says nothing for two minutes is a ModelT
 
 The same models answer ` + "`POST /v1/chat/completions`" + `, ` + "`GET /v1/models`" + ` and ` + "`GET /v1/models/{model}`" + ` of OpenAI's API: plain and streamed, tools that are functions, images as data
 addresses, errors in its form. What a request says beyond Converse's terms reaches providers that speak the same form; to others JSON as
-` + "`response_format`" + ` and ` + "`logprobs`" + ` are refused, and what only says how is left out. ` + "`n`" + ` is 1.
+` + "`response_format`" + ` and ` + "`logprobs`" + ` are refused, and what only says how is left out. ` + "`n`" + ` is 1. JSON of a schema, which ` + "`outputConfig`" + ` asks for in Converse,
+reaches those and Amazon Bedrock, and is refused by others; so does its ` + "`effort`" + `, which others leave out.
 
 Beside the model of AgentCore: ` + "`GET /runtimes/{agentRuntimeArn}/ws`" + ` (WebSocket) and ` + "`…/ws/shells`" + ` (interactive shells). An agent is addressed by its ARN, encoded or
 not, or by its id with ` + "`accountId`" + `.

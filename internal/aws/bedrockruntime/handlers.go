@@ -32,7 +32,7 @@ func (h handlers) converse(ctx context.Context, in *ConverseInput) (*ConverseOut
 	if in.GuardrailConfig != nil {
 		return nil, unsupported("guardrailConfig")
 	}
-	r, err := requestOf(conversation{in.ModelId, in.Messages, in.System, in.ToolConfig, in.InferenceConfig, in.AdditionalModelRequestFields, in.PromptVariables})
+	r, err := requestOf(conversation{in.ModelId, in.Messages, in.System, in.ToolConfig, in.InferenceConfig, in.AdditionalModelRequestFields, in.OutputConfig, in.PromptVariables})
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (h handlers) stream(ctx context.Context, in *ConverseStreamInput) (*Convers
 	if in.GuardrailConfig != nil {
 		return nil, unsupported("guardrailConfig")
 	}
-	r, err := requestOf(conversation{in.ModelId, in.Messages, in.System, in.ToolConfig, in.InferenceConfig, in.AdditionalModelRequestFields, in.PromptVariables})
+	r, err := requestOf(conversation{in.ModelId, in.Messages, in.System, in.ToolConfig, in.InferenceConfig, in.AdditionalModelRequestFields, in.OutputConfig, in.PromptVariables})
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (h handlers) count(_ context.Context, in *CountTokensInput) (*CountTokensOu
 	var err error
 	switch c, i := in.Input.Converse, in.Input.InvokeModel; {
 	case c != nil:
-		r, err = requestOf(conversation{in.ModelId, c.Messages, c.System, c.ToolConfig, nil, c.AdditionalModelRequestFields, nil})
+		r, err = requestOf(conversation{in.ModelId, c.Messages, c.System, c.ToolConfig, nil, c.AdditionalModelRequestFields, nil, nil})
 	case i != nil:
 		r, err = anthropic.Read(in.ModelId, i.Body)
 	default:

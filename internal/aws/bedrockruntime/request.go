@@ -15,6 +15,7 @@ type conversation struct {
 	tools     *ToolConfiguration
 	inference *InferenceConfiguration
 	extra     json.RawMessage
+	output    *OutputConfig
 	prompt    map[string]PromptVariableValues
 }
 
@@ -34,6 +35,9 @@ func requestOf(c conversation) (model.Request, error) {
 			r.System = append(r.System, s.GuardContent.Text.Text)
 		}
 	}
+	if err := format(&r, c.output); err != nil {
+		return r, err
+	}
 	if i := c.inference; i != nil {
 		r.MaxTokens, r.Temperature, r.TopP, r.Stop = int(value(i.MaxTokens)), i.Temperature, i.TopP, i.StopSequences
 	}
@@ -47,6 +51,27 @@ func requestOf(c conversation) (model.Request, error) {
 	return r, offer(&r, c.tools)
 }
 
+// format says how the answer is to be made.
+func format(r *model.Request, c *OutputConfig) (err error) {
+	if c == nil {
+		return nil
+	}
+	f := model.Format{Effort: value(c.Effort)}
+	if c.TextFormat != nil && c.TextFormat.Structure.JsonSchema != nil {
+		s := c.TextFormat.Structure.JsonSchema
+		if !json.Valid([]byte(s.Schema)) {
+			return moorage.Errorf(moorage.Invalid, "outputConfig.textFormat.structure.jsonSchema.schema is not JSON")
+		}
+		name := value(s.Name)
+		if name == "" {
+			name = "answer" // OpenAI's form wants one
+		}
+		f.Response = model.JSON(model.Schema{Name: name, Description: value(s.Description), Schema: json.RawMessage(s.Schema), Strict: true})
+	}
+	r.OpenAI, err = json.Marshal(f)
+	return err
+}
+
 func offer(r *model.Request, c *ToolConfiguration) error {
 	if c == nil {
 		return nil
@@ -56,7 +81,7 @@ func offer(r *model.Request, c *ToolConfiguration) error {
 			return unsupported("toolConfig.tools.systemTool")
 		}
 		if s := t.ToolSpec; s != nil {
-			r.Tools = append(r.Tools, model.Tool{Name: s.Name, Description: value(s.Description), Schema: s.InputSchema.Json})
+			r.Tools = append(r.Tools, model.Tool{Name: s.Name, Description: value(s.Description), Schema: s.InputSchema.Json, Strict: value(s.Strict)})
 		}
 	}
 	if choice := c.ToolChoice; choice != nil {

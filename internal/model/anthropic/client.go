@@ -76,7 +76,11 @@ func (c *Client) post(ctx context.Context, r model.Request) (io.ReadCloser, erro
 	if err != nil {
 		return nil, err
 	}
-	doc, err := json.Marshal(requestOf(r))
+	in, err := requestOf(r)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := json.Marshal(in)
 	if err == nil {
 		doc, err = model.Merge(doc, extra)
 	}
@@ -128,7 +132,7 @@ func takeBetas(extra json.RawMessage) (rest json.RawMessage, betas []string, err
 }
 
 // requestOf writes a request for the server.
-func requestOf(r model.Request) request {
+func requestOf(r model.Request) (request, error) {
 	out := request{
 		Model: r.Model, MaxTokens: r.MaxTokens, Temperature: r.Temperature, TopP: r.TopP, Stop: r.Stop, Stream: true,
 	}
@@ -139,11 +143,14 @@ func requestOf(r model.Request) request {
 		out.System, _ = json.Marshal(strings.Join(r.System, "\n\n"))
 	}
 	for _, m := range r.Messages {
-		content, _ := json.Marshal(written(m.Content))
+		content, err := written(m.Content)
+		if err != nil {
+			return out, err
+		}
 		out.Messages = append(out.Messages, message{m.Role, content})
 	}
 	for _, t := range r.Tools {
-		out.Tools = append(out.Tools, tool{Name: t.Name, Description: t.Description, Schema: t.Schema})
+		out.Tools = append(out.Tools, tool{Name: t.Name, Description: t.Description, Schema: t.Schema, Strict: t.Strict})
 	}
 	switch {
 	case r.Choice.Name != "":
@@ -151,27 +158,35 @@ func requestOf(r model.Request) request {
 	case r.Choice.Any:
 		out.ToolChoice = &choice{Type: "any"}
 	}
-	return out
+	return out, nil
 }
 
 // written writes what users and tools may say, too.
-func written(content []model.Block) (out []block) {
+func written(content []model.Block) (json.RawMessage, error) {
+	var out []block
 	for _, b := range content {
 		switch {
 		case b.ToolResult != nil:
-			inner, _ := json.Marshal(written(b.ToolResult.Content))
+			inner, err := written(b.ToolResult.Content)
+			if err != nil {
+				return nil, err
+			}
 			out = append(out, block{Type: "tool_result", ToolUseID: b.ToolResult.ID, Content: inner, IsError: b.ToolResult.Failed})
 		case b.Image != nil:
 			out = append(out, block{Type: "image", Source: &source{"base64", "image/" + b.Image.Format, base64.StdEncoding.EncodeToString(b.Image.Bytes)}})
 		case b.Document != nil && b.Document.Format == "pdf":
 			out = append(out, block{Type: "document", Title: b.Document.Name, Source: &source{"base64", "application/pdf", base64.StdEncoding.EncodeToString(b.Document.Bytes)}})
 		case b.Document != nil:
-			out = append(out, block{Type: "document", Title: b.Document.Name, Source: &source{"text", "text/plain", string(b.Document.Bytes)}})
+			words, err := model.Media{Format: b.Document.Format, Bytes: b.Document.Bytes}.Words() // its name is the title
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, block{Type: "document", Title: b.Document.Name, Source: &source{"text", "text/plain", words}})
 		default:
 			out = append(out, blockOf(b))
 		}
 	}
-	return out
+	return json.Marshal(out)
 }
 
 // parser reads a streamed answer.

@@ -54,6 +54,17 @@ data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":
 data: {"type":"message_stop"}
 `
 
+func TestClient_documents(t *testing.T) {
+	for format, code := range map[string]moorage.Code{"pdf": "", "txt": "", "html": "", "docx": moorage.Unsupported} {
+		r := model.Request{Model: "claude", Messages: []model.Message{{Role: model.User, Content: []model.Block{
+			{ToolResult: &model.ToolResult{ID: "t", Content: []model.Block{{Document: &model.Media{Format: format, Name: "tides", Bytes: []byte("4:12")}}}}},
+		}}}}
+		if _, err := model.Collect(stub(t, 200, streamed).Answer(t.Context(), r)); moorage.CodeOf(err) != code {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+}
+
 func TestClient_readsAStream(t *testing.T) {
 	got, err := model.Collect(stub(t, 200, streamed).Answer(t.Context(), request))
 	if err != nil {

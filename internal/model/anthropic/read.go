@@ -40,7 +40,7 @@ func Read(modelID string, body []byte) (model.Request, error) {
 		if t.Type != "" && t.Type != "custom" {
 			return r, moorage.Errorf(moorage.Unsupported, "the tool %q is of type %q, which the model's maker runs itself: Moorage offers models tools that have an input_schema, and that the agent runs", t.Name, t.Type)
 		}
-		r.Tools = append(r.Tools, model.Tool{Name: t.Name, Description: t.Description, Schema: t.Schema})
+		r.Tools = append(r.Tools, model.Tool{Name: t.Name, Description: t.Description, Schema: t.Schema, Strict: t.Strict})
 	}
 	if in.ToolChoice != nil {
 		r.Choice = model.Choice{Any: in.ToolChoice.Type == "any", Name: in.ToolChoice.Name}

@@ -147,3 +147,24 @@ func TestParseKey_takesTwoPartsOrThree(t *testing.T) {
 		}
 	}
 }
+
+func TestClient_asksForJSONOfASchema(t *testing.T) {
+	c, asked := stub(t, 200, "", frames(t, "event", "messageStop", `{"stopReason":"end_turn"}`, "event", "metadata", `{"usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}`))
+	r := request
+	r.Tools = []model.Tool{{Name: "weather", Schema: json.RawMessage(`{"type":"object"}`), Strict: true}}
+	r.OpenAI = json.RawMessage(`{"reasoning_effort":"low","response_format":{"type":"json_schema","json_schema":{"name":"tides","schema":{"type":"object"}}}}`)
+	if _, err := model.Collect(c.Answer(t.Context(), r)); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"effort": "low", "textFormat": map[string]any{"type": "json_schema", "structure": map[string]any{"jsonSchema": map[string]any{"name": "tides", "schema": `{"type":"object"}`}}}}
+	if got := (*asked)["outputConfig"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("it is to answer as %v", got)
+	}
+	if tool := (*asked)["toolConfig"].(map[string]any)["tools"].([]any)[0].(map[string]any)["toolSpec"].(map[string]any); tool["strict"] != true {
+		t.Errorf("the tool is %v", tool)
+	}
+	r.OpenAI = json.RawMessage(`{"response_format":{"type":"json_object"}}`)
+	if _, err := model.Collect(c.Answer(t.Context(), r)); moorage.CodeOf(err) != moorage.Unsupported {
+		t.Errorf("JSON of no schema: %v", err)
+	}
+}

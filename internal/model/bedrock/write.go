@@ -14,10 +14,10 @@ import (
 
 // written is a request as the SDK sends it.
 func written(r model.Request) (*bedrockruntime.ConverseStreamInput, error) {
-	if err := r.WordsOnly(); err != nil {
+	if err := r.WordsOrSchema(); err != nil {
 		return nil, err
 	}
-	out := &bedrockruntime.ConverseStreamInput{ModelId: &r.Model, InferenceConfig: inference(r)}
+	out := &bedrockruntime.ConverseStreamInput{ModelId: &r.Model, InferenceConfig: inference(r), OutputConfig: output(r.Format())}
 	for _, s := range r.System {
 		out.System = append(out.System, &types.SystemContentBlockMemberText{Value: s})
 	}
@@ -39,6 +39,9 @@ func written(r model.Request) (*bedrockruntime.ConverseStreamInput, error) {
 		spec := types.ToolSpecification{Name: &t.Name, InputSchema: &types.ToolInputSchemaMemberJson{Value: schema}}
 		if t.Description != "" {
 			spec.Description = &t.Description
+		}
+		if t.Strict {
+			spec.Strict = &t.Strict
 		}
 		out.ToolConfig.Tools = append(out.ToolConfig.Tools, &types.ToolMemberToolSpec{Value: spec})
 	}
@@ -67,6 +70,25 @@ func inference(r model.Request) *types.InferenceConfiguration {
 		c.MaxTokens = aws.Int32(int32(min(r.MaxTokens, 1<<31-1)))
 	}
 	return c
+}
+
+func output(f model.Format) *types.OutputConfig {
+	var c types.OutputConfig
+	if f.Effort != "" {
+		c.Effort = &f.Effort
+	}
+	if f.Response != nil && f.Response.Schema != nil {
+		text := string(f.Response.Schema.Schema)
+		s := types.JsonSchemaDefinition{Schema: &text, Name: &f.Response.Schema.Name}
+		if f.Response.Schema.Description != "" {
+			s.Description = &f.Response.Schema.Description
+		}
+		c.TextFormat = &types.OutputFormat{Type: types.OutputFormatTypeJsonSchema, Structure: &types.OutputFormatStructureMemberJsonSchema{Value: s}}
+	}
+	if c == (types.OutputConfig{}) {
+		return nil
+	}
+	return &c
 }
 
 func narrow(f *float64) *float32 {

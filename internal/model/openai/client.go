@@ -104,6 +104,7 @@ type parser struct {
 	used     *usage
 	bytes    int // of the answer
 	tool     int // index of the call that is being written, from 1
+	toolID   string
 	done     bool
 }
 
@@ -145,13 +146,18 @@ func (p *parser) delta(d delta) (out []model.Event) {
 		p.bytes += len(*d.Content)
 		out = append(out, model.Event{Text: *d.Content})
 	}
+	if d.Refusal != "" {
+		p.bytes += len(d.Refusal)
+		out = append(out, model.Event{Text: d.Refusal})
+	}
 	for _, call := range d.ToolCalls {
 		index := 1
 		if call.Index != nil {
 			index = *call.Index + 1
 		}
-		if index != p.tool && call.Function.Name != "" {
-			p.tool = index
+		another := index != p.tool || call.ID != "" && call.ID != p.toolID // some servers number all of them 0
+		if another && call.Function.Name != "" {
+			p.tool, p.toolID = index, call.ID
 			out = append(out, model.Event{Tool: &model.ToolUse{ID: model.ToolID(call.ID), Name: call.Function.Name}})
 		}
 		if call.Function.Arguments != "" && p.tool != 0 {

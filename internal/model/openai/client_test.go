@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,6 +92,50 @@ func TestClient_readsTextAndTools(t *testing.T) {
 	}
 	if want := (model.Stop{Reason: model.UseTool, Model: "small", Usage: model.Usage{Input: 12, Output: 7, CacheRead: 4}}); got.Stop != want {
 		t.Errorf("it stopped as %+v, not %+v", got.Stop, want)
+	}
+}
+
+// TestClient_keepsWhatOtherFormsHaveWordsFor is about what a tool answers beside words, and a tool whose inputs have to fit.
+func TestClient_keepsWhatOtherFormsHaveWordsFor(t *testing.T) {
+	c, asked := server(t, 200, stream(`{"choices":[{"index":0,"delta":{"refusal":"I will not."},"finish_reason":"stop"}]}`))
+	r := request
+	r.Tools = []model.Tool{{Name: "weather", Schema: json.RawMessage(`{"type":"object"}`), Strict: true}}
+	r.Messages = append(slices.Clone(r.Messages[:2]), model.Message{Role: model.User, Content: []model.Block{{ToolResult: &model.ToolResult{ID: "t1", Content: []model.Block{
+		{Text: "a map"}, {Image: &model.Media{Format: "png", Bytes: []byte("x")}}, {Document: &model.Media{Format: "csv", Name: "tides", Bytes: []byte("4:12")}},
+	}}}}})
+	got, err := model.Collect(c.Answer(t.Context(), r))
+	if err != nil || got.Message.Text() != "I will not." {
+		t.Fatalf("it says %+v, %v", got, err)
+	}
+	told, err := json.Marshal((*asked)["messages"].([]any)[3:])
+	if want := `[{"content":"a map\n[an image, which follows]\nDocument tides:\n4:12","role":"tool","tool_call_id":"t1"},{"content":[{"image_url":{"url":"data:image/png;base64,eA=="},"type":"image_url"}],"role":"user"}]`; string(told) != want || err != nil {
+		t.Errorf("the result is %s, %v", told, err)
+	}
+	if tool := (*asked)["tools"].([]any)[0].(map[string]any)["function"].(map[string]any); tool["strict"] != true {
+		t.Errorf("the tool is %v", tool)
+	}
+	r.Messages[2].Content[0].ToolResult.Content[2].Document.Format = "docx"
+	if _, err := model.Collect(c.Answer(t.Context(), r)); moorage.CodeOf(err) != moorage.Unsupported {
+		t.Errorf("a document that has no words: %v", err)
+	}
+}
+
+// TestClient_toolsOfOneNumber is about servers that number all calls 0, each whole in a chunk of its own.
+func TestClient_toolsOfOneNumber(t *testing.T) {
+	c, _ := server(t, 200, stream(
+		`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"weather","arguments":"{\"city\":\"Oslo\"}"}}]}}]}`,
+		`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"b","function":{"name":"weather","arguments":"{\"city\":"}}]}}]}`,
+		`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"b","function":{"name":"weather","arguments":"\"Rome\"}"}}]}}]}`,
+		`{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}`,
+	))
+	got, err := model.Collect(c.Answer(t.Context(), request))
+	if err != nil || len(got.Message.Content) != 2 {
+		t.Fatalf("%+v, %v", got.Message, err)
+	}
+	for i, want := range []string{`{"city":"Oslo"}`, `{"city":"Rome"}`} {
+		if input := string(got.Message.Content[i].ToolUse.Input); input != want {
+			t.Errorf("the input is %s, not %s", input, want)
+		}
 	}
 }
 

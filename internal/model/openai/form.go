@@ -51,6 +51,7 @@ type function struct {
 	Name        string          `json:"name"`
 	Description string          `json:"description,omitempty"`
 	Parameters  json.RawMessage `json:"parameters,omitempty"`
+	Strict      bool            `json:"strict,omitempty"`
 }
 
 type toolCall struct {
@@ -87,6 +88,7 @@ type delta struct {
 	Role      string     `json:"role,omitempty"`
 	Content   *string    `json:"content,omitempty"`
 	Reasoning string     `json:"reasoning_content,omitempty"`
+	Refusal   string     `json:"refusal,omitempty"` // in place of content
 	ToolCalls []toolCall `json:"tool_calls,omitempty"`
 }
 

@@ -81,7 +81,7 @@ func offer(r *model.Request, in request) error {
 		if len(t.Function.Parameters) == 0 {
 			t.Function.Parameters = json.RawMessage(`{"type":"object"}`)
 		}
-		r.Tools = append(r.Tools, model.Tool{Name: t.Function.Name, Description: t.Function.Description, Schema: t.Function.Parameters})
+		r.Tools = append(r.Tools, model.Tool{Name: t.Function.Name, Description: t.Function.Description, Schema: t.Function.Parameters, Strict: t.Function.Strict})
 	}
 	var word string
 	var named tool

@@ -25,7 +25,7 @@ func body(r model.Request) ([]byte, error) {
 		out.Messages = append(out.Messages, more...)
 	}
 	for _, t := range r.Tools {
-		out.Tools = append(out.Tools, tool{"function", function{t.Name, t.Description, t.Schema}})
+		out.Tools = append(out.Tools, tool{"function", function{t.Name, t.Description, t.Schema, t.Strict}})
 	}
 	if len(r.Stop) > 0 {
 		out.Stop, _ = json.Marshal(r.Stop)
@@ -64,12 +64,16 @@ func turns(m model.Message) (out []message, err error) {
 	for _, b := range m.Content {
 		switch {
 		case b.ToolResult != nil:
-			out = append(out, message{Role: "tool", ToolCallID: b.ToolResult.ID, Content: text(resultText(*b.ToolResult))})
+			words, images, err := resultOf(*b.ToolResult)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, message{Role: "tool", ToolCallID: b.ToolResult.ID, Content: text(words)})
+			parts = append(parts, images...)
 		case b.ToolUse != nil:
 			rest.ToolCalls = append(rest.ToolCalls, toolCall{ID: b.ToolUse.ID, Type: "function", Function: called{b.ToolUse.Name, string(b.ToolUse.Input)}})
 		case b.Image != nil:
-			data := "data:image/" + b.Image.Format + ";base64," + base64.StdEncoding.EncodeToString(b.Image.Bytes)
-			parts = append(parts, part{Type: "image_url", ImageURL: &imageURL{data}})
+			parts = append(parts, imagePart(*b.Image))
 		case b.Document != nil:
 			words, err := b.Document.Words()
 			if err != nil {
@@ -101,9 +105,31 @@ func content(parts []part) (json.RawMessage, error) {
 	return text(strings.Join(words, "\n")), nil
 }
 
-func resultText(r model.ToolResult) string {
-	if r.Failed {
-		return "Error: " + r.Text()
+func imagePart(m model.Media) part {
+	return part{Type: "image_url", ImageURL: &imageURL{"data:image/" + m.Format + ";base64," + base64.StdEncoding.EncodeToString(m.Bytes)}}
+}
+
+// resultOf writes what a tool answered. The form has words only there: images follow in the user's own message.
+func resultOf(r model.ToolResult) (words string, images []part, err error) {
+	var said []string
+	for _, b := range r.Content {
+		switch {
+		case b.Image != nil:
+			said = append(said, "[an image, which follows]")
+			images = append(images, imagePart(*b.Image))
+		case b.Document != nil:
+			text, err := b.Document.Words()
+			if err != nil {
+				return "", nil, err
+			}
+			said = append(said, text)
+		case b.Text != "":
+			said = append(said, b.Text)
+		}
 	}
-	return r.Text()
+	words = strings.Join(said, "\n")
+	if r.Failed {
+		words = "Error: " + words
+	}
+	return words, images, nil
 }
