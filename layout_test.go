@@ -13,7 +13,7 @@ import (
 // ranks orders the rooms: a room may import rooms of a lower rank only. docs/ARCHITECTURE.md says
 // what each is for; change both together.
 var ranks = map[string]int{
-	"": 0, "internal/image/erofs": 0, "internal/socket": 0,
+	"": 0, "internal/image/erofs": 0, "internal/lazy": 0, "internal/socket": 0,
 
 	"internal/store": 1, "internal/sandbox": 1, "internal/image": 1, "internal/object": 1, "internal/aws/wire": 1,
 	"internal/quota": 1, "internal/telemetry": 1,

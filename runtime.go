@@ -178,6 +178,9 @@ const (
 	Stopped  SessionState = "stopped"
 )
 
+// Rests reports whether a session uses no processor until somebody wants it.
+func (s SessionState) Rests() bool { return s == Paused || s == Asleep || s == Stopped }
+
 // Session is one conversation with one sandbox. ID never repeats and names it everywhere inside;
 // CallerID is what the caller chose, unique per runtime, endpoint and owner.
 type Session struct {

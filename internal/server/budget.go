@@ -30,21 +30,16 @@ func (h *house) openBudgets(ctx context.Context) error {
 
 // keepBudgets writes down what agents spent until ctx ends, and then once more.
 func (h *house) keepBudgets(ctx context.Context) {
-	tick := time.NewTicker(saveBudgets)
-	defer tick.Stop()
 	defer h.ending.Wait()
-	for {
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		}
+	save := func() (next time.Duration) {
 		if err := h.saveBudgets(context.WithoutCancel(ctx)); err != nil {
 			h.Log.Error("write down what agents spent", "err", err)
+			return saveBudgets
 		}
-		if ctx.Err() != nil {
-			return
-		}
+		return 0
 	}
+	h.rounds.budgets.Run(ctx, save)
+	save()
 }
 
 func (h *house) saveBudgets(ctx context.Context) error {
@@ -77,7 +72,10 @@ func (h *house) admitModel(ctx context.Context, r model.Request) (settle func(mo
 		}
 		return nil, err
 	}
-	return func(record model.Record) { done(h.took(record.Spent(), record.Answer.Stop.Model), time.Now()) }, nil
+	return func(record model.Record) {
+		done(h.took(record.Spent(), record.Answer.Stop.Model), time.Now())
+		h.rounds.budgets.Wake()
+	}, nil
 }
 
 // holds is what a call may take, as far as can be said before it. Where nothing is limited nothing has to be held.

@@ -67,6 +67,7 @@ type house struct {
 	telemetry *archive.Archive
 	inlet     *otlp.Inlet
 	usage     *usage.Meter
+	rounds    rounds
 	calls     *calls.Recorder
 	logs      *logs.Service
 	people    *iam.Directory
@@ -170,7 +171,9 @@ func (h *house) openSessions(context.Context) error {
 		Quotas: h.Quotas, Starts: h.Starts, SleepDir: h.path("sleep"), SleepAfter: h.SleepAfter, PauseAfter: h.PauseAfter,
 		LongSleep: func(runtimeID string) time.Duration { return h.control.LongSleep(runtimeID) },
 	}
-	h.usage = &usage.Meter{Sessions: h.sessions.List, Stats: h.sessions.Stats, Append: h.telemetry.Append, Log: h.Log}
+	h.rounds = newRounds()
+	h.sessions.Stirred = h.rounds.stir
+	h.usage = &usage.Meter{Rounds: h.rounds.usage, Sessions: h.sessions.List, Stats: h.sessions.Stats, Append: h.telemetry.Append, Log: h.Log}
 	return errors.Join(os.MkdirAll(h.path("logs"), 0o700), os.MkdirAll(h.path("sleep"), 0o700), os.MkdirAll(h.path("golden"), 0o700))
 }
 

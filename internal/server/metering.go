@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,13 +26,19 @@ const (
 type metered struct {
 	at  time.Time
 	cpu time.Duration
+	// asleep: it slept then. What follows, until it was awake, was sleep, too.
+	asleep bool
 }
 
 // since is what was used between then and now, and what is metered now. A session that cannot say what it used at
 // the moment says too little: that it used less than before. What it used is not to be counted twice then.
 func (m metered) since(now time.Time, cpu time.Duration) (elapsed, used time.Duration, next metered) {
-	next = metered{now, max(cpu, m.cpu)}
-	return max(now.Sub(m.at), 0), next.cpu - m.cpu, next
+	next = metered{at: now, cpu: max(cpu, m.cpu)}
+	elapsed = max(now.Sub(m.at), 0)
+	if m.asleep {
+		elapsed = min(elapsed, meterEvery)
+	}
+	return elapsed, next.cpu - m.cpu, next
 }
 
 // Keys of marks: sessions live on while servers come and go, and what one wrote down the next does not write again.
@@ -54,30 +61,36 @@ func (h *house) meteredBefore(ctx context.Context, s moorage.Session) (metered, 
 	if err != nil || at == 0 {
 		return metered{at: s.CreatedAt}, err
 	}
-	return metered{time.Unix(0, at), time.Duration(cpu)}, nil
+	return metered{at: time.Unix(0, at), cpu: time.Duration(cpu)}, nil
 }
 
 // meter writes down what sessions use until ctx ends: processor and memory by endpoint, as metrics and,
 // by session, as the usage logs that AWS vends.
 func (h *house) meter(ctx context.Context) {
 	seen := map[string]metered{}
-	tick := time.NewTicker(meterEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			if err := h.meterOnce(ctx, now, seen); err != nil && ctx.Err() == nil {
-				h.Log.Warn("write down what sessions use", "err", err)
-			}
+	h.rounds.metering.Run(ctx, func() time.Duration {
+		now, all := time.Now(), h.sessions.List()
+		if err := h.meterOnce(ctx, now, all, seen); err != nil && ctx.Err() == nil {
+			h.Log.Warn("write down what sessions use", "err", err)
+			return meterEvery
 		}
-	}
+		return nextMetering(now, all)
+	})
 }
 
-func (h *house) meterOnce(ctx context.Context, now time.Time, seen map[string]metered) error {
+// nextMetering is when to look again: once in each minute while all sessions rest, and not at all where there are none.
+func nextMetering(now time.Time, all []moorage.Session) time.Duration {
+	switch {
+	case len(all) == 0:
+		return 0
+	case slices.ContainsFunc(all, func(s moorage.Session) bool { return !s.State.Rests() }):
+		return meterEvery
+	}
+	return now.Truncate(meterRest).Add(meterRest).Sub(now)
+}
+
+func (h *house) meterOnce(ctx context.Context, now time.Time, all []moorage.Session, seen map[string]metered) error {
 	batch := telemetry.Batch{Received: now}
-	all := h.sessions.List()
 	live := map[string]bool{}
 	for _, s := range all {
 		live[s.ID] = true
@@ -88,9 +101,9 @@ func (h *house) meterOnce(ctx context.Context, now time.Time, seen map[string]me
 				return err
 			}
 		}
-		if s.State == moorage.Asleep || s.State == moorage.Paused && now.Sub(last.at) < meterRest {
+		if s.State == moorage.Asleep || s.State == moorage.Paused && now.Sub(last.at) < meterRest-meterEvery {
 			if s.State == moorage.Asleep {
-				last.at = now
+				last.at, last.asleep = now, true
 			}
 			seen[s.ID] = last
 			continue

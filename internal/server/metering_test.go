@@ -19,3 +19,11 @@ func TestMetered_countsNothingTwice(t *testing.T) {
 		t.Errorf("%s were counted of 4 s", total)
 	}
 }
+
+func TestMetered_sleepIsNoUse(t *testing.T) {
+	began := time.Now()
+	elapsed, _, _ := metered{at: began, asleep: true}.since(began.Add(time.Minute), 0)
+	if elapsed > meterEvery {
+		t.Errorf("a session that was awake for %s at most used %s", meterEvery, elapsed)
+	}
+}

@@ -100,7 +100,7 @@ func sourceOf(s moorage.Session) telemetry.Source {
 // printed follows the journals of sessions.
 func (h *house) printed() *printed.Follower {
 	w := &awake{house: h, seen: map[string]sighting{}}
-	return &printed.Follower{Archive: h.telemetry, Dir: h.path("logs"), Sandboxes: w.sandboxes, Ended: h.endedSandboxes, Log: h.Log}
+	return &printed.Follower{Archive: h.telemetry, Dir: h.path("logs"), Rounds: h.rounds.printed, Sandboxes: w.sandboxes, Ended: h.endedSandboxes, Log: h.Log}
 }
 
 // awake knows which sandboxes may print.
@@ -118,14 +118,15 @@ type sighting struct {
 // lastWords is how long after a sandbox was awake last its journal is still looked at.
 const lastWords = 10 * time.Second
 
-func (a *awake) sandboxes() (out []telemetry.Source) {
+func (a *awake) sandboxes() (out []telemetry.Source, rest bool) {
 	now := time.Now()
 	for _, s := range a.sessions.List() {
-		if s.State != moorage.Asleep {
+		if !s.State.Rests() {
 			a.seen[s.SandboxID] = sighting{sourceOf(s), now}
 		}
 	}
-	for _, s := range a.ended(now) {
+	ended, looked := a.ended(now)
+	for _, s := range ended {
 		a.seen[s.SandboxID] = sighting{sourceOf(s), s.EndedAt.Add(lookBack)}
 	}
 	for id, s := range a.seen {
@@ -135,7 +136,7 @@ func (a *awake) sandboxes() (out []telemetry.Source) {
 		}
 		out = append(out, s.source)
 	}
-	return out
+	return out, looked && len(out) == 0
 }
 
 // Sessions that are over sooner than anybody looks are found on record: so often, and so many at once.
@@ -144,10 +145,10 @@ const (
 	maxLatest = 50
 )
 
-// ended are the sessions that ended a moment ago.
-func (a *awake) ended(now time.Time) (out []moorage.Session) {
+// ended are the sessions that ended a moment ago, and whether they were looked for.
+func (a *awake) ended(now time.Time) (out []moorage.Session, looked bool) {
 	if now.Sub(a.looked) < lookBack {
-		return nil
+		return nil, false
 	}
 	a.looked = now
 	err := a.store.View(context.Background(), func(tx *store.Tx) error {
@@ -162,7 +163,7 @@ func (a *awake) ended(now time.Time) (out []moorage.Session) {
 	if err != nil {
 		a.Log.Error("find what ended sessions printed", "err", err)
 	}
-	return out
+	return out, err == nil
 }
 
 // maxEnded is how many sessions that ended before this server started are looked at.

@@ -197,6 +197,7 @@ func (m *Manager) resume(s *live) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.info.State, s.rest.awakeFrom, s.rest.dozing = moorage.Idle, time.Now(), false
+	m.stir()
 	s.rest.settle(nil)
 	return nil
 }

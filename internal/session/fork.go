@@ -257,6 +257,7 @@ func (m *Manager) reserveNow(parent *live, callerIDs []string) (branches []*live
 		m.byKey[b.key], m.byID[info.ID] = b, b
 		branches = append(branches, b)
 	}
+	m.stir()
 	return branches, nil
 }
 

@@ -132,6 +132,7 @@ func (m *Manager) open(s *live, agent *warm.Agent) {
 	s.rest.up(s.idleFrom)
 	m.mu.Unlock()
 	close(s.ready)
+	m.stir()
 	m.wakeRecorder()
 }
 
@@ -319,6 +320,7 @@ func (m *Manager) forget(s *live, reason string) {
 		m.owed = append(m.owed, info)
 	}
 	m.mu.Unlock()
+	m.stir()
 	if err != nil {
 		m.Log.Error("record the end of a session", "session", info.ID, "err", err)
 	}

@@ -1,32 +1,38 @@
 package session
 
 import (
-	"bufio"
+	"bytes"
 	"context"
-	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/moorage-dev/moorage"
 )
 
 const (
-	scarce       = 10 // percent of the machine's memory: with less available, sessions are put to sleep
-	relieveEvery = 2 * time.Second
+	scarce = 10 // percent of the machine's memory: with less available, sessions are put to sleep
+
+	// How often the memory is looked at: as soon as it might be short, if so many bytes of it fill in a second.
+	relieveEvery  = 2 * time.Second
+	relieveSeldom = 30 * time.Second
+	fillRate      = 512 << 20
 )
 
 // relieve makes room while memory is short.
 func (m *Manager) relieve() {
-	tick := time.NewTicker(relieveEvery)
-	defer tick.Stop()
+	alarm := time.NewTimer(relieveEvery)
+	defer alarm.Stop()
 	for {
 		select {
 		case <-m.serving.Done():
 			return
-		case <-tick.C:
+		case <-alarm.C:
 		}
 		for m.short() && m.giveWay(m.serving) {
 		}
+		fills := min(time.Duration(m.spare()/fillRate), relieveSeldom/time.Second) * time.Second
+		alarm.Reset(max(fills, relieveEvery))
 	}
 }
 
@@ -37,9 +43,12 @@ func (m *Manager) giveWay(ctx context.Context) bool {
 }
 
 // short reports whether the machine is short of memory.
-func (m *Manager) short() bool {
+func (m *Manager) short() bool { return m.spare() < 0 }
+
+// spare is how many bytes may go until the machine is short of memory.
+func (m *Manager) spare() int64 {
 	available, total := m.memory()
-	return available < total/100*scarce
+	return available - total/100*scarce
 }
 
 func (m *Manager) memory() (available, total int64) {
@@ -51,21 +60,19 @@ func (m *Manager) memory() (available, total int64) {
 
 // readMemory reads what the kernel says, in bytes; zeros when it says nothing.
 func readMemory() (available, total int64) {
-	f, err := os.Open("/proc/meminfo")
+	doc, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return 0, 0
 	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var kib int64
-		if n, _ := fmt.Sscanf(lines.Text(), "MemTotal: %d kB", &kib); n == 1 {
-			total = kib << 10
-		}
-		if n, _ := fmt.Sscanf(lines.Text(), "MemAvailable: %d kB", &kib); n == 1 {
-			available = kib << 10
-		}
-	}
-	return available, total
+	return kibibytes(doc, "MemAvailable:"), kibibytes(doc, "MemTotal:")
+}
+
+// kibibytes is the number behind a name of /proc/meminfo, which is in KiB, in bytes; 0 where there is none.
+func kibibytes(doc []byte, name string) int64 {
+	_, rest, _ := bytes.Cut(doc, []byte(name))
+	number, _, _ := bytes.Cut(bytes.TrimLeft(rest, " "), []byte(" "))
+	kib, _ := strconv.ParseInt(string(number), 10, 64)
+	return kib << 10
 }
 
 // makeRoom puts a session of a crowd to sleep so that another can be up, and reports whether it did.

@@ -67,6 +67,9 @@ type Manager struct {
 	// LongSleep says for how long sessions of a runtime may sleep, whatever their idle timeout and maximum
 	// lifetime say; 0 is no longer than these. Nil is 0 for all.
 	LongSleep func(runtimeID string) time.Duration
+	// Stirred is called when a session begins, comes up from its rest, or has ended: until then, sessions that rest
+	// (see moorage.SessionState) do nothing. It must not block, nor call the Manager. Nil is called by nobody.
+	Stirred func()
 	// Memory says how much of the machine's memory is available, and how much there is, in bytes. Nil reads /proc/meminfo.
 	Memory func() (available, total int64)
 
@@ -170,8 +173,16 @@ func (m *Manager) find(key Key, v moorage.Version) (*live, *Lease, error) {
 	})
 	s.waiting, s.queued = 1, true
 	m.byKey[key], m.byID[s.info.ID] = s, s
+	m.stir()
 	m.work.Go(func() { m.run(s) })
 	return s, nil, nil
+}
+
+// stir says that a session came up, or ended. The caller may hold mu.
+func (m *Manager) stir() {
+	if m.Stirred != nil {
+		m.Stirred()
+	}
 }
 
 func newLive(key Key, v moorage.Version, info moorage.Session) *live {

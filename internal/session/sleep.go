@@ -233,6 +233,7 @@ func (m *Manager) stayUp(s *live, err error) {
 		s.rest.cannot = err
 	}
 	s.info.State = moorage.Idle
+	m.stir()
 	s.rest.answer(err)
 	s.rest.refuse(err)
 	s.rest.settle(nil)
@@ -340,6 +341,7 @@ func (m *Manager) wake(s *live) error {
 	s.info.SleptFrom = time.Time{}
 	s.rest.up(now)
 	s.rest.settle(nil)
+	m.stir()
 	m.wakeRecorder()
 	m.Log.Info("session awake", "session", s.info.ID, "runtime", s.info.RuntimeID, "took", s.info.WokeTook)
 	return nil

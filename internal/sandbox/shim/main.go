@@ -26,7 +26,7 @@ const (
 	exeName    = "moorage"
 	readyFD    = 3 // the starter's end of a pipe: "ok", or what went wrong
 
-	directoryCheck   = 2 * time.Second
+	directoryCheck   = 10 * time.Second
 	terminationGrace = 5 * time.Second // for agents, when everything is to end
 )
 

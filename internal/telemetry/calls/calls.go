@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/lazy"
 	"github.com/moorage-dev/moorage/internal/telemetry"
 	"github.com/moorage-dev/moorage/internal/telemetry/document"
 	"github.com/moorage-dev/moorage/internal/telemetry/genai"
@@ -42,6 +43,7 @@ type Recorder struct {
 	Vend func(telemetry.Source) []Vended
 
 	finished chan *Span
+	rounds   *lazy.Ticker // of the writer
 	waiting  atomic.Int64 // bytes of payloads
 	dropped  atomic.Int64
 	meter    meter
@@ -50,7 +52,7 @@ type Recorder struct {
 
 // New makes a recorder; Run has to run for anything to be kept.
 func New(keep func(context.Context, telemetry.Batch) error, codec *document.Codec, region, account string, log *slog.Logger) *Recorder {
-	return &Recorder{keep: keep, codec: codec, region: region, account: account, log: log, finished: make(chan *Span, maxFinished)}
+	return &Recorder{keep: keep, codec: codec, region: region, account: account, log: log, finished: make(chan *Span, maxFinished), rounds: lazy.NewTicker(Delay)}
 }
 
 // Dropped is how many spans came faster than they were written.
@@ -106,6 +108,7 @@ func (s *Span) End(err error) {
 	s.recorder.current.CompareAndDelete(s.call.Source.Session, s)
 	select {
 	case s.recorder.finished <- s:
+		s.recorder.rounds.Wake()
 	default:
 		s.recorder.dropped.Add(1)
 		if s.words != nil {
@@ -116,18 +119,18 @@ func (s *Span) End(err error) {
 
 // Run writes finished spans until ctx ends, and those that are left then.
 func (r *Recorder) Run(ctx context.Context) {
-	tick := time.NewTicker(Delay)
-	defer tick.Stop()
-	for last := false; !last; {
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		}
-		last = ctx.Err() != nil // asked before, so that nothing that finishes meanwhile stays behind
-		if err := r.flush(context.WithoutCancel(ctx)); err != nil {
-			r.log.Error("keep the spans of calls", "err", err)
-		}
+	keep := context.WithoutCancel(ctx)
+	r.rounds.Run(ctx, func() time.Duration { return r.write(keep) })
+	r.write(keep)
+}
+
+// write writes what is there, and returns when to come back for what could not be written.
+func (r *Recorder) write(ctx context.Context) (next time.Duration) {
+	if err := r.flush(ctx); err != nil {
+		r.log.Error("keep the spans of calls", "err", err)
+		return Delay
 	}
+	return 0
 }
 
 // maxFlush is how many spans make one batch: who reads one of them unpacks as many.

@@ -27,6 +27,7 @@ func (r *Recorder) Count(from telemetry.Source, name, unit string, value float64
 
 // Observe adds to any series. It is written with the spans.
 func (r *Recorder) Observe(series telemetry.Series, value float64) {
+	defer r.rounds.Wake()
 	r.meter.mu.Lock()
 	defer r.meter.mu.Unlock()
 	p := r.meter.points[series]

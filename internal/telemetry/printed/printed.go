@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/moorage-dev/moorage/internal/lazy"
 	"github.com/moorage-dev/moorage/internal/sandbox/journal"
 	"github.com/moorage-dev/moorage/internal/telemetry"
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
@@ -32,9 +33,11 @@ const (
 type Follower struct {
 	Archive *archive.Archive
 	Dir     string // holds a journal for each sandbox
+	// Rounds of looks; whoever knows that a sandbox came up, or ended, wakes it.
+	Rounds *lazy.Ticker
 	// Sandboxes are those whose journals may have grown since the last look: the ones that are awake,
-	// and those that ended or fell asleep since about ten seconds.
-	Sandboxes func() []telemetry.Source
+	// and those that ended or fell asleep since about ten seconds. With rest, none will grow before one comes up.
+	Sandboxes func() (list []telemetry.Source, rest bool)
 	// Ended are sandboxes that ended before this server started, with lines that nobody may have read.
 	Ended func(context.Context) ([]telemetry.Source, error)
 	Log   *slog.Logger
@@ -51,15 +54,16 @@ func (f *Follower) Run(ctx context.Context) {
 	} else {
 		f.Log.Error("find what ended sessions printed", "err", err)
 	}
-	tick := time.NewTicker(Every)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
+	look := func() time.Duration {
+		sandboxes, rest := f.Sandboxes()
+		f.look(keep, sandboxes)
+		if rest {
+			return 0
 		}
-		f.look(keep, f.Sandboxes())
+		return Every
 	}
+	f.Rounds.Run(ctx, look)
+	look()
 }
 
 // look takes what is new in the journals, and forgets those that are not among them.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moorage-dev/moorage/internal/lazy"
 	"github.com/moorage-dev/moorage/internal/sandbox/journal"
 	"github.com/moorage-dev/moorage/internal/telemetry"
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
@@ -38,7 +39,7 @@ func (p *press) follow(t *testing.T, what func(*archive.Archive)) {
 	}
 	defer a.Close()
 	f := &printed.Follower{
-		Archive: a, Dir: p.logs, Sandboxes: func() []telemetry.Source { return []telemetry.Source{p.source} },
+		Archive: a, Dir: p.logs, Rounds: lazy.NewTicker(printed.Every), Sandboxes: func() ([]telemetry.Source, bool) { return []telemetry.Source{p.source}, false },
 		Ended: func(context.Context) ([]telemetry.Source, error) { return nil, nil }, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	ctx, stop := context.WithCancel(t.Context())

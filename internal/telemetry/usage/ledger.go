@@ -63,6 +63,17 @@ func (l *ledger) close(m *Meter, all []moorage.Session, now time.Time) (out tele
 	return out
 }
 
+// next is how long until there is something to keep, if no session does anything; 0 when there is nothing.
+func (l *ledger) next(current map[place]sums, now time.Time) time.Duration {
+	switch {
+	case !maps.Equal(current, l.last):
+		return l.at.Add(often).Sub(now)
+	case len(current) > 0:
+		return l.at.Add(seldom).Sub(now)
+	}
+	return 0
+}
+
 func (m *Meter) sums(all []moorage.Session) map[place]sums {
 	m.mu.Lock()
 	defer m.mu.Unlock()

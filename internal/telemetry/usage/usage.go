@@ -8,16 +8,18 @@
 //	moorage.cpu       processors in use
 //	moorage.memory    bytes in memory; none of sessions asleep
 //
-// Where no session works, nothing is looked at, and a minute costs one write.
+// Where no session works, nothing is looked at, and a minute costs one write; where none is there, nothing.
 package usage
 
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/lazy"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/telemetry"
 )
@@ -41,6 +43,7 @@ type Sample struct {
 
 // Meter looks at sessions. Its fields are set before Run.
 type Meter struct {
+	Rounds   *lazy.Ticker             // of looks; whoever knows that a session came up, or ended, wakes it
 	Sessions func() []moorage.Session // that are alive
 	Stats    func(ctx context.Context, session string) sandbox.Stats
 	Append   func(context.Context, telemetry.Batch) error
@@ -61,15 +64,8 @@ type history struct {
 
 // Run measures until ctx ends.
 func (m *Meter) Run(ctx context.Context) {
-	tick := time.NewTicker(Every)
-	defer tick.Stop()
 	var book ledger
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	m.Rounds.Run(ctx, func() time.Duration {
 		now := time.Now()
 		all := m.Sessions()
 		m.look(ctx, all, now)
@@ -78,7 +74,11 @@ func (m *Meter) Run(ctx context.Context) {
 				m.Log.Warn("keep what sessions take", "err", err)
 			}
 		}
-	}
+		if slices.ContainsFunc(all, func(s moorage.Session) bool { return !s.State.Rests() }) {
+			return Every
+		}
+		return book.next(m.sums(all), now)
+	})
 }
 
 // Of lists what a session took while it worked, from since on, by time.

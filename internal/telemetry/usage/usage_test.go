@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/lazy"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/telemetry"
 )
@@ -19,6 +20,7 @@ type machine struct {
 	state  moorage.SessionState
 	cpu    time.Duration
 	looks  int
+	rounds int
 	points []telemetry.Point
 	meter  *Meter
 }
@@ -26,9 +28,14 @@ type machine struct {
 func start(t *testing.T, state moorage.SessionState) *machine {
 	m := &machine{state: state}
 	m.meter = &Meter{
+		Rounds: lazy.NewTicker(Every),
 		Sessions: func() []moorage.Session {
 			m.mu.Lock()
 			defer m.mu.Unlock()
+			m.rounds++
+			if m.state == moorage.Stopped {
+				return nil
+			}
 			return []moorage.Session{{ID: "s1", RuntimeID: "r", Endpoint: "DEFAULT", State: m.state}}
 		},
 		Stats: func(context.Context, string) sandbox.Stats {
@@ -55,6 +62,9 @@ func start(t *testing.T, state moorage.SessionState) *machine {
 func (m *machine) set(state moorage.SessionState, cpu time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.state.Rests() {
+		m.meter.Rounds.Wake()
+	}
 	m.state, m.cpu = state, m.cpu+cpu
 }
 
@@ -102,6 +112,34 @@ func TestMeter_nobodyLooksAtSessionsThatRest(t *testing.T) {
 		synctest.Wait()
 		if m.looks != 1 || len(m.points) > 4*6 {
 			t.Errorf("a session that rests was looked at %d times, and %d points were kept in five minutes", m.looks, len(m.points))
+		}
+		if m.rounds > 7 {
+			t.Errorf("%d rounds in five minutes in which nothing worked, want one a minute", m.rounds)
+		}
+		m.set(moorage.Active, 0)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if m.looks < 2 {
+			t.Error("a session that came up again was not looked at within a second")
+		}
+	})
+}
+
+func TestMeter_restsOnceTheLastSessionEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := start(t, moorage.Active)
+		time.Sleep(often + Every)
+		m.set(moorage.Stopped, 0)
+		time.Sleep(often + Every)
+		synctest.Wait()
+		if live, kept := m.last(SessionsMetric, `{"state":"live"}`); live != 0 || !kept {
+			t.Errorf("%v sessions are live", live)
+		}
+		rounds := m.rounds
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if m.rounds != rounds {
+			t.Errorf("%d rounds in an hour in which nothing was there", m.rounds-rounds)
 		}
 	})
 }
