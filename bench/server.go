@@ -22,6 +22,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"golang.org/x/sys/unix"
 
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/shim"
@@ -203,15 +204,25 @@ func (s *server) signed(ctx context.Context, path, session, body string) (*http.
 
 // cpu is how much processor time the server has used.
 func (s *server) cpu() time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
-	if err != nil {
+	const scheduled = 2 // which clock of a process; source: Linux, include/linux/posix-timers.h
+	var used unix.Timespec
+	if unix.ClockGettime(int32(^s.process.Process.Pid<<3|scheduled), &used) != nil {
 		return 0
 	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	const ticksPerSecond = 100
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * time.Second / ticksPerSecond
+	return time.Duration(used.Nano())
+}
+
+// switches is how often its threads began to wait.
+func (s *server) switches() (n int64) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", s.process.Process.Pid))
+	for _, path := range threads {
+		status, _ := os.ReadFile(path) // none of a thread that ended
+		if _, rest, ok := strings.Cut(string(status), "\nvoluntary_ctxt_switches:"); ok {
+			each, _ := strconv.ParseInt(strings.TrimSpace(strings.SplitN(rest, "\n", 2)[0]), 10, 64)
+			n += each
+		}
+	}
+	return n
 }
 
 // dial opens a kept connection to the server.
