@@ -2,7 +2,7 @@
 // agent are seen that reports nothing itself, and of what else is done for such a call. Where an agent does report, its trace
 // goes on in these spans, and tokens count on the innermost.
 //
-// Nobody waits for a span: they are kept in the background, and counted where there are too many.
+// Nobody waits for a span: they are kept in the background within [Delay], and counted where there are too many.
 package spans
 
 import (
@@ -12,7 +12,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -39,6 +41,7 @@ type Recorder struct {
 	keep    func(context.Context, ptrace.Traces) error
 	log     *slog.Logger
 	calls   chan call
+	crowded chan struct{} // more wait than is good
 	dropped atomic.Int64
 }
 
@@ -53,7 +56,7 @@ const maxWaiting = 1024
 
 // New makes a recorder that hands finished spans to keep.
 func New(keep func(context.Context, ptrace.Traces) error, log *slog.Logger) *Recorder {
-	return &Recorder{keep: keep, log: log, calls: make(chan call, maxWaiting)}
+	return &Recorder{keep: keep, log: log, calls: make(chan call, maxWaiting), crowded: make(chan struct{}, 1)}
 }
 
 // Dropped is how many calls came faster than their spans were kept.
@@ -77,27 +80,87 @@ func (r *Recorder) AddOf(ctx context.Context, service, scope string, describe fu
 	default:
 		r.dropped.Add(1)
 	}
+	if len(r.calls) > maxWaiting/2 {
+		select {
+		case r.crowded <- struct{}{}:
+		default: // it knows
+		}
+	}
 }
+
+// Delay is how long a span waits for others, which are written with it: a commit costs as much as the call's own work. A server
+// that is killed loses what waits.
+const Delay = 200 * time.Millisecond
 
 // Run keeps spans until ctx ends, and those that wait then.
 func (r *Recorder) Run(ctx context.Context) {
 	for {
+		var waiting []call
 		select {
 		case c := <-r.calls:
-			r.write(c)
+			waiting = append(waiting, c)
+			r.gather(ctx)
 		case <-ctx.Done():
-			for len(r.calls) > 0 {
-				r.write(<-r.calls)
-			}
+		}
+		last := ctx.Err() != nil // asked before, so that nothing that is added meanwhile stays behind
+		for len(r.calls) > 0 {
+			waiting = append(waiting, <-r.calls)
+		}
+		r.write(waiting)
+		if last {
 			return
 		}
 	}
 }
 
-func (r *Recorder) write(c call) {
-	if err := r.keep(c.ctx, document(c)); err != nil {
-		r.dropped.Add(1)
-		r.log.Error("keep the span of a call to a model", "err", err)
+// gather waits for more to write, as long as there is room for it.
+func (r *Recorder) gather(ctx context.Context) {
+	over := time.NewTimer(Delay)
+	defer over.Stop()
+	select {
+	case <-over.C:
+	case <-r.crowded:
+	case <-ctx.Done():
+	}
+}
+
+// maxTogether is how many spans make one document: who reads one of them unpacks as many.
+const maxTogether = 64
+
+// write keeps the spans of each source together, and all at once, so that they are committed as one.
+func (r *Recorder) write(waiting []call) {
+	type origin struct {
+		source telemetry.Source
+		inside bool
+	}
+	from := map[origin][]call{}
+	var work sync.WaitGroup
+	keep := func(of origin) {
+		calls := from[of]
+		delete(from, of)
+		work.Go(func() { r.keepAll(calls) })
+	}
+	for _, c := range waiting {
+		var of origin
+		of.source, of.inside = telemetry.SourceOf(c.ctx)
+		if from[of] = append(from[of], c); len(from[of]) == maxTogether {
+			keep(of)
+		}
+	}
+	for of := range from {
+		keep(of)
+	}
+	work.Wait()
+}
+
+func (r *Recorder) keepAll(calls []call) {
+	out := ptrace.NewTraces()
+	for _, c := range calls {
+		c.document(out.ResourceSpans().AppendEmpty())
+	}
+	if err := r.keep(calls[0].ctx, out); err != nil {
+		r.dropped.Add(int64(len(calls)))
+		r.log.Error("keep the spans of calls to models", "spans", len(calls), "err", err)
 	}
 }
 
@@ -105,9 +168,7 @@ func (r *Recorder) write(c call) {
 const Scope = "moorage.model"
 
 // document writes a call as a span. Source: OpenTelemetry semantic conventions for generative AI, inference.
-func document(c call) ptrace.Traces {
-	out := ptrace.NewTraces()
-	resource := out.ResourceSpans().AppendEmpty()
+func (c call) document(resource ptrace.ResourceSpans) {
 	resource.Resource().Attributes().PutStr("service.name", c.service) // of calls from outside, which nobody else names
 	scope := resource.ScopeSpans().AppendEmpty()
 	scope.Scope().SetName(c.scope)
@@ -123,7 +184,6 @@ func document(c call) ptrace.Traces {
 	span.SetParentSpanID(pcommon.SpanID(parent.Span))
 	span.SetSpanID(id)
 	c.describe(span)
-	return out
 }
 
 func describe(span ptrace.Span, r model.Record) {
