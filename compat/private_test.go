@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	datatypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	controltypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/zitadel/oidc/v3/example/server/storage"
@@ -172,6 +174,7 @@ func TestBearer_privateEndpoints(t *testing.T) {
 		}
 	}
 	t.Run("metadata", func(t *testing.T) { a.wantMetadata(t, p) })
+	t.Run("tokens for other services", func(t *testing.T) { s.wantPrivateClients(t, p) })
 	t.Run("after a restart", func(t *testing.T) {
 		s.again(t, args...)
 		if status, _, body := a.callWith(t, token, newSession(t)); status != 200 {
@@ -196,6 +199,54 @@ func (a *agent) wantAuthorizer(t *testing.T, want controltypes.AuthorizerConfigu
 	}
 	if !reflect.DeepEqual(got.AuthorizerConfiguration, want) {
 		t.Errorf("the authorizer is %+v, want %+v", got.AuthorizerConfiguration, want)
+	}
+}
+
+// wantPrivateClients gets tokens of a provider at a private endpoint, and none without it.
+func (s *server) wantPrivateClients(t *testing.T, p openIDProvider) {
+	t.Helper()
+	token := s.workloadToken(t, s.workload(t, "machine"))
+	type custom = controltypes.CustomOauth2ProviderConfigInput
+	for _, c := range []struct {
+		name   string
+		change func(*custom)
+		got    bool
+	}{
+		{"no endpoint", nil, false},
+		{"its endpoint", func(c *custom) { c.PrivateEndpoint = lattice(rcfgGood) }, true},
+		{"its endpoint, by its token endpoint", func(c *custom) {
+			c.PrivateEndpoint = lattice(rcfgGood)
+			c.OauthDiscovery = &controltypes.Oauth2DiscoveryMemberAuthorizationServerMetadata{Value: controltypes.Oauth2AuthorizationServerMetadata{
+				Issuer: &p.issuer, AuthorizationEndpoint: aws.String(p.issuer + "/authorize"), TokenEndpoint: aws.String(p.issuer + "/oauth/token"),
+			}}
+		}, true},
+		{"another's", func(c *custom) {
+			c.PrivateEndpoint = lattice(rcfgGood)
+			c.PrivateEndpointOverrides = []controltypes.PrivateEndpointOverride{override(privateHost, rcfgRefused)}
+		}, false},
+	} {
+		name, _ := s.keepsClient(t, p, "sid1", "verysecret", c.change)
+		shown, err := s.control().GetOauth2CredentialProvider(t.Context(), &control.GetOauth2CredentialProviderInput{Name: &name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := custom{}
+		if c.change != nil {
+			c.change(&sent)
+		}
+		out := shown.Oauth2ProviderConfigOutput.(*controltypes.Oauth2ProviderConfigOutputMemberCustomOauth2ProviderConfig).Value
+		if !reflect.DeepEqual(out.PrivateEndpoint, sent.PrivateEndpoint) || !reflect.DeepEqual(out.PrivateEndpointOverrides, sent.PrivateEndpointOverrides) {
+			t.Errorf("%s: it is shown as %+v", c.name, out)
+		}
+		got, err := s.data().GetResourceOauth2Token(t.Context(), &data.GetResourceOauth2TokenInput{
+			WorkloadIdentityToken: &token, ResourceCredentialProviderName: &name, Scopes: []string{"openid"}, Oauth2Flow: datatypes.Oauth2FlowTypeM2m,
+		})
+		if c.got != (err == nil && strings.Count(aws.ToString(got.AccessToken), ".") == 2) {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+		}
+		if err != nil {
+			wantWords(t, err.Error(), "cannot be re") // reached, or read
+		}
 	}
 }
 
@@ -228,4 +279,11 @@ func TestBearer_privateEndpointsThatMakeNoSense(t *testing.T) {
 		}
 		wantWords(t, wantError(t, err, "ValidationException"), c.words)
 	}
+	_, err := s.control().CreateOauth2CredentialProvider(t.Context(), &control.CreateOauth2CredentialProviderInput{
+		Name: aws.String("no_way"), CredentialProviderVendor: controltypes.CredentialProviderVendorTypeCustomOauth2,
+		Oauth2ProviderConfigInput: &controltypes.Oauth2ProviderConfigInputMemberCustomOauth2ProviderConfig{Value: controltypes.CustomOauth2ProviderConfigInput{
+			ClientId: aws.String("x"), ClientSecret: aws.String("y"), PrivateEndpoint: vpc, OauthDiscovery: &controltypes.Oauth2DiscoveryMemberDiscoveryUrl{Value: p.discovery()},
+		}},
+	})
+	wantWords(t, wantError(t, err, "ValidationException"), "moorage serve --private-endpoint "+vpcGood+"=NETWORK")
 }

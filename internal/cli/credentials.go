@@ -44,8 +44,10 @@ stays sealed in the server's vault and is never shown again.`,
 type credential struct {
 	name, vendor, clientID, discovery, issuer, tenant, onBehalf string
 
-	inject []string // rules
-	scopes string   // of the tokens that they inject
+	inject  []string   // rules
+	scopes  string     // of the tokens that they inject
+	private []string   // endpoints: ID or HOST=ID
+	way     privateWay // that they make
 }
 
 func (a *app) credentialsCreate() *cobra.Command {
@@ -73,6 +75,7 @@ both in its moorage.yaml, see moorage deploy --help.`,
 	flags.StringVar(&in.clientID, "client-id", "", "id of the client at the OAuth2 provider")
 	flags.StringVar(&in.vendor, "vendor", "", "OAuth2 vendor, such as GoogleOauth2 (default CustomOauth2 with --discovery-url)")
 	flags.StringVar(&in.discovery, "discovery-url", "", "discovery document of an OAuth2 provider that is no known vendor")
+	flags.StringArrayVar(&in.private, "private-endpoint", nil, "how the provider at --discovery-url is reached off the public network: rcfg-ID, or HOST=rcfg-ID for another host of its (repeatable; see moorage serve)")
 	flags.StringVar(&in.issuer, "issuer", "", "issuer, of vendors whose customers have servers of their own")
 	flags.StringVar(&in.tenant, "tenant", "", "tenant, of MicrosoftOauth2")
 	flags.StringVar(&in.onBehalf, "on-behalf-of", "", "how the provider exchanges users' tokens: TOKEN_EXCHANGE or JWT_AUTHORIZATION_GRANT")
@@ -122,6 +125,12 @@ func (a *app) createCredential(ctx context.Context, stdin io.Reader, in credenti
 	}
 	if oauth && in.vendor == "" && in.discovery == "" {
 		return usagef("a client of an OAuth2 provider needs --vendor or --discovery-url")
+	}
+	if len(in.private) > 0 && in.discovery == "" {
+		return usagef("--private-endpoint needs --discovery-url: the vendors that AWS names are on the public network")
+	}
+	if err := in.way.reach(in.private); err != nil {
+		return err
 	}
 	c, err := a.connect()
 	if err != nil {
@@ -176,6 +185,7 @@ func (in credential) config(secret string) (types.CredentialProviderVendorType, 
 	case "", types.CredentialProviderVendorTypeCustomOauth2:
 		custom := types.CustomOauth2ProviderConfigInput{
 			ClientId: id, ClientSecret: &secret, OauthDiscovery: &types.Oauth2DiscoveryMemberDiscoveryUrl{Value: in.discovery},
+			PrivateEndpoint: in.way.PrivateEndpoint.input(), PrivateEndpointOverrides: in.way.overrides(),
 		}
 		if in.onBehalf != "" {
 			custom.OnBehalfOfTokenExchangeConfig = &types.OnBehalfOfTokenExchangeConfigType{GrantType: types.OnBehalfOfTokenExchangeGrantTypeType(in.onBehalf)}

@@ -122,7 +122,7 @@ func TestPrintEvents_errorEventFails(t *testing.T) {
 func TestSettings_whatRunsEqualsWhatWasWanted(t *testing.T) {
 	p := &project{Name: "hello", Protocol: "HTTP", Env: map[string]string{"A": "1"}, Headers: []string{"X-B", "x-a"}}
 	private := privateEndpoint{VPC: &vpcResource{ID: "vpc-0a1b2c3d", Subnets: []string{"subnet-0a1b2c3d"}, AddressType: "IPV4", RoutingDomain: "lb.corp.example"}}
-	p.Authorizer = &authorizer{DiscoveryURL: "https://id/.well-known/openid-configuration", PrivateEndpoint: &private, Overrides: []privateEndpointOverride{{"keys", private}}, Workloads: workloadsNamed([]string{"gateway", "arn:aws:x"})}
+	p.Authorizer = &authorizer{DiscoveryURL: "https://id/.well-known/openid-configuration", privateWay: privateWay{&private, []privateEndpointOverride{{"keys", private}}}, Workloads: workloadsNamed([]string{"gateway", "arn:aws:x"})}
 	want := p.settings(artifact{Bucket: "b", Key: "k", Runtime: "PYTHON_3_11", EntryPoint: []string{"opentelemetry-instrument", "agent.py"}}, "role")
 	in := want.createInput("hello", nil)
 	running := &bedrockagentcorecontrol.GetAgentRuntimeOutput{

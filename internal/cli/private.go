@@ -8,7 +8,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 )
 
-// privateEndpoint is a way to a provider off the public network, in the API's own words.
+// privateWay is how a provider off the public network is reached, in the API's own words.
+type privateWay struct {
+	PrivateEndpoint *privateEndpoint          `yaml:"privateEndpoint,omitempty"`
+	Overrides       []privateEndpointOverride `yaml:"privateEndpointOverrides,omitempty"`
+}
+
 type privateEndpoint struct {
 	Lattice *latticeResource `yaml:"selfManagedLatticeResource,omitempty"`
 	VPC     *vpcResource     `yaml:"managedVpcResource,omitempty"`
@@ -35,24 +40,24 @@ type privateEndpointOverride struct {
 var latticeID = regexp.MustCompile(`^(rcfg-[0-9a-z]{17}|arn:.+:resourceconfiguration/rcfg-[0-9a-z]{17})$`)
 
 // reach sets the private endpoints that flags name: ID, or HOST=ID.
-func (a *authorizer) reach(texts []string) error {
-	a.PrivateEndpoint, a.Overrides = nil, nil
+func (w *privateWay) reach(texts []string) error {
+	w.PrivateEndpoint, w.Overrides = nil, nil
 	for _, text := range texts {
 		host, id, isOverride := strings.Cut(text, "=")
 		if !isOverride {
 			id = text
 		}
 		if !latticeID.MatchString(id) || isOverride && host == "" {
-			return usagef("--private-endpoint %q is neither rcfg-ID, with 17 lower-case letters and digits, nor HOST=rcfg-ID; moorage.yaml has words for VPCs", text)
+			return usagef("--private-endpoint %q is neither rcfg-ID, with 17 lower-case letters and digits, nor HOST=rcfg-ID; a VPC is named in moorage.yaml, or by the API", text)
 		}
 		endpoint := privateEndpoint{Lattice: &latticeResource{id}}
 		switch {
 		case isOverride:
-			a.Overrides = append(a.Overrides, privateEndpointOverride{host, endpoint})
-		case a.PrivateEndpoint != nil:
+			w.Overrides = append(w.Overrides, privateEndpointOverride{host, endpoint})
+		case w.PrivateEndpoint != nil:
 			return usagef("--private-endpoint %q: the provider has an endpoint already; HOST=%s is for another host of its", text, id)
 		default:
-			a.PrivateEndpoint = &endpoint
+			w.PrivateEndpoint = &endpoint
 		}
 	}
 	return nil
@@ -92,8 +97,8 @@ func endpointOf(in types.PrivateEndpoint) *privateEndpoint {
 	return nil
 }
 
-func (a *authorizer) overrides() (out []types.PrivateEndpointOverride) {
-	for _, o := range a.Overrides {
+func (w privateWay) overrides() (out []types.PrivateEndpointOverride) {
+	for _, o := range w.Overrides {
 		out = append(out, types.PrivateEndpointOverride{Domain: &o.Domain, PrivateEndpoint: o.PrivateEndpoint.input()})
 	}
 	return out

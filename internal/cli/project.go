@@ -61,9 +61,8 @@ type authorizer struct {
 	AllowedClients  []string `yaml:"allowedClients,omitempty"`
 	AllowedScopes   []string `yaml:"allowedScopes,omitempty"`
 
-	PrivateEndpoint *privateEndpoint          `yaml:"privateEndpoint,omitempty"`
-	Overrides       []privateEndpointOverride `yaml:"privateEndpointOverrides,omitempty"`
-	Workloads       *allowedWorkloads         `yaml:"allowedWorkloadConfiguration,omitempty"`
+	privateWay `yaml:",inline"`
+	Workloads  *allowedWorkloads `yaml:"allowedWorkloadConfiguration,omitempty"`
 }
 
 // duration is written as 15m or 8h, or as a number of seconds.

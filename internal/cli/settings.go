@@ -80,8 +80,8 @@ func currentSettings(rt *bedrockagentcorecontrol.GetAgentRuntimeOutput) settings
 		s.Authorizer = &authorizer{
 			DiscoveryURL: aws.ToString(a.Value.DiscoveryUrl), AllowedAudience: a.Value.AllowedAudience,
 			AllowedClients: a.Value.AllowedClients, AllowedScopes: a.Value.AllowedScopes,
-			PrivateEndpoint: endpointOf(a.Value.PrivateEndpoint), Overrides: overridesOf(a.Value.PrivateEndpointOverrides),
-			Workloads: workloadsOf(a.Value.AllowedWorkloadConfiguration),
+			privateWay: privateWay{endpointOf(a.Value.PrivateEndpoint), overridesOf(a.Value.PrivateEndpointOverrides)},
+			Workloads:  workloadsOf(a.Value.AllowedWorkloadConfiguration),
 		}
 	}
 	return s

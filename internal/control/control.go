@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity/bearer"
 	"github.com/moorage-dev/moorage/internal/identity/vault"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/model/budget"
@@ -58,8 +59,8 @@ type Service struct {
 	// Isolation is what sessions get here; runtimes that accept no less than more are not run.
 	Isolation sandbox.Isolation
 	Log       *slog.Logger
-	// HasEndpoint reports whether the operator said where a private endpoint is, by its id; nil knows none.
-	HasEndpoint func(id string) bool
+	// Private are the private endpoints that authorizers may name.
+	Private bearer.Endpoints
 	// PoliciesChanged hears of every change of resource policies, once it is on disk; nil for nobody.
 	PoliciesChanged func(context.Context) error
 

@@ -26,6 +26,7 @@ import (
 
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/control"
+	"github.com/moorage-dev/moorage/internal/identity/bearer"
 	"github.com/moorage-dev/moorage/internal/image"
 	"github.com/moorage-dev/moorage/internal/object"
 	"github.com/moorage-dev/moorage/internal/sandbox"
@@ -566,7 +567,7 @@ func TestMirror_followsEveryChange(t *testing.T) {
 
 func TestRules(t *testing.T) {
 	p := newPlane(t)
-	p.HasEndpoint = func(id string) bool { return id == "rcfg-here" }
+	p.Private = bearer.Endpoints{"rcfg-here": {Address: "10.0.0.1"}}
 	for what, spoil := range map[string]func(*moorage.Config){
 		"role of another account":  func(c *moorage.Config) { c.RoleARN = "arn:aws:iam::999999999999:role/x" },
 		"no role":                  func(c *moorage.Config) { c.RoleARN = "notanarn" },
@@ -639,7 +640,7 @@ func privately(spoil func(*moorage.JWTAuthorizer)) func(*moorage.Config) {
 
 func TestRules_privateEndpointsThatAreHere(t *testing.T) {
 	p := newPlane(t)
-	p.HasEndpoint = func(id string) bool { return id == "rcfg-here" }
+	p.Private = bearer.Endpoints{"rcfg-here": {Address: "10.0.0.1"}}
 	c := config("a/b:1")
 	privately(func(*moorage.JWTAuthorizer) {})(&c)
 	if _, err := p.Create(t.Context(), control.CreateRequest{Name: "demo", Config: c}); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity/bearer"
 )
 
 // invalid makes the error for one member of a request.
@@ -97,7 +98,8 @@ func (s *Service) checkAuthorizer(c moorage.Config) error {
 			return err
 		}
 	}
-	if err := s.checkPrivate(*a); err != nil {
+	way := bearer.Way{URL: a.DiscoveryURL, Private: a.Private, Overrides: a.Overrides}
+	if err := s.Private.Check(jwtMember, jwtMember+".discoveryUrl", way); err != nil {
 		return err
 	}
 	return s.checkWorkloads(a.Workloads)

@@ -91,17 +91,17 @@ Tags of users and roles are taken and not kept. Permissions boundaries, groups a
 
 ` + "`/v2/`" + `: push and pull with an access key as user and its secret as password.
 
-## Private endpoints of JWT authorizers
+## Private endpoints of identity providers
 
-` + "`privateEndpoint`" + ` and ` + "`privateEndpointOverrides`" + ` are taken, kept and answered as they came. There is no VPC and no Lattice here: whoever runs the
+` + "`privateEndpoint`" + ` and ` + "`privateEndpointOverrides`" + ` of JWT authorizers and of custom OAuth2 credential providers are taken, kept and answered as they came. There is no VPC and no Lattice here: whoever runs the
 server says what stands for one, and an endpoint that they did not name is a ValidationException which says how.
 
-| in the authorizer | ` + "`moorage serve --private-endpoint`" + ` | what is dialled |
+| in the request | ` + "`moorage serve --private-endpoint`" + ` | what is dialled |
 |---|---|---|
 | ` + "`selfManagedLatticeResource`" + `, by id or ARN | ` + "`rcfg-0a1b2c3d4e5f6a7b8=10.0.0.7:8443`" + ` | that address; without a port the URL's |
 | ` + "`managedVpcResource`" + ` | ` + "`vpc-0a1b2c3d=10.0.0.0/16`" + ` (repeatable) | what the host's name, or ` + "`routingDomain`" + `, resolves to on this machine, in the family of ` + "`endpointIpAddressType`" + `, if it is in the network. Subnets, security groups and tags are kept and mean nothing |
 
-` + "`privateEndpoint`" + ` is for the host of ` + "`discoveryUrl`" + `, an override for the host that it names, letter by letter and no host below it; the metadata, the key set and redirects
+` + "`privateEndpoint`" + ` is for the host of ` + "`discoveryUrl`" + ` (of a credential provider without one, of its token endpoint), an override for the host that it names, letter by letter and no host below it; the metadata, the key set, the token endpoint and redirects
 each go by their own host, and hosts without an endpoint by the public network. TLS is spoken in the host's name, with this machine's
 authorities or, alone, those of ` + "`--private-endpoint-ca ID=FILE`" + `. As in the cloud service the discovery URL has to be https, overrides need a
 ` + "`privateEndpoint`" + `, all are of one kind, and no domain is there twice. An endpoint that is down, silent, or gone from the options is
@@ -124,7 +124,7 @@ expired, out of place or of another workload is 403. The status of the former an
 
 ## Not served yet
 
-A JWT authorizer's certificates (` + "`certificateConfigurations`" + `), private endpoints of OAuth2 credential providers, session endpoints (` + "`allowedPorts`" + `), capacity providers, lifecycle hooks, file systems other than session storage.
+A JWT authorizer's and a credential provider's certificates (` + "`certificateConfigurations`" + `), session endpoints (` + "`allowedPorts`" + `), capacity providers, lifecycle hooks, file systems other than session storage.
 `)
 	users := watchService{cognitoService(nil, wire.Options{}), cognitoidp.Model.Name, cognitoNote, "cognito-idp"}
 	for _, svc := range append((&house{}).watchServices(), users) {

@@ -20,6 +20,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/aws/wire"
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/identity/audit"
+	"github.com/moorage-dev/moorage/internal/identity/bearer"
 	"github.com/moorage-dev/moorage/internal/identity/iam"
 	"github.com/moorage-dev/moorage/internal/identity/policy"
 	"github.com/moorage-dev/moorage/internal/invoke"
@@ -420,14 +421,16 @@ func (h *house) valuesOf(r *http.Request, body map[string]any) func(string) []st
 		case "aws:referer":
 			return some(r.Referer())
 		case "bedrock-agentcore:userid":
-			return some(firstText(r.Header.Get(invoke.HeaderUser), text(body, "userId")))
+			return some(firstText(r.Header.Get(invoke.HeaderUser), text(body, "userId"), text(member(body, "userIdentifier"), "userId")))
 		case "bedrock-agentcore:runtimesessionid":
 			return some(r.Header.Get(invoke.HeaderSession))
 		case "bedrock-agentcore:runtimeauthorizertype":
 			return authorizerType(wire.OperationName(r.Context()), body)
 		case "bedrock-agentcore:kmskeyarn":
-			config, _ := body["kmsConfiguration"].(map[string]any)
-			return some(text(config, "kmsKeyArn"))
+			return some(text(member(body, "kmsConfiguration"), "kmsKeyArn"))
+		case "bedrock-agentcore:subnets", "bedrock-agentcore:securitygroups":
+			vpc := member(member(body, "networkConfiguration"), "networkModeConfig")
+			return bearer.Texts(vpc[map[string]string{"bedrock-agentcore:subnets": "subnets", "bedrock-agentcore:securitygroups": "securityGroups"}[key]])
 		case "sts:externalid":
 			return some(text(body, "ExternalId"))
 		case "sts:rolesessionname":
@@ -449,10 +452,16 @@ func (h *house) valuesOf(r *http.Request, body map[string]any) func(string) []st
 			return h.resourceTag(r, name)
 		}
 		if claim, ok := strings.CutPrefix(key, "bedrock-agentcore:inboundjwtclaim/"); ok {
-			return claimed(text(body, "userToken"), claim)
+			return claimed(firstText(text(body, "userToken"), text(member(body, "userIdentifier"), "userToken")), claim)
 		}
 		return nil
 	}
+}
+
+// member is a structure in a request's body; nil where it is none.
+func member(body map[string]any, name string) map[string]any {
+	inner, _ := body[name].(map[string]any)
+	return inner
 }
 
 // serviceName is AgentCore as a principal.

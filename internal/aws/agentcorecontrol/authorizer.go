@@ -4,6 +4,8 @@ import "github.com/moorage-dev/moorage"
 
 const jwtMember = "authorizerConfiguration.customJWTAuthorizer"
 
+const noCertificates = "certificateConfigurations is not supported by Moorage: whoever runs the server names the authority of a private endpoint with --private-endpoint-ca"
+
 func (s settings) setAuthorizer(c *moorage.Config) error {
 	if s.authorizer == nil {
 		return nil
@@ -13,7 +15,7 @@ func (s settings) setAuthorizer(c *moorage.Config) error {
 		return invalid("authorizerConfiguration", "customJWTAuthorizer must be set: it is the only kind of authorizer that there is")
 	}
 	if len(in.CertificateConfigurations) > 0 {
-		return invalid(jwtMember+".certificateConfigurations", "certificateConfigurations is not supported by Moorage: whoever runs the server names the authority of a private endpoint with --private-endpoint-ca")
+		return invalid(jwtMember+".certificateConfigurations", noCertificates)
 	}
 	c.Authorizer = &moorage.JWTAuthorizer{
 		DiscoveryURL: in.DiscoveryUrl, Audience: in.AllowedAudience, Clients: in.AllowedClients, Scopes: in.AllowedScopes, Advertised: in.AdvertisedScopeMapping,
@@ -21,18 +23,12 @@ func (s settings) setAuthorizer(c *moorage.Config) error {
 	for _, rule := range in.CustomClaims {
 		c.Authorizer.Claims = append(c.Authorizer.Claims, ruleOf(rule))
 	}
-	if in.PrivateEndpoint != nil {
-		endpoint := privateOf(*in.PrivateEndpoint)
-		c.Authorizer.Private = &endpoint
-	}
+	c.Authorizer.Private, c.Authorizer.Overrides = privatelyOf(in.PrivateEndpoint, in.PrivateEndpointOverrides)
 	if w := in.AllowedWorkloadConfiguration; w != nil {
 		c.Authorizer.Workloads = &moorage.WorkloadRule{Names: w.WorkloadIdentities}
 		for _, host := range w.HostingEnvironments {
 			c.Authorizer.Workloads.Hosts = append(c.Authorizer.Workloads.Hosts, host.Arn)
 		}
-	}
-	for _, o := range in.PrivateEndpointOverrides {
-		c.Authorizer.Overrides = append(c.Authorizer.Overrides, moorage.PrivateOverride{Domain: o.Domain, Endpoint: privateOf(o.PrivateEndpoint)})
 	}
 	return nil
 }
@@ -59,18 +55,12 @@ func authorizerOf(a *moorage.JWTAuthorizer) *AuthorizerConfiguration {
 	for _, rule := range a.Claims {
 		out.CustomClaims = append(out.CustomClaims, claimOf(rule))
 	}
-	if a.Private != nil {
-		endpoint := endpointOf(*a.Private)
-		out.PrivateEndpoint = &endpoint
-	}
+	out.PrivateEndpoint, out.PrivateEndpointOverrides = endpointsOf(a.Private, a.Overrides)
 	if w := a.Workloads; w != nil {
 		out.AllowedWorkloadConfiguration = &AllowedWorkloadConfiguration{WorkloadIdentities: w.Names}
 		for _, arn := range w.Hosts {
 			out.AllowedWorkloadConfiguration.HostingEnvironments = append(out.AllowedWorkloadConfiguration.HostingEnvironments, HostingEnvironment{Arn: arn})
 		}
-	}
-	for _, o := range a.Overrides {
-		out.PrivateEndpointOverrides = append(out.PrivateEndpointOverrides, PrivateEndpointOverride{Domain: o.Domain, PrivateEndpoint: endpointOf(o.Endpoint)})
 	}
 	return &AuthorizerConfiguration{CustomJWTAuthorizer: out}
 }
@@ -89,32 +79,5 @@ func claimOf(rule moorage.ClaimRule) CustomClaimValidationType {
 	} else {
 		match.MatchValueString = &rule.Values[0]
 	}
-	return out
-}
-
-func privateOf(in PrivateEndpoint) (out moorage.PrivateEndpoint) {
-	if r := in.SelfManagedLatticeResource; r != nil {
-		out.Resource = value(r.ResourceConfigurationIdentifier)
-	}
-	if v := in.ManagedVpcResource; v != nil {
-		out.VPC = &moorage.PrivateVPC{
-			ID: v.VpcIdentifier, Subnets: v.SubnetIds, AddressType: string(v.EndpointIpAddressType), SecurityGroups: v.SecurityGroupIds, Tags: v.Tags,
-			RoutingDomain: value(v.RoutingDomain),
-		}
-	}
-	return out
-}
-
-func endpointOf(in moorage.PrivateEndpoint) (out PrivateEndpoint) {
-	if v := in.VPC; v != nil {
-		out.ManagedVpcResource = &ManagedVpcResource{
-			VpcIdentifier: v.ID, SubnetIds: v.Subnets, EndpointIpAddressType: EndpointIpAddressType(v.AddressType), SecurityGroupIds: v.SecurityGroups, Tags: v.Tags,
-		}
-		if v.RoutingDomain != "" {
-			out.ManagedVpcResource.RoutingDomain = &v.RoutingDomain
-		}
-		return out
-	}
-	out.SelfManagedLatticeResource = &SelfManagedLatticeResource{ResourceConfigurationIdentifier: &in.Resource}
 	return out
 }

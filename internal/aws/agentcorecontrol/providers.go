@@ -291,17 +291,14 @@ func clientOf(vendor CredentialProviderVendorType, in Oauth2ProviderConfigInput)
 const customMember = configMember + ".customOauth2ProviderConfig"
 
 func customClient(in *CustomOauth2ProviderConfigInput) (c vault.Client, secret string, err error) {
-	for member, set := range map[string]bool{
-		"privateEndpoint": in.PrivateEndpoint != nil, "privateEndpointOverrides": len(in.PrivateEndpointOverrides) > 0, "certificateConfigurations": len(in.CertificateConfigurations) > 0,
-	} {
-		if set {
-			return c, "", invalid(customMember+"."+member, "%s is not supported by Moorage; a provider on a private network is reached when the server is started with --provider-network", member)
-		}
+	if len(in.CertificateConfigurations) > 0 {
+		return c, "", invalid(customMember+".certificateConfigurations", noCertificates)
 	}
 	if err := noExternal(customMember+".clientSecretSource", in.ClientSecretSource, in.ClientSecretConfig); err != nil {
 		return c, "", err
 	}
 	c = vault.Client{Vendor: string(CredentialProviderVendorTypeCustomOauth2), ID: value(in.ClientId)}
+	c.Private, c.Overrides = privatelyOf(in.PrivateEndpoint, in.PrivateEndpointOverrides)
 	if c.Server, err = serverOf(in.OauthDiscovery); err != nil {
 		return c, "", err
 	}
@@ -366,8 +363,10 @@ func configOf(c vault.Client) (out Oauth2ProviderConfigOutput, err error) {
 		out.CustomOauth2ProviderConfig = &CustomOauth2ProviderConfigOutput{
 			OauthDiscovery: discovery, ClientId: optional(c.ID), ClientAuthenticationMethod: ClientAuthenticationMethodTypeClientSecretBasic, OnBehalfOfTokenExchangeConfig: onBehalfShown(c.OnBehalf),
 		}
+		custom := out.CustomOauth2ProviderConfig
+		custom.PrivateEndpoint, custom.PrivateEndpointOverrides = endpointsOf(c.Private, c.Overrides)
 		if c.AuthPost {
-			out.CustomOauth2ProviderConfig.ClientAuthenticationMethod = ClientAuthenticationMethodTypeClientSecretPost
+			custom.ClientAuthenticationMethod = ClientAuthenticationMethodTypeClientSecretPost
 		}
 		return out, nil
 	}

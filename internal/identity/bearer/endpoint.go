@@ -101,20 +101,25 @@ func isPlace(text string) bool {
 	return err == nil && u.Host == text && u.Hostname() != "" && u.User == nil && !strings.HasSuffix(text, ":")
 }
 
-// Has reports whether an endpoint is known by an id.
-func (all Endpoints) Has(id string) bool {
-	_, ok := all[id]
-	return ok
+// Way is how a provider off the public network is reached: the host of URL by Private, others by Overrides. Without Private all
+// are public.
+type Way struct {
+	URL       string
+	Private   *moorage.PrivateEndpoint
+	Overrides []moorage.PrivateOverride
 }
 
-// client returns base with an authorizer's private endpoints for their hosts. To others it goes as ever.
-func (all Endpoints) client(base *http.Client, a moorage.JWTAuthorizer) (*http.Client, error) {
-	u, err := url.Parse(a.DiscoveryURL)
+// Client returns base with the private endpoints of a way for their hosts; to others it goes as ever. It keeps connections.
+func (all Endpoints) Client(base *http.Client, w Way) (*http.Client, error) {
+	if w.Private == nil {
+		return base, nil
+	}
+	u, err := url.Parse(w.URL)
 	if err != nil {
 		return nil, err
 	}
 	ways := ways{rest: base.Transport, byHost: map[string]http.RoundTripper{}}
-	for _, o := range append([]moorage.PrivateOverride{{Domain: u.Hostname(), Endpoint: *a.Private}}, a.Overrides...) { // an override beats what goes for the discovery URL
+	for _, o := range append([]moorage.PrivateOverride{{Domain: u.Hostname(), Endpoint: *w.Private}}, w.Overrides...) { // an override beats what goes for the discovery URL
 		e, ok := all[o.Endpoint.ID()]
 		if !ok {
 			return nil, fmt.Errorf("this server has no private endpoint %[1]s: start it with --private-endpoint %[1]s=…", o.Endpoint.ID())
@@ -198,20 +203,21 @@ func (e Endpoint) dialWithin(vpc moorage.PrivateVPC) func(ctx context.Context, n
 	}
 }
 
-// wayOf tells authorizers apart that reach one discovery URL by different ways: what answers there may differ.
-func wayOf(a moorage.JWTAuthorizer) string {
-	if a.Private == nil {
-		return ""
+// Key tells apart what is reached by one URL in different ways: what answers there may differ.
+func (w Way) Key() string {
+	if w.Private == nil {
+		return w.URL
 	}
 	var out strings.Builder
+	out.WriteString(w.URL)
 	one := func(domain string, e moorage.PrivateEndpoint) {
 		fmt.Fprintf(&out, " %q %s", domain, e.ID())
 		if e.VPC != nil {
 			fmt.Fprintf(&out, " %s %q", e.VPC.AddressType, e.VPC.RoutingDomain)
 		}
 	}
-	one("", *a.Private)
-	for _, o := range a.Overrides {
+	one("", *w.Private)
+	for _, o := range w.Overrides {
 		one(hostOf(o.Domain), o.Endpoint)
 	}
 	return out.String()

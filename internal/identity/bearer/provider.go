@@ -52,12 +52,13 @@ type known struct {
 }
 
 func (v *Verifier) provider(a moorage.JWTAuthorizer) *provider {
-	key := a.DiscoveryURL + wayOf(a)
+	way := Way{a.DiscoveryURL, a.Private, a.Overrides}
+	key := way.Key()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	p := v.providers[key]
 	if p == nil {
-		p = &provider{v: v, url: a.DiscoveryURL, client: v.clientFor(a)}
+		p = &provider{v: v, url: a.DiscoveryURL, client: v.clientFor(way)}
 		if v.providers == nil {
 			v.providers = map[string]*provider{}
 		}
@@ -67,13 +68,8 @@ func (v *Verifier) provider(a moorage.JWTAuthorizer) *provider {
 }
 
 // clientFor makes the client of one provider when it is first wanted: it keeps connections.
-func (v *Verifier) clientFor(a moorage.JWTAuthorizer) func() (*http.Client, error) {
-	return sync.OnceValues(func() (*http.Client, error) {
-		if a.Private == nil {
-			return v.client(), nil
-		}
-		return v.Endpoints.client(v.client(), a)
-	})
+func (v *Verifier) clientFor(w Way) func() (*http.Client, error) {
+	return sync.OnceValues(func() (*http.Client, error) { return v.Endpoints.Client(v.client(), w) })
 }
 
 // verify checks a signature and returns the issuer whose key made it.

@@ -190,6 +190,7 @@ var keys = []string{
 	"aws:currenttime", "aws:epochtime", "aws:requestedregion", "aws:principalarn", "aws:principalaccount", "aws:principaltype", "aws:username", "aws:userid",
 	"aws:sourceip", "aws:securetransport", "aws:useragent", "aws:referer", "aws:tagkeys", "aws:sourceaccount", "aws:sourcearn",
 	"bedrock-agentcore:userid", "bedrock-agentcore:runtimesessionid", "bedrock-agentcore:runtimeauthorizertype", "bedrock-agentcore:kmskeyarn",
+	"bedrock-agentcore:subnets", "bedrock-agentcore:securitygroups",
 	"iam:passedtoservice", "sts:externalid", "sts:rolesessionname",
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity/bearer"
 	"github.com/moorage-dev/moorage/internal/store"
 
 	_ "embed"
@@ -49,6 +50,14 @@ type Client struct {
 	AuthPost bool   `json:"authPost,omitempty"` // the secret goes into the form, not into Authorization
 	// OnBehalf says how to exchange users' tokens; nil where the provider does not.
 	OnBehalf *OnBehalf `json:"onBehalf,omitempty"`
+	// Private is the way to the server's host where that is on no public network, and Overrides to others that it names.
+	Private   *moorage.PrivateEndpoint  `json:"private,omitempty"`
+	Overrides []moorage.PrivateOverride `json:"overrides,omitempty"`
+}
+
+// way is how the server is reached: the host of its discovery document, or else of its token endpoint, is the one that Private is for.
+func (c Client) way() bearer.Way {
+	return bearer.Way{URL: cmp.Or(c.Server.DiscoveryURL, c.Server.Token), Private: c.Private, Overrides: c.Overrides}
 }
 
 // Server is where an authorization server is: by its discovery document, or by its endpoints.

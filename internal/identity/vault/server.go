@@ -26,7 +26,7 @@ const (
 
 type metadataCache struct {
 	mu    sync.Mutex
-	byURL map[string]knownServer
+	byWay map[string]knownServer // to the discovery document
 }
 
 type knownServer struct {
@@ -39,29 +39,34 @@ func (v *Vault) server(ctx context.Context, c Client) (Server, error) {
 	if c.Server.DiscoveryURL == "" {
 		return c.Server, nil
 	}
+	client, err := v.clientOf(c)
+	if err != nil {
+		return Server{}, moorage.Errorf(moorage.Unavailable, "the credential provider cannot be reached: %w", err)
+	}
+	way := c.way().Key()
 	v.metadata.mu.Lock()
 	defer v.metadata.mu.Unlock()
-	if known, ok := v.metadata.byURL[c.Server.DiscoveryURL]; ok && v.now().Sub(known.read) < metadataLife {
+	if known, ok := v.metadata.byWay[way]; ok && v.now().Sub(known.read) < metadataLife {
 		return known.Server, nil
 	}
-	found, err := v.discover(ctx, c.Server.DiscoveryURL)
+	found, err := discover(ctx, client, c.Server.DiscoveryURL)
 	if err != nil {
 		return Server{}, moorage.Errorf(moorage.Unavailable, "the credential provider's discovery document cannot be read: %w", err)
 	}
-	if v.metadata.byURL == nil {
-		v.metadata.byURL = map[string]knownServer{}
+	if v.metadata.byWay == nil {
+		v.metadata.byWay = map[string]knownServer{}
 	}
-	v.metadata.byURL[c.Server.DiscoveryURL] = knownServer{found, v.now()}
+	v.metadata.byWay[way] = knownServer{found, v.now()}
 	return found, nil
 }
 
 // discover reads a discovery document. Source: RFC 8414, OpenID Connect Discovery 1.0.
-func (v *Vault) discover(ctx context.Context, from string) (s Server, err error) {
+func discover(ctx context.Context, client *http.Client, from string) (s Server, err error) {
 	r, err := http.NewRequestWithContext(ctx, "GET", from, nil)
 	if err != nil {
 		return s, err
 	}
-	answer, err := v.Client.Do(r)
+	answer, err := client.Do(r)
 	if err != nil {
 		return s, err
 	}
@@ -130,7 +135,11 @@ func (v *Vault) token(ctx context.Context, p *Provider, form url.Values) (g gran
 	if !p.Client.AuthPost {
 		r.SetBasicAuth(url.QueryEscape(p.Client.ID), url.QueryEscape(secret)) // RFC 6749, 2.3.1
 	}
-	answer, err := v.Client.Do(r)
+	client, err := v.clientOf(p.Client)
+	if err != nil {
+		return g, moorage.Errorf(moorage.Unavailable, "the credential provider %s cannot be reached: %w", p.Name, err)
+	}
+	answer, err := client.Do(r)
 	if err != nil {
 		var failed *url.Error // which names the address, query and all
 		if errors.As(err, &failed) {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/identity/bearer"
 	"github.com/moorage-dev/moorage/internal/identity/workload"
 	"github.com/moorage-dev/moorage/internal/store"
 )
@@ -25,9 +26,10 @@ const maxProviders = 50
 type Vault struct {
 	Store     *store.DB
 	Workloads *workload.Service
-	Key       Key          // the server's own, which wraps data keys until SetKey says otherwise
-	Keys      []Key        // that SetKey may choose, each with an ID of its own
-	Client    *http.Client // to providers, whose addresses tenants choose
+	Key       Key              // the server's own, which wraps data keys until SetKey says otherwise
+	Keys      []Key            // that SetKey may choose, each with an ID of its own
+	Client    *http.Client     // to providers, whose addresses tenants choose
+	Endpoints bearer.Endpoints // the private ones that providers may name
 	Region    string
 	Account   string
 	PublicURL string // without a slash at its end
@@ -43,6 +45,7 @@ type Vault struct {
 	slots     map[string]*slot
 	sweepAt   int
 	metadata  metadataCache
+	clients   map[string]*http.Client // to providers at private endpoints, by their way
 
 	wrapping wrapping
 }
@@ -148,6 +151,9 @@ func (v *Vault) Update(ctx context.Context, p Provider, secret string) (*Provide
 
 // put seals and writes a provider, in the transaction that first runs check.
 func (v *Vault) put(ctx context.Context, p Provider, secret string, check func(*store.Tx) error) (*Provider, error) {
+	if err := v.checkWay(p.Client); err != nil {
+		return nil, err
+	}
 	sealed, err := v.seal(ctx, []byte(secret), v.secretPlace(p.id()))
 	if err != nil {
 		return nil, err
