@@ -188,7 +188,7 @@ func (s *scrape) now(f families) {
 	for _, each := range s.sessions.List() {
 		f.add("moorage_sessions", "gauge", "Sessions that live, by state.", map[string]string{"runtime": each.RuntimeID, "endpoint": each.Endpoint, "state": string(each.State)}, 1)
 	}
-	f.add("moorage_telemetry_dropped_spans_total", "counter", "Spans of calls that came faster than they were written.", nil, float64(s.calls.Dropped()))
+	f.add("moorage_telemetry_dropped_spans_total", "counter", "Spans of calls to agents and models that came faster than they were written.", nil, float64(s.calls.Dropped()+s.asked.Dropped()))
 	f.add("moorage_build_info", "gauge", "The version that runs.", map[string]string{"version": cmp.Or(s.Version, "dev")}, 1)
 	f.add("process_start_time_seconds", "gauge", "When this server started.", nil, float64(s.began.Unix()))
 	f.add("process_resident_memory_bytes", "gauge", "Memory of this server.", nil, residentBytes())

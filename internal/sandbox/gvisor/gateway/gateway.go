@@ -175,6 +175,10 @@ func (g *Gateway) configure(endpoint stack.LinkEndpoint) tcpip.Error {
 	sack, autotune := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
 	g.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &sack)
 	g.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &autotune)
+	// A connection that the other side ended would wait for a minute for what is late on the link, where nothing is; the engine's stack
+	// takes no other from the same port meanwhile, whose caller would try for as long.
+	var wait tcpip.TCPTimeWaitTimeoutOption
+	g.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &wait)
 	g.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(g.stack, 0, maxConns, g.forwardTCP).HandlePacket)
 	g.stack.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(g.stack, g.forwardUDP).HandlePacket)
 	if err := g.stack.CreateNIC(nic, endpoint); err != nil {

@@ -212,6 +212,38 @@ func TestTCP_carriesBothWaysAndEachEndByItself(t *testing.T) {
 	}
 }
 
+// TestTCP_aPortIsGoodAgainAtOnce has a server end a connection, and its caller dial again from the same port.
+func TestTCP_aPortIsGoodAgainAtOnce(t *testing.T) {
+	server := serveTCP(t, func(c *net.TCPConn) { io.WriteString(c, "once") })
+	_, in := open(t, sandbox.Network{Allow: []string{server}})
+	for i := range 3 {
+		c, err := in.dialFrom(t, 41_000, Addr.String()+":"+port(server))
+		if err != nil {
+			t.Fatalf("call %d: %v", i+1, err)
+		}
+		c.SetDeadline(time.Now().Add(patience))
+		if b, err := io.ReadAll(c); err != nil || string(b) != "once" {
+			t.Fatalf("call %d: %q, %v", i+1, b, err)
+		}
+		c.Close()
+	}
+}
+
+// dialFrom dials from a port, once what used it in the sandbox is gone.
+func (in inside) dialFrom(t *testing.T, port uint16, to string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for {
+		c, err := gonet.DialTCPWithBind(ctx, in.stack, full(netip.AddrPortFrom(SandboxAddr, port)), full(netip.MustParseAddrPort(to)), ipv4.ProtocolNumber)
+		if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "port is in use") {
+			return c, err
+		}
+		<-again.C
+	}
+}
+
 func TestTCP_refusesAtOnceWhatIsNotAllowed(t *testing.T) {
 	server := serveTCP(t, func(*net.TCPConn) { t.Error("the host's loopback was reached") })
 	_, in := open(t, sandbox.Network{Egress: sandbox.EgressPublic})
