@@ -16,6 +16,8 @@ type JWTAuthorizer struct {
 	// provider's metadata names. Both are kept as they came.
 	Private   *PrivateEndpoint  `json:"private,omitempty"`
 	Overrides []PrivateOverride `json:"overrides,omitempty"`
+	// Certificate is of who signs for those hosts, beside the authorities that are trusted anyway; nil for nobody.
+	Certificate *CertificateRef `json:"certificate,omitempty"`
 	// Workloads are those that a call has to have come through, beside its token; nil asks for none.
 	Workloads *WorkloadRule `json:"workloads,omitempty"`
 }
@@ -50,6 +52,12 @@ type PrivateVPC struct {
 	SecurityGroups []string          `json:"securityGroups,omitempty"`
 	Tags           map[string]string `json:"tags,omitempty"`
 	RoutingDomain  string            `json:"routingDomain,omitempty"` // resolved instead of the host's own name
+}
+
+// CertificateRef names an object of this server that holds certificates in PEM. Source: AgentCore API, S3CertificateConfiguration.
+type CertificateRef struct {
+	URI   string `json:"uri"`             // s3://BUCKET/KEY
+	Owner string `json:"owner,omitempty"` // account of the bucket; empty for ours
 }
 
 // PrivateOverride is the way to one host, by its name.

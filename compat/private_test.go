@@ -99,6 +99,7 @@ const (
 	rcfgGood    = "rcfg-0a1b2c3d4e5f6a7b8"
 	rcfgStalled = "rcfg-0a1b2c3d4e5f6a7b9"
 	rcfgRefused = "rcfg-0a1b2c3d4e5f6a7c0"
+	rcfgBare    = "rcfg-0a1b2c3d4e5f6a7c1" // the good one, without an authority
 	vpcGood     = "vpc-0a1b2c3d"
 )
 
@@ -122,7 +123,7 @@ func TestBearer_privateEndpoints(t *testing.T) {
 	}
 	args := []string{
 		"--private-endpoint", rcfgGood + "=127.0.0.1", "--private-endpoint-ca", rcfgGood + "=" + ca, "--private-endpoint", rcfgStalled + "=" + stalled(t),
-		"--private-endpoint", rcfgRefused + "=" + refused, "--private-endpoint", vpcGood + "=127.0.0.0/8", "--private-endpoint-ca", vpcGood + "=" + ca,
+		"--private-endpoint", rcfgRefused + "=" + refused, "--private-endpoint", rcfgBare + "=127.0.0.1", "--private-endpoint", vpcGood + "=127.0.0.0/8", "--private-endpoint-ca", vpcGood + "=" + ca,
 	}
 	s.again(t, args...)
 	token := "Bearer " + p.token(t)
@@ -149,7 +150,7 @@ func TestBearer_privateEndpoints(t *testing.T) {
 			c.DiscoveryUrl, c.PrivateEndpoint = &split, lattice(rcfgGood)
 			c.PrivateEndpointOverrides = []controltypes.PrivateEndpointOverride{override("x."+keysHost, rcfgGood)}
 		}, 503, keysHost},
-		{"an endpoint that says nothing", func(c *jwt) { c.PrivateEndpoint = lattice(rcfgStalled) }, 503, "imeout"},
+		{"an endpoint that says nothing", func(c *jwt) { c.PrivateEndpoint = lattice(rcfgStalled) }, 503, privateHost},
 		{"an endpoint that refuses", func(c *jwt) { c.PrivateEndpoint = lattice(rcfgRefused) }, 503, "connection refused"},
 		{"an override for the keys' host", func(c *jwt) {
 			c.DiscoveryUrl, c.PrivateEndpoint = &split, lattice(rcfgGood)
@@ -175,6 +176,12 @@ func TestBearer_privateEndpoints(t *testing.T) {
 	}
 	t.Run("metadata", func(t *testing.T) { a.wantMetadata(t, p) })
 	t.Run("tokens for other services", func(t *testing.T) { s.wantPrivateClients(t, p) })
+	t.Run("certificates", func(t *testing.T) {
+		runChecksOn(t, s, "certificates.py", map[string]any{"discovery": p.discovery(), "ca": ca, "bare": rcfgBare, "token": strings.TrimPrefix(token, "Bearer "), "runtime": a.id})
+	})
+	if _, err := a.update(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
 	t.Run("after a restart", func(t *testing.T) {
 		s.again(t, args...)
 		if status, _, body := a.callWith(t, token, newSession(t)); status != 200 {

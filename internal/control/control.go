@@ -59,8 +59,9 @@ type Service struct {
 	// Isolation is what sessions get here; runtimes that accept no less than more are not run.
 	Isolation sandbox.Isolation
 	Log       *slog.Logger
-	// Private are the private endpoints that authorizers may name.
-	Private bearer.Endpoints
+	// Tokens will check callers' tokens, and says whether their providers can be reached as authorizers want it; nil knows no way but
+	// the public one.
+	Tokens *bearer.Verifier
 	// PoliciesChanged hears of every change of resource policies, once it is on disk; nil for nobody.
 	PoliciesChanged func(context.Context) error
 

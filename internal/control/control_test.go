@@ -567,7 +567,10 @@ func TestMirror_followsEveryChange(t *testing.T) {
 
 func TestRules(t *testing.T) {
 	p := newPlane(t)
-	p.Private = bearer.Endpoints{"rcfg-here": {Address: "10.0.0.1"}}
+	p.Tokens = &bearer.Verifier{
+		Endpoints:    bearer.Endpoints{"rcfg-here": {Address: "10.0.0.1"}},
+		Certificates: func(moorage.CertificateRef) ([]byte, error) { return []byte("none"), nil },
+	}
 	for what, spoil := range map[string]func(*moorage.Config){
 		"role of another account":  func(c *moorage.Config) { c.RoleARN = "arn:aws:iam::999999999999:role/x" },
 		"no role":                  func(c *moorage.Config) { c.RoleARN = "notanarn" },
@@ -603,6 +606,10 @@ func TestRules(t *testing.T) {
 			a.DiscoveryURL = "http://idp.example.com/.well-known/openid-configuration"
 		}),
 		"overrides alone": privately(func(a *moorage.JWTAuthorizer) { a.Private = nil }),
+		"a certificate alone": privately(func(a *moorage.JWTAuthorizer) {
+			a.Private, a.Overrides, a.Certificate = nil, nil, &moorage.CertificateRef{URI: "s3://b/k"}
+		}),
+		"a certificate that is none": privately(func(a *moorage.JWTAuthorizer) { a.Certificate = &moorage.CertificateRef{URI: "s3://b/k"} }),
 		"an override twice": privately(func(a *moorage.JWTAuthorizer) {
 			a.Overrides = append(a.Overrides, moorage.PrivateOverride{Domain: "KEYS.example.com", Endpoint: *a.Private})
 		}),
@@ -640,7 +647,7 @@ func privately(spoil func(*moorage.JWTAuthorizer)) func(*moorage.Config) {
 
 func TestRules_privateEndpointsThatAreHere(t *testing.T) {
 	p := newPlane(t)
-	p.Private = bearer.Endpoints{"rcfg-here": {Address: "10.0.0.1"}}
+	p.Tokens = &bearer.Verifier{Endpoints: bearer.Endpoints{"rcfg-here": {Address: "10.0.0.1"}}}
 	c := config("a/b:1")
 	privately(func(*moorage.JWTAuthorizer) {})(&c)
 	if _, err := p.Create(t.Context(), control.CreateRequest{Name: "demo", Config: c}); err != nil {

@@ -103,7 +103,8 @@ server says what stands for one, and an endpoint that they did not name is a Val
 
 ` + "`privateEndpoint`" + ` is for the host of ` + "`discoveryUrl`" + ` (of a credential provider without one, of its token endpoint), an override for the host that it names, letter by letter and no host below it; the metadata, the key set, the token endpoint and redirects
 each go by their own host, and hosts without an endpoint by the public network. TLS is spoken in the host's name, with this machine's
-authorities or, alone, those of ` + "`--private-endpoint-ca ID=FILE`" + `. As in the cloud service the discovery URL has to be https, overrides need a
+authorities or, alone, those of ` + "`--private-endpoint-ca ID=FILE`" + `, and beside either those that ` + "`certificateConfigurations`" + ` names as an object in a bucket of this server
+(` + "`s3`" + `; read for each connection, so that replacing the object is enough; there is no Secrets Manager, and ` + "`moorage deploy`" + ` has no word for it and leaves it out). As in the cloud service the discovery URL has to be https, overrides and certificates need a
 ` + "`privateEndpoint`" + `, all are of one kind, and no domain is there twice. An endpoint that is down, silent, or gone from the options is
 a ServiceUnavailableException after five seconds at the most: nobody is let in.
 
@@ -124,7 +125,7 @@ expired, out of place or of another workload is 403. The status of the former an
 
 ## Not served yet
 
-A JWT authorizer's and a credential provider's certificates (` + "`certificateConfigurations`" + `), session endpoints (` + "`allowedPorts`" + `), capacity providers, lifecycle hooks, file systems other than session storage.
+Session endpoints (` + "`allowedPorts`" + `), capacity providers, lifecycle hooks, file systems other than session storage.
 `)
 	users := watchService{cognitoService(nil, wire.Options{}), cognitoidp.Model.Name, cognitoNote, "cognito-idp"}
 	for _, svc := range append((&house{}).watchServices(), users) {

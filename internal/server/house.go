@@ -119,7 +119,7 @@ func (h *house) openStore(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	h.tokens = &bearer.Verifier{Client: bearer.NewClient(h.providerNetworks()), Endpoints: endpoints}
+	h.tokens = &bearer.Verifier{Client: bearer.NewClient(h.providerNetworks()), Endpoints: endpoints, Certificates: h.certificate}
 	h.browser = &identity.Browser{Keys: h.people.AccessKey, Secure: strings.HasPrefix(h.PublicURL, "https:")}
 	return os.MkdirAll(h.path("tmp"), 0o700)
 }
@@ -183,7 +183,7 @@ func (h *house) openControl(ctx context.Context) error {
 	}
 	h.control = &control.Service{
 		Store: h.store, Builder: builder, Warm: h.warm, Pools: h.pools, Sessions: h.sessions, Workloads: h.workloads, Vault: h.vault, Region: h.Region, Account: h.account,
-		Isolation: h.isolation, Log: h.Log, PoliciesChanged: h.people.Reload, Private: h.tokens.Endpoints,
+		Isolation: h.isolation, Log: h.Log, PoliciesChanged: h.people.Reload, Tokens: h.tokens,
 	}
 	h.invoke = &invoke.Service{Catalog: h.control, Sessions: h.sessions, Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log, Calls: h.calls, Workloads: h.workloads, Unbound: h.control.Unbound}
 	h.invoke.CallerCalls.Rate, h.invoke.RuntimeCalls.Rate = h.Quotas.CallerCalls, h.Quotas.RuntimeCalls

@@ -41,7 +41,7 @@ func (h *house) openWorkloads(ctx context.Context) error {
 	client := bearer.NewClient(h.providerNetworks())
 	client.Transport = pool.Transport{Pools: h.userPools, Next: client.Transport}
 	h.vault = &vault.Vault{
-		Store: h.store, Workloads: h.workloads, Key: local, Client: client, Endpoints: h.tokens.Endpoints,
+		Store: h.store, Workloads: h.workloads, Key: local, Client: client, Endpoints: h.tokens.Endpoints, Certificates: h.certificate,
 		Region: h.Region, Account: h.account, PublicURL: strings.TrimSuffix(h.PublicURL, "/"), Log: h.Log,
 	}
 	if h.vault.Keys, err = h.vaultKeys(ctx); err != nil {

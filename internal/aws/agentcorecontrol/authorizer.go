@@ -4,8 +4,6 @@ import "github.com/moorage-dev/moorage"
 
 const jwtMember = "authorizerConfiguration.customJWTAuthorizer"
 
-const noCertificates = "certificateConfigurations is not supported by Moorage: whoever runs the server names the authority of a private endpoint with --private-endpoint-ca"
-
 func (s settings) setAuthorizer(c *moorage.Config) error {
 	if s.authorizer == nil {
 		return nil
@@ -14,15 +12,17 @@ func (s settings) setAuthorizer(c *moorage.Config) error {
 	if in == nil {
 		return invalid("authorizerConfiguration", "customJWTAuthorizer must be set: it is the only kind of authorizer that there is")
 	}
-	if len(in.CertificateConfigurations) > 0 {
-		return invalid(jwtMember+".certificateConfigurations", noCertificates)
-	}
 	c.Authorizer = &moorage.JWTAuthorizer{
 		DiscoveryURL: in.DiscoveryUrl, Audience: in.AllowedAudience, Clients: in.AllowedClients, Scopes: in.AllowedScopes, Advertised: in.AdvertisedScopeMapping,
 	}
 	for _, rule := range in.CustomClaims {
 		c.Authorizer.Claims = append(c.Authorizer.Claims, ruleOf(rule))
 	}
+	certificate, err := certificateOf(jwtMember, in.CertificateConfigurations)
+	if err != nil {
+		return err
+	}
+	c.Authorizer.Certificate = certificate
 	c.Authorizer.Private, c.Authorizer.Overrides = privatelyOf(in.PrivateEndpoint, in.PrivateEndpointOverrides)
 	if w := in.AllowedWorkloadConfiguration; w != nil {
 		c.Authorizer.Workloads = &moorage.WorkloadRule{Names: w.WorkloadIdentities}
@@ -55,6 +55,7 @@ func authorizerOf(a *moorage.JWTAuthorizer) *AuthorizerConfiguration {
 	for _, rule := range a.Claims {
 		out.CustomClaims = append(out.CustomClaims, claimOf(rule))
 	}
+	out.CertificateConfigurations = certificatesOf(a.Certificate)
 	out.PrivateEndpoint, out.PrivateEndpointOverrides = endpointsOf(a.Private, a.Overrides)
 	if w := a.Workloads; w != nil {
 		out.AllowedWorkloadConfiguration = &AllowedWorkloadConfiguration{WorkloadIdentities: w.Names}

@@ -52,3 +52,20 @@ func endpointOf(in moorage.PrivateEndpoint) (out PrivateEndpoint) {
 	out.SelfManagedLatticeResource = &SelfManagedLatticeResource{ResourceConfigurationIdentifier: &in.Resource}
 	return out
 }
+
+func certificateOf(member string, in []CertificateConfiguration) (*moorage.CertificateRef, error) {
+	if len(in) == 0 { // there is one at the most
+		return nil, nil
+	}
+	if in[0].S3 == nil {
+		return nil, invalid(member+".certificateConfigurations.1", "there is no Secrets Manager here: put the certificate into a bucket of this server, and name it by s3")
+	}
+	return &moorage.CertificateRef{URI: in[0].S3.Uri, Owner: value(in[0].S3.BucketOwnerAccountId)}, nil
+}
+
+func certificatesOf(ref *moorage.CertificateRef) []CertificateConfiguration {
+	if ref == nil {
+		return nil
+	}
+	return []CertificateConfiguration{{S3: &S3CertificateConfiguration{Uri: ref.URI, BucketOwnerAccountId: optional(ref.Owner)}}}
+}

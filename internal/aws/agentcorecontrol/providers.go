@@ -291,13 +291,13 @@ func clientOf(vendor CredentialProviderVendorType, in Oauth2ProviderConfigInput)
 const customMember = configMember + ".customOauth2ProviderConfig"
 
 func customClient(in *CustomOauth2ProviderConfigInput) (c vault.Client, secret string, err error) {
-	if len(in.CertificateConfigurations) > 0 {
-		return c, "", invalid(customMember+".certificateConfigurations", noCertificates)
-	}
 	if err := noExternal(customMember+".clientSecretSource", in.ClientSecretSource, in.ClientSecretConfig); err != nil {
 		return c, "", err
 	}
 	c = vault.Client{Vendor: string(CredentialProviderVendorTypeCustomOauth2), ID: value(in.ClientId)}
+	if c.Certificate, err = certificateOf(customMember, in.CertificateConfigurations); err != nil {
+		return c, "", err
+	}
 	c.Private, c.Overrides = privatelyOf(in.PrivateEndpoint, in.PrivateEndpointOverrides)
 	if c.Server, err = serverOf(in.OauthDiscovery); err != nil {
 		return c, "", err
@@ -364,6 +364,7 @@ func configOf(c vault.Client) (out Oauth2ProviderConfigOutput, err error) {
 			OauthDiscovery: discovery, ClientId: optional(c.ID), ClientAuthenticationMethod: ClientAuthenticationMethodTypeClientSecretBasic, OnBehalfOfTokenExchangeConfig: onBehalfShown(c.OnBehalf),
 		}
 		custom := out.CustomOauth2ProviderConfig
+		custom.CertificateConfigurations = certificatesOf(c.Certificate)
 		custom.PrivateEndpoint, custom.PrivateEndpointOverrides = endpointsOf(c.Private, c.Overrides)
 		if c.AuthPost {
 			custom.ClientAuthenticationMethod = ClientAuthenticationMethodTypeClientSecretPost

@@ -42,6 +42,8 @@ type Verifier struct {
 	Now    func() time.Time // default time.Now
 	// Endpoints are the private ones that authorizers may name.
 	Endpoints Endpoints
+	// Certificates reads those that authorizers name beside them.
+	Certificates ReadCertificate
 	// Local returns the issuer and keys of a provider that is this server itself, by its discovery URL: they are not
 	// fetched, and what is gone there is gone at once. Nil knows none.
 	Local func(discoveryURL string) (issuer string, keys jose.JSONWebKeySet, ok bool)

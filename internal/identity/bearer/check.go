@@ -15,6 +15,9 @@ import (
 // Source: AgentCore developer guide, "Connect to private identity providers"; AgentCore CLI, which checks as the service does.
 func (all Endpoints) Check(member, at string, w Way) error {
 	if w.Private == nil {
+		if w.Certificate != nil {
+			return invalid(member+".certificateConfigurations", "certificateConfigurations can only be used when privateEndpoint is also set")
+		}
 		if len(w.Overrides) > 0 {
 			return invalid(member+".privateEndpointOverrides", "privateEndpointOverrides can only be used when privateEndpoint is also set")
 		}
@@ -25,6 +28,11 @@ func (all Endpoints) Check(member, at string, w Way) error {
 	}
 	if err := all.check(member+".privateEndpoint", *w.Private); err != nil {
 		return err
+	}
+	if w.Certificate != nil {
+		if _, err := w.roots(nil); err != nil {
+			return invalid(member+".certificateConfigurations.1.s3", "%v", err)
+		}
 	}
 	seen := map[string]bool{}
 	for i, o := range w.Overrides {

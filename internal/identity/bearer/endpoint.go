@@ -107,7 +107,13 @@ type Way struct {
 	URL       string
 	Private   *moorage.PrivateEndpoint
 	Overrides []moorage.PrivateOverride
+	// Certificate is of an authority beside the endpoints' own; Read reads it, for each connection anew, so that it can be replaced.
+	Certificate *moorage.CertificateRef
+	Read        ReadCertificate
 }
+
+// ReadCertificate reads what a reference names. Errors: Invalid for what is not there, or another account's.
+type ReadCertificate func(ref moorage.CertificateRef) (pem []byte, err error)
 
 // Client returns base with the private endpoints of a way for their hosts; to others it goes as ever. It keeps connections.
 func (all Endpoints) Client(base *http.Client, w Way) (*http.Client, error) {
@@ -124,7 +130,7 @@ func (all Endpoints) Client(base *http.Client, w Way) (*http.Client, error) {
 		if !ok {
 			return nil, fmt.Errorf("this server has no private endpoint %[1]s: start it with --private-endpoint %[1]s=…", o.Endpoint.ID())
 		}
-		ways.byHost[hostOf(o.Domain)] = e.transport(o.Endpoint.VPC)
+		ways.byHost[hostOf(o.Domain)] = e.transport(o.Endpoint.VPC, w)
 	}
 	return &http.Client{Transport: ways, CheckRedirect: sameHost, Timeout: fetchLimit}, nil
 }
@@ -150,15 +156,64 @@ func (w ways) RoundTrip(r *http.Request) (*http.Response, error) {
 	return private.RoundTrip(r)
 }
 
-func (e Endpoint) transport(vpc *moorage.PrivateVPC) *http.Transport {
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+func (e Endpoint) transport(vpc *moorage.PrivateVPC, w Way) *http.Transport {
 	dial := e.dial
 	if vpc != nil {
 		dial = e.dialWithin(*vpc)
 	}
-	return &http.Transport{
+	t := &http.Transport{
 		DialContext: dial, TLSClientConfig: &tls.Config{RootCAs: e.Roots}, TLSHandshakeTimeout: fetchLimit, ResponseHeaderTimeout: fetchLimit,
 		MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
 	}
+	if w.Certificate != nil {
+		t.DialTLSContext = e.dialTLS(dial, w)
+	}
+	return t
+}
+
+// dialTLS trusts the authority of a way's certificate, too.
+func (e Endpoint) dialTLS(dial dialer, w Way) dialer {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		roots, err := w.roots(e.Roots)
+		if err != nil {
+			return nil, err
+		}
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+		defer cancel()
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		c := tls.Client(conn, &tls.Config{ServerName: host, RootCAs: roots, NextProtos: []string{"h2", "http/1.1"}})
+		if err := c.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return c, nil
+	}
+}
+
+// roots are those that are trusted anyway, this machine's if there are no others, and the certificate's.
+func (w Way) roots(own *x509.CertPool) (all *x509.CertPool, err error) {
+	pem, err := w.Read(*w.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	if own != nil {
+		all = own.Clone()
+	} else if all, err = x509.SystemCertPool(); err != nil {
+		all = x509.NewCertPool() // a machine without any
+	}
+	if !all.AppendCertsFromPEM(pem) {
+		return nil, moorage.Errorf(moorage.Invalid, "%s holds no certificate in PEM", w.Certificate.URI)
+	}
+	return all, nil
 }
 
 // dial connects to where the resource is, at the port that the host was asked for unless the operator names another.
@@ -176,7 +231,7 @@ func (e Endpoint) dial(ctx context.Context, network, address string) (net.Conn, 
 }
 
 // dialWithin connects to the address that the host's name has, or the routing domain in its stead, if that is in the VPC.
-func (e Endpoint) dialWithin(vpc moorage.PrivateVPC) func(ctx context.Context, network, address string) (net.Conn, error) {
+func (e Endpoint) dialWithin(vpc moorage.PrivateVPC) dialer {
 	family := "tcp4"
 	if vpc.AddressType == "IPV6" {
 		family = "tcp6"
@@ -219,6 +274,9 @@ func (w Way) Key() string {
 	one("", *w.Private)
 	for _, o := range w.Overrides {
 		one(hostOf(o.Domain), o.Endpoint)
+	}
+	if w.Certificate != nil {
+		fmt.Fprintf(&out, " %q", w.Certificate.URI)
 	}
 	return out.String()
 }

@@ -123,6 +123,46 @@ func whole(err error) string {
 	return fmt.Sprint(err)
 }
 
+// A certificate of the tenant's is trusted beside the operator's, read anew for each connection.
+func TestEndpoints_aCertificateIsTrustedToo(t *testing.T) {
+	p, address, ca := privateProvider(t)
+	good, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoints, err := ParseEndpoints([]string{inside + "=" + address}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := map[string][]byte{"s3://b/good": good, "s3://b/none": []byte("no certificate")}
+	token := p.good(t, with(p.claims(), "iss", "https://example.com"))
+	for uri, words := range map[string]string{"s3://b/good": "", "s3://b/none": "holds no certificate", "s3://b/gone": "not there"} {
+		v := &Verifier{Client: &http.Client{Transport: noNetwork{}}, Endpoints: endpoints, Certificates: func(ref moorage.CertificateRef) ([]byte, error) {
+			if pem, ok := stored[ref.URI]; ok {
+				return pem, nil
+			}
+			return nil, moorage.Errorf(moorage.Invalid, "not there")
+		}}
+		t.Cleanup(v.Close)
+		a := through(inside, "www.example.com="+inside)
+		a.Certificate = &moorage.CertificateRef{URI: uri}
+		_, err := v.Verify(t.Context(), a, token)
+		if words == "" && err != nil || words != "" && (moorage.CodeOf(err) != moorage.Unavailable || !strings.Contains(whole(err), words)) {
+			t.Errorf("%s: %v", uri, whole(err))
+		}
+		if err := v.Check("x", a); words == "" && err != nil || words != "" && (moorage.CodeOf(err) != moorage.Invalid || !strings.Contains(err.Error(), words)) {
+			t.Errorf("%s, when it is named: %v", uri, err)
+		}
+	}
+	wrong := through(inside, "www.example.com="+inside)
+	wrong.DiscoveryURL, wrong.Certificate = strings.Replace(wrong.DiscoveryURL, "example.com", "other.test", 1), &moorage.CertificateRef{URI: "s3://b/good"}
+	v := &Verifier{Client: &http.Client{Transport: noNetwork{}}, Endpoints: endpoints, Certificates: func(moorage.CertificateRef) ([]byte, error) { return good, nil }}
+	t.Cleanup(v.Close)
+	if _, err := v.Verify(t.Context(), wrong, token); !strings.Contains(whole(err), "not other.test") {
+		t.Errorf("a host in whose name nobody signed: %v", whole(err))
+	}
+}
+
 // What one way brought is not believed of another: two networks may have a host of one name.
 func TestEndpoints_keysOfOneWayAreNotAnothers(t *testing.T) {
 	p, address, ca := privateProvider(t)

@@ -52,7 +52,7 @@ type known struct {
 }
 
 func (v *Verifier) provider(a moorage.JWTAuthorizer) *provider {
-	way := Way{a.DiscoveryURL, a.Private, a.Overrides}
+	way := v.way(a)
 	key := way.Key()
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -65,6 +65,16 @@ func (v *Verifier) provider(a moorage.JWTAuthorizer) *provider {
 		v.providers[key] = p
 	}
 	return p
+}
+
+func (v *Verifier) way(a moorage.JWTAuthorizer) Way {
+	return Way{URL: a.DiscoveryURL, Private: a.Private, Overrides: a.Overrides, Certificate: a.Certificate, Read: v.Certificates}
+}
+
+// Check holds the way to an authorizer's provider against what goes together and what there is. Errors: Invalid, of members that
+// begin with member.
+func (v *Verifier) Check(member string, a moorage.JWTAuthorizer) error {
+	return v.Endpoints.Check(member, member+".discoveryUrl", v.way(a))
 }
 
 // clientFor makes the client of one provider when it is first wanted: it keeps connections.

@@ -53,11 +53,15 @@ type Client struct {
 	// Private is the way to the server's host where that is on no public network, and Overrides to others that it names.
 	Private   *moorage.PrivateEndpoint  `json:"private,omitempty"`
 	Overrides []moorage.PrivateOverride `json:"overrides,omitempty"`
+	// Certificate is of who signs for those hosts, beside the authorities that are trusted anyway; nil for nobody.
+	Certificate *moorage.CertificateRef `json:"certificate,omitempty"`
 }
 
 // way is how the server is reached: the host of its discovery document, or else of its token endpoint, is the one that Private is for.
-func (c Client) way() bearer.Way {
-	return bearer.Way{URL: cmp.Or(c.Server.DiscoveryURL, c.Server.Token), Private: c.Private, Overrides: c.Overrides}
+func (v *Vault) way(c Client) bearer.Way {
+	return bearer.Way{
+		URL: cmp.Or(c.Server.DiscoveryURL, c.Server.Token), Private: c.Private, Overrides: c.Overrides, Certificate: c.Certificate, Read: v.Certificates,
+	}
 }
 
 // Server is where an authorization server is: by its discovery document, or by its endpoints.

@@ -43,7 +43,7 @@ func (v *Vault) server(ctx context.Context, c Client) (Server, error) {
 	if err != nil {
 		return Server{}, moorage.Errorf(moorage.Unavailable, "the credential provider cannot be reached: %w", err)
 	}
-	way := c.way().Key()
+	way := v.way(c).Key()
 	v.metadata.mu.Lock()
 	defer v.metadata.mu.Unlock()
 	if known, ok := v.metadata.byWay[way]; ok && v.now().Sub(known.read) < metadataLife {

@@ -30,11 +30,13 @@ type Vault struct {
 	Keys      []Key            // that SetKey may choose, each with an ID of its own
 	Client    *http.Client     // to providers, whose addresses tenants choose
 	Endpoints bearer.Endpoints // the private ones that providers may name
-	Region    string
-	Account   string
-	PublicURL string // without a slash at its end
-	Log       *slog.Logger
-	Policy    *Policy // which credentials are released; nil releases all
+	// Certificates reads those that providers name beside them.
+	Certificates bearer.ReadCertificate
+	Region       string
+	Account      string
+	PublicURL    string // without a slash at its end
+	Log          *slog.Logger
+	Policy       *Policy // which credentials are released; nil releases all
 	// Note records each release and refusal; nil records none. Its failure stops a release.
 	Note func(ctx context.Context, r Release, refused error) error
 	Now  func() time.Time // nil is time.Now

@@ -9,7 +9,7 @@ func (v *Vault) checkWay(c Client) error {
 	if c.Server.DiscoveryURL == "" {
 		at = member + ".oauthDiscovery.authorizationServerMetadata.tokenEndpoint"
 	}
-	return v.Endpoints.Check(member, at, c.way())
+	return v.Endpoints.Check(member, at, v.way(c))
 }
 
 // clientOf is what asks a provider, by the way that it is reached.
@@ -17,13 +17,13 @@ func (v *Vault) clientOf(c Client) (*http.Client, error) {
 	if c.Private == nil {
 		return v.Client, nil
 	}
-	key := c.way().Key()
+	key := v.way(c).Key()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if known := v.clients[key]; known != nil {
 		return known, nil
 	}
-	made, err := v.Endpoints.Client(v.Client, c.way())
+	made, err := v.Endpoints.Client(v.Client, v.way(c))
 	if err != nil {
 		return nil, err
 	}
