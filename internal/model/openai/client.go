@@ -105,12 +105,12 @@ type parser struct {
 	bytes    int // of the answer
 	tool     int // index of the call that is being written, from 1
 	toolID   string
-	done     bool
+	done     bool // the server said so
 }
 
 // take reads one event's data.
 func (p *parser) take(data string) (out []model.Event, err error) {
-	if data == "[DONE]" || data == "" {
+	if p.done = p.done || data == "[DONE]"; p.done || data == "" {
 		return nil, nil
 	}
 	var c struct {
@@ -130,7 +130,10 @@ func (p *parser) take(data string) (out []model.Event, err error) {
 		if choice.Index != 0 || choice.Delta == nil {
 			continue
 		}
-		out = append(out, p.delta(*choice.Delta)...)
+		events, err := p.delta(*choice.Delta)
+		if out = append(out, events...); err != nil {
+			return out, err
+		}
 		if choice.FinishReason != nil && *choice.FinishReason != "" {
 			p.reason = *choice.FinishReason
 		}
@@ -138,7 +141,7 @@ func (p *parser) take(data string) (out []model.Event, err error) {
 	return out, nil
 }
 
-func (p *parser) delta(d delta) (out []model.Event) {
+func (p *parser) delta(d delta) (out []model.Event, err error) {
 	if d.Reasoning != "" {
 		out = append(out, model.Event{Reasoning: &model.Reasoning{Text: d.Reasoning}})
 	}
@@ -151,7 +154,7 @@ func (p *parser) delta(d delta) (out []model.Event) {
 		out = append(out, model.Event{Text: d.Refusal})
 	}
 	for _, call := range d.ToolCalls {
-		index := 1
+		index := max(p.tool, 1) // of servers that do not say
 		if call.Index != nil {
 			index = *call.Index + 1
 		}
@@ -160,17 +163,20 @@ func (p *parser) delta(d delta) (out []model.Event) {
 			p.tool, p.toolID = index, call.ID
 			out = append(out, model.Event{Tool: &model.ToolUse{ID: model.ToolID(call.ID), Name: call.Function.Name}})
 		}
-		if call.Function.Arguments != "" && p.tool != 0 {
+		if call.Function.Arguments != "" && p.tool != index {
+			return out, moorage.Errorf(moorage.AgentFailed, "the model's provider writes several calls of tools at a time, or one without a name")
+		}
+		if call.Function.Arguments != "" {
 			p.bytes += len(call.Function.Arguments)
 			out = append(out, model.Event{Input: call.Function.Arguments})
 		}
 	}
-	return out
+	return out, nil
 }
 
-// end closes an answer whose provider said why it ended.
+// end closes an answer whose provider said that it ended, or why.
 func (p *parser) end() []model.Event {
-	if p.reason == "" {
+	if said := p.bytes > 0 || p.tool > 0; p.reason == "" && !(p.done && said) {
 		return nil // it was broken off
 	}
 	reason := model.StopReason(finishes[p.reason])

@@ -120,6 +120,14 @@ func TestClient_keepsWhatOtherFormsHaveWordsFor(t *testing.T) {
 	}
 }
 
+// TestClient_anEndWithoutAReason is about servers that say that they are done, not why.
+func TestClient_anEndWithoutAReason(t *testing.T) {
+	c, _ := server(t, 200, stream(`{"choices":[{"index":0,"delta":{"content":"ok"}}]}`))
+	if got, err := model.Collect(c.Answer(t.Context(), request)); err != nil || got.Message.Text() != "ok" || got.Stop.Reason != model.EndTurn {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // TestClient_toolsOfOneNumber is about servers that number all calls 0, each whole in a chunk of its own.
 func TestClient_toolsOfOneNumber(t *testing.T) {
 	c, _ := server(t, 200, stream(
@@ -153,6 +161,8 @@ func TestClient_whatGoesWrongIsCoded(t *testing.T) {
 		"failed":     {500, `<html>`, moorage.Unavailable, "failed (500)"},
 		"garbage":    {200, "data: {{{\n\n", moorage.AgentFailed, "no JSON"},
 		"in between": {200, stream(`{"error":{"message":"out of memory"}}`), moorage.Unavailable, "out of memory"},
+		"two at once": {200, stream(`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}},{"index":1,"id":"b","function":{"name":"g","arguments":"{"}}]}}]}`,
+			`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"}"}}]}}]}`), moorage.AgentFailed, "several calls"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, _ := server(t, c.status, c.body)
