@@ -211,16 +211,27 @@ func (a *agent) wantMetadata(t *testing.T, p openIDProvider) {
 	_, header, _ := a.callWith(t, "", newSession(t))
 	_, rest, _ := strings.Cut(header.Get("WWW-Authenticate"), `resource_metadata="`)
 	at, _, _ := strings.Cut(rest, `"`)
-	answer, err := http.Get(at)
-	if err != nil {
-		t.Fatal(err)
+	const place = "/.well-known/oauth-protected-resource"
+	resource := strings.Replace(at, place, "", 1)
+	root := a.server.client.Endpoint
+	for _, at := range []string{at, root + place + strings.TrimPrefix(resource, root)} { // as told, and by RFC 9728
+		answer, err := http.Get(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		var doc struct {
+			Resource string
+			Servers  []string `json:"authorization_servers"`
+		}
+		if err := json.NewDecoder(answer.Body).Decode(&doc); err != nil || len(doc.Servers) != 1 || doc.Servers[0] != p.issuer || doc.Resource != resource {
+			t.Errorf("%s answers %d %+v (%v)", at, answer.StatusCode, doc, err)
+		}
 	}
-	defer answer.Body.Close()
-	var doc struct {
-		Servers []string `json:"authorization_servers"`
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&doc); err != nil || len(doc.Servers) != 1 || doc.Servers[0] != p.issuer {
-		t.Errorf("%s answers %d %+v (%v)", at, answer.StatusCode, doc, err)
+	if answer, err := http.Get(root + place + "/runtimes/nobody/invocations"); err != nil || answer.StatusCode != http.StatusNotFound {
+		t.Errorf("of a runtime that is not there: %v, %v", answer, err)
+	} else {
+		answer.Body.Close()
 	}
 }
 

@@ -591,7 +591,10 @@ func TestRules(t *testing.T) {
 		"variable with a NUL":      func(c *moorage.Config) { c.Environment = map[string]string{"A": "\x00"} },
 		"storage over the root":    func(c *moorage.Config) { c.Storage = "/mnt/.." },
 		"storage over /mnt":        func(c *moorage.Config) { c.Storage = "/mnt/./" },
-		"workloads that are none":  privately(func(a *moorage.JWTAuthorizer) { a.Workloads = &moorage.WorkloadRule{} }),
+		"a rule for client_id": privately(func(a *moorage.JWTAuthorizer) {
+			a.Claims = []moorage.ClaimRule{{Name: "client_id", Operator: "EQUALS", Values: []string{"app"}}}
+		}),
+		"workloads that are none": privately(func(a *moorage.JWTAuthorizer) { a.Workloads = &moorage.WorkloadRule{} }),
 		"a gateway as a workload": privately(func(a *moorage.JWTAuthorizer) {
 			a.Workloads = &moorage.WorkloadRule{Hosts: []string{"arn:aws:bedrock-agentcore:us-east-1:123456789012:gateway/mine-0123456789"}}
 		}),

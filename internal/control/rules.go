@@ -129,6 +129,8 @@ func (s *Service) checkWorkloads(rule *moorage.WorkloadRule) error {
 
 func checkClaim(member string, rule moorage.ClaimRule) error {
 	switch {
+	case rule.Name == "client_id": // as the cloud service has it
+		return invalid(member, "the claim client_id is reserved: allowedClients is what holds it against")
 	case !rule.List && rule.Operator != "EQUALS":
 		return invalid(member, "a claim of the type STRING is compared with EQUALS, not with %s", rule.Operator)
 	case rule.List && rule.Operator == "EQUALS":

@@ -21,6 +21,18 @@ import (
 // Source: IAM action of AgentCore.
 const resourceMetadata = "GetRuntimeProtectedResourceMetadata"
 
+// resourcePlace is where that is: behind a resource's path in the cloud service, and before it by RFC 9728, 3.1, which clients go by that were
+// not told.
+const resourcePlace = "/.well-known/oauth-protected-resource"
+
+// besideResource turns a request for what is before the path to one for what is behind it.
+func besideResource(r *http.Request) *http.Request {
+	in := r.Clone(r.Context())
+	in.URL.RawPath = strings.TrimPrefix(r.URL.EscapedPath(), resourcePlace) + resourcePlace
+	in.URL.Path = strings.TrimPrefix(r.URL.Path, resourcePlace) + resourcePlace
+	return in
+}
+
 // admitted lets a call through to the data plane if it comes by the way that its runtime's version asks
 // for: a signature, or a token. One does not stand in for the other.
 func (h *house) admitted(next http.Handler) http.Handler {
@@ -161,7 +173,7 @@ func advertised(a *moorage.JWTAuthorizer) (out []string) {
 
 // metadataURL is where the protected resource's metadata is (RFC 9728).
 func (h *house) metadataURL(to invoke.Address) string {
-	return h.resourceURL(to, "/.well-known/oauth-protected-resource")
+	return h.resourceURL(to, resourcePlace)
 }
 
 func (h *house) resourceURL(to invoke.Address, suffix string) string {

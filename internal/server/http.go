@@ -52,6 +52,8 @@ func (h *house) handler() http.Handler {
 			numbers.ServeHTTP(w, withRequestID(w, r))
 		case isCognito(r):
 			users.ServeHTTP(w, r)
+		case strings.HasPrefix(path, resourcePlace+"/runtimes/"):
+			core.ServeHTTP(w, besideResource(r))
 		case pool.Serves(path) && service == "": // the identity service has such a path, too, for signed calls
 			login.ServeHTTP(w, withRequestID(w, r))
 		case path == "/" && service == "":
@@ -89,7 +91,7 @@ func (h *house) agentCore() http.Handler {
 	plane.Use(func(next http.Handler) http.Handler { return h.signed(next, wire.WriteError) })
 	data.Use(h.admitted)
 	data.Use(h.tracedFetches)
-	data.Route(resourceMetadata, "GET", "/runtimes/{agentRuntimeArn}/invocations/.well-known/oauth-protected-resource", http.HandlerFunc(h.resource))
+	data.Route(resourceMetadata, "GET", "/runtimes/{agentRuntimeArn}/invocations"+resourcePlace, http.HandlerFunc(h.resource))
 	return located(wire.Router(planes))
 }
 
