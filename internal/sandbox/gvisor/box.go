@@ -59,6 +59,8 @@ type box struct {
 	desk      reseed.Desk   // where the agent's processes confirm that they reseeded
 	held      chan struct{} // nil but for a clone: closed when it may send outward
 	blank     *blank        // nil but for a clone that was prepared
+	frozen    bool          // it becomes what a snapshot is of
+	comes     *os.File      // tells the engine that the snapshot comes; nil unless frozen
 	released  bool
 
 	stopping atomic.Bool
@@ -214,7 +216,7 @@ func (b *box) newContainer(conf *config.Config) error {
 	}
 	doors, _ := b.group.Doors() // without doors, confine finds out what is wrong
 	files := append([]*os.File{report}, doors...)
-	if b.blank != nil {
+	if b.frozen {
 		call, err := b.openCall()
 		if err != nil {
 			return err
@@ -226,7 +228,7 @@ func (b *box) newContainer(conf *config.Config) error {
 		return err
 	}
 	defer closeDescriptors(inherited)
-	if b.blank != nil {
+	if b.frozen {
 		last := len(inherited) - 1
 		spec.Annotations[callAnnotation] = strconv.Itoa(inherited[last])
 		inherited = inherited[:last]

@@ -37,7 +37,7 @@ func (d *Driver) newClone(was frozen, as sandbox.CloneSpec) (*box, error) {
 		return nil, err
 	}
 	b := d.newBox(spec)
-	b.info.Cloned = true
+	b.info.Cloned, b.frozen = true, true
 	b.held = make(chan struct{})
 	return b, nil
 }
@@ -52,7 +52,6 @@ func (b *box) hold() error {
 // blank is a prepared box's wait for what it shall become a clone of.
 type blank struct {
 	dir    string        // of the snapshot
-	call   *os.File      // tells the engine that it comes
 	loaded chan struct{} // closed once it is a clone
 
 	mu   sync.Mutex // held by Load
@@ -78,8 +77,8 @@ func (d *Driver) Prepare(ctx context.Context, dir string, as sandbox.CloneSpec) 
 
 // openCall opens the pipe by which the engine is told that its snapshot comes, and returns the engine's end.
 func (b *box) openCall() (theirs *os.File, err error) {
-	if theirs, b.blank.call, err = os.Pipe(); err == nil {
-		b.later(b.blank.call.Close)
+	if theirs, b.comes, err = os.Pipe(); err == nil {
+		b.later(b.comes.Close)
 	}
 	return theirs, err
 }
@@ -107,7 +106,6 @@ func (b *box) loadBlank() error {
 	if err != nil {
 		return err
 	}
-	b.blank.call.Write([]byte{1}) // an engine that does not hear it is slower, no more
 	image := b.driver.images.take(b.blank.dir, s, was.Parts)
 	defer b.driver.images.release(b.blank.dir, image)
 	return b.become(image.plain)

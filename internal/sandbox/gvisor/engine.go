@@ -16,6 +16,7 @@ import (
 	"github.com/moorage-dev/moorage/internal/sandbox/cgroup"
 	_ "github.com/moorage-dev/moorage/internal/sandbox/gvisor/cell" // makes an engine's root before all else
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/gomaxprocs"
 	"gvisor.dev/gvisor/runsc/cli"
 	"gvisor.dev/gvisor/runsc/cmd"
 	"gvisor.dev/gvisor/runsc/cmd/sentry/sentrycmd"
@@ -70,6 +71,12 @@ func settle() {
 	debug.FreeOSMemory()
 }
 
+// spareProcessors are what an engine's Go scheduler has beyond the processors that the sandbox sees, while it loads a snapshot
+// and what was in it begins to run. One is taken by each task that does no more than wait for the agent's code, and by each
+// goroutine that has just begun to wait for a socket; Go takes those back every 10 ms only, where an engine was quiet.
+// Without spare ones it is deaf for as long.
+const spareProcessors = 2
+
 // hurryWhenCalled waits for a byte on a descriptor: the snapshot that this engine was booted for is about to come. To load one
 // makes as much garbage as to boot.
 func hurryWhenCalled(fd int) {
@@ -81,7 +88,11 @@ func hurryWhenCalled(fd int) {
 	}
 	if n == len(call) {
 		debug.SetGCPercent(bootGCPercent)
-		time.AfterFunc(settleAfter, settle)
+		gomaxprocs.Add(spareProcessors)
+		time.AfterFunc(settleAfter, func() {
+			gomaxprocs.Add(-spareProcessors)
+			settle()
+		})
 	}
 }
 

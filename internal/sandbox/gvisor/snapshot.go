@@ -105,7 +105,7 @@ func (d *Driver) Restore(ctx context.Context, dir string) (sandbox.Sandbox, erro
 		return nil, err
 	}
 	b := d.newBox(was.Spec)
-	b.info.Labels, b.info.CreatedAt, b.info.Cloned = was.Info.Labels, was.Info.CreatedAt, was.Info.Cloned
+	b.info.Labels, b.info.CreatedAt, b.info.Cloned, b.frozen = was.Info.Labels, was.Info.CreatedAt, was.Info.Cloned, true
 	image := decrypt(s, was.Parts)
 	defer image.close()
 	return d.thaw(ctx, b, image, func() error { return snapshot.Remove(dir) }) // it must not be woken twice
@@ -145,6 +145,7 @@ func (d *Driver) thaw(ctx context.Context, b *box, image *plain, then func() err
 
 // become makes a booted engine what the image is of.
 func (b *box) become(image *plain) error {
+	b.comes.Write([]byte{1}) // an engine that does not hear it is slower, no more
 	if err := image.wait(); err != nil {
 		return err
 	}
