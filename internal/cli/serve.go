@@ -116,7 +116,7 @@ counts, and whom none fits is refused.`,
 	flags.StringVar(&o.Embedder, "embedder", "lexical", "what makes the vectors of new knowledge bases: lexical, or an address that speaks the API of OpenAI and a model, such as http://127.0.0.1:11434/v1#nomic-embed-text (key: MOORAGE_EMBEDDER_KEY)")
 	flags.StringSliceVar(&networks, "provider-network", nil, "private network that identity providers are reached in, such as 10.0.0.0/8 (repeatable)")
 	flags.StringArrayVar(&o.PrivateEndpoints, "private-endpoint", nil, "where a private endpoint of identity providers is: rcfg-ID=HOST[:PORT], or vpc-ID=NETWORK, in which names then resolve (repeatable)")
-	flags.StringArrayVar(&o.PrivateCAs, "private-endpoint-ca", nil, "who alone signs certificates there: ID=FILE, PEM (repeatable; default this machine's authorities)")
+	flags.StringArrayVar(&o.PrivateCAs, "private-endpoint-ca", nil, "who signs certificates there, instead of this machine's authorities: ID=FILE, PEM (repeatable)")
 	flags.StringVar(&o.ConsoleIssuer, "console-issuer", "", "OpenID provider by which people log in to the console: its issuer, or a pool's discovery URL")
 	flags.StringVar(&o.ConsoleClientID, "console-client-id", "", "id of the console's client there (its secret: MOORAGE_CONSOLE_CLIENT_SECRET)")
 	flags.StringSliceVar(&o.ConsoleScopes, "console-scopes", []string{"openid", "email", "profile"}, "scopes that are asked for there")
