@@ -205,13 +205,17 @@ func TestRestart_whatIsMeteredIsMeteredOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said map[string]string
-	if err := a.call(t.Context(), newSession(t), map[string]string{}, &said); err != nil {
+	session := newSession(t)
+	if err := a.call(t.Context(), session, map[string]string{}, &said); err != nil {
 		t.Fatal(err)
 	}
-	before := a.metered(t, 0)
+	before, strip := a.metered(t, 0), s.strip(t, session)
 	s.kill()
 	if err := s.start(); err != nil {
 		t.Fatal(err)
+	}
+	if after := s.strip(t, session); strip == 0 || after < strip {
+		t.Errorf("its strip had %d samples, and has %d after the server was killed", strip, after)
 	}
 	if after := a.metered(t, before); after > before*1.5 {
 		t.Errorf("the processor time metered went from %.6f to %.6f hours while nobody called", before, after)
@@ -240,4 +244,22 @@ func (a *agent) metered(t *testing.T, than float64) (hours float64) {
 		}
 	}
 	return hours
+}
+
+// strip is how many samples there are of what a session took while it worked.
+func (s *server) strip(t *testing.T, session string) int {
+	t.Helper()
+	known, err := s.sessions(t.Context(), session)
+	if err != nil || len(known) != 1 {
+		t.Fatalf("the server lists %+v (%v)", known, err)
+	}
+	var page struct{ Samples []struct{ CPU float64 } }
+	doc, err := s.ask(t.Context(), "GET", "/v1/sessions/"+known[0].ID+"/usage")
+	if err == nil {
+		err = json.Unmarshal(doc, &page)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(page.Samples)
 }

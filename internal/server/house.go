@@ -173,7 +173,7 @@ func (h *house) openSessions(context.Context) error {
 	}
 	h.rounds = newRounds()
 	h.sessions.Stirred = h.rounds.stir
-	h.usage = &usage.Meter{Rounds: h.rounds.usage, Sessions: h.sessions.List, Stats: h.sessions.Stats, Append: h.telemetry.Append, Log: h.Log}
+	h.usage = &usage.Meter{Rounds: h.rounds.usage, Sessions: h.sessions.List, Stats: h.sessions.Stats, Append: h.telemetry.Append, Used: h.telemetry.Used, Log: h.Log}
 	return errors.Join(os.MkdirAll(h.path("logs"), 0o700), os.MkdirAll(h.path("sleep"), 0o700), os.MkdirAll(h.path("golden"), 0o700))
 }
 

@@ -26,6 +26,12 @@ func ParseTraceID(text string) (id TraceID, ok bool) {
 	return TraceID(append(raw, id[:]...)[:16]), err == nil && len(raw) == 16
 }
 
+// ParseSpanID reads 16 hexadecimal digits.
+func ParseSpanID(text string) (id SpanID, ok bool) {
+	raw, err := hex.DecodeString(text)
+	return SpanID(append(raw, id[:]...)[:8]), err == nil && len(raw) == 8
+}
+
 // Kind says what a span is about.
 type Kind string
 
@@ -131,7 +137,15 @@ type Batch struct {
 	Lines    []Lines
 	Points   []Point
 	Marks    []Mark
+	Used     []Used
 	Received time.Time
+}
+
+// Used is what a session took of the machine in a stretch of time, in its keeper's form.
+type Used struct {
+	Session     string // internal id
+	First, Last int64  // nanoseconds since 1970
+	Doc         []byte
 }
 
 // Mark says how far something is kept, in whatever its keeper counts: what is committed with it is not counted again.

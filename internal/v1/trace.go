@@ -47,7 +47,7 @@ func (h *Handler) listTracedSessions(w http.ResponseWriter, r *http.Request) err
 	return writeJSON(w, SessionPage{page, next})
 }
 
-// traceQuery reads a query: runtime, endpoint, session, since, until, failed, plumbing, name, limit, after.
+// traceQuery reads a query: runtime, endpoint, session, span, since, until, failed, plumbing, name, limit, after.
 func (h *Handler) traceQuery(r *http.Request) (q archive.Query, err error) {
 	asked := r.URL.Query()
 	q = archive.Query{
@@ -65,6 +65,12 @@ func (h *Handler) traceQuery(r *http.Request) (q archive.Query, err error) {
 			if *to, err = strconv.ParseBool(text); err != nil {
 				return q, moorage.Errorf(moorage.Invalid, "%s must be true or false", name)
 			}
+		}
+	}
+	if text := asked.Get("span"); text != "" {
+		var ok bool
+		if q.Span, ok = telemetry.ParseSpanID(text); !ok || q.Span.IsZero() {
+			return q, moorage.Errorf(moorage.Invalid, "%q is not a span id: 16 hexadecimal digits", text)
 		}
 	}
 	if text := asked.Get("limit"); text != "" {

@@ -13,8 +13,9 @@
 //	GET    /v1/runtimes/{id}/logs?tail=N&follow=true the same for all sessions of a runtime
 //	GET    /v1/runtimes/{id}/versions/{n}/build      how the build of a version goes
 //	GET    /v1/runtimes/{id}/pool                    how many sandboxes are ready for new sessions
+//	GET    /v1/sessions/{id}/usage?since=&until=     what it took of the machine while it worked
 //	GET    /v1/sessions/{id}/trace                   everything of a session in order: spans, messages, log lines
-//	GET    /v1/traces?runtime=&session=&since=&…     traces, the newest first
+//	GET    /v1/traces?runtime=&session=&since=&…     traces, the newest first; ?span=ID the one that a span is in
 //	GET    /v1/traces/{id}                           one trace, whole; ?format=otlp or perfetto exports it, and so a session's
 //	GET    /v1/telemetry/sessions?runtime=&since=&…  sessions as their traces add up: latency, tokens, cost, errors
 //	GET    /v1/logs?session=&runtime=&text=&since=&… log lines that have a text in them, by time

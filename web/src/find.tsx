@@ -1,4 +1,4 @@
-// ⌘K: finds runtimes, sessions and traces by id or text, and goes there.
+// ⌘K: finds runtimes, sessions, traces and spans by id or text, and goes there.
 import { type KeyboardEvent, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
 import { call, type Runtime, type Session, useData } from './api'
 import { nameOf } from './crumbs'
@@ -53,7 +53,7 @@ export function Find() {
 function Search({ done }: { done: () => void }) {
   const [text, setText] = useState('')
   const [at, setAt] = useState(0)
-  const hits = useHits(text)
+  const [hits, looking] = useHits(text)
   const go = (hit?: Hit) => {
     if (!hit) return
     done()
@@ -69,7 +69,7 @@ function Search({ done }: { done: () => void }) {
   }
   return (
     <>
-      <input autoFocus type="search" placeholder="Runtime, session, trace, words of a log line, or an action" aria-label="What to find" value={text} role="combobox" aria-expanded aria-controls="hits" aria-activedescendant={'hit-' + at}
+      <input autoFocus type="search" placeholder="Runtime, session, trace, span, words of a log line, or an action" aria-label="What to find" value={text} role="combobox" aria-expanded aria-controls="hits" aria-activedescendant={'hit-' + at}
         onChange={(e) => {
           setText(e.target.value)
           setAt(0)
@@ -86,13 +86,14 @@ function Search({ done }: { done: () => void }) {
             <span className="dim cut mono">{h.detail}</span>
           </li>
         ))}
-        {hits.length === 0 && <li className="dim">Nothing matches</li>}
+        {hits.length === 0 && <li className="dim">{looking ? 'Looking for the span…' : 'Nothing matches'}</li>}
       </ul>
     </>
   )
 }
 
-function useHits(text: string): Hit[] {
+/** useHits is what matches, and whether there may be more in a moment. */
+function useHits(text: string): [Hit[], boolean] {
   const wanted = text.toLowerCase().trim()
   const searched = useDeferredValue(wanted)
   const { data: runtimes } = useData<{ runtimes: Runtime[] }>('/v1/runtimes')
@@ -100,7 +101,9 @@ function useHits(text: string): Hit[] {
   const { data: past } = useData<{ sessions: SessionSummary[] }>('/v1/telemetry/sessions?since=168h&limit=500')
   const { data: traces } = useData<{ traces: TraceSummary[] }>('/v1/traces?since=168h&limit=500')
   const { data: printed } = useData<{ logs: Log[] }>(searched.length > 2 ? `/v1/logs?since=24h&limit=5&text=${encodeURIComponent(searched)}` : null)
-  return useMemo(() => {
+  const spanId = /^[0-9a-f]{16}$/.test(searched) ? searched : ''
+  const { data: around, error: nowhere } = useData<{ traces: TraceSummary[] }>(spanId && `/v1/traces?span=${spanId}`)
+  const hits = useMemo(() => {
     const live = new Set(sessions?.sessions.map((s) => s.id))
     const all: Hit[] = [
       ...(runtimes?.runtimes ?? []).map((r) => ({ kind: 'runtime', name: r.name, detail: r.id, to: href('/runtimes/' + r.id) })),
@@ -112,9 +115,11 @@ function useHits(text: string): Hit[] {
     ]
     const trace = /^[0-9a-f]{32}$/.test(wanted) ? [{ kind: 'trace', name: 'open this trace', detail: wanted, to: href('/traces/' + wanted) }] : []
     const found = all.filter((h) => !wanted || (h.name + ' ' + h.detail + ' ' + h.kind).toLowerCase().includes(wanted))
+    const spans = (spanId && around?.traces ? around.traces : []).map((t) => ({ kind: 'span', name: t.runtime ? nameOf(t.runtime) : t.name, detail: spanId, to: href('/traces/' + t.traceId, { span: spanId }) }))
     const lines = wanted === searched ? (printed?.logs ?? []).reverse().map(hitOf) : []
-    return [...(found.length ? found : trace).slice(0, lines.length ? 8 : 12), ...lines]
-  }, [wanted, searched, runtimes, sessions, past, traces, printed])
+    return [...spans, ...(found.length ? found : trace).slice(0, lines.length ? 8 : 12), ...lines]
+  }, [wanted, searched, runtimes, sessions, past, traces, printed, spanId, around])
+  return [hits, !!spanId && !around && !nowhere]
 }
 
 /** hitOf leads from a log line to the span that wrote it, or to the log where it is. */

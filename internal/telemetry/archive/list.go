@@ -18,14 +18,15 @@ import (
 type Query struct {
 	Runtime  string // id
 	Endpoint string
-	Session  string    // internal id
-	Since    time.Time // that began at or after
-	Until    time.Time // that began before
-	Failed   bool      // with a failure in them
-	Name     string    // that have this in their name
-	Plumbing bool      // also those with nothing but plumbing in them, such as health checks
-	Limit    int       // 0 is 50, at most 1,000
-	After    string    // the Next of the page before
+	Session  string           // internal id
+	Span     telemetry.SpanID // that this one is in: one trace, or none
+	Since    time.Time        // that began at or after
+	Until    time.Time        // that began before
+	Failed   bool             // with a failure in them
+	Name     string           // that have this in their name
+	Plumbing bool             // also those with nothing but plumbing in them, such as health checks
+	Limit    int              // 0 is 50, at most 1,000
+	After    string           // the Next of the page before
 }
 
 // meaningful traces have more than plumbing in them.
@@ -79,8 +80,15 @@ func (q *Query) after() (at int64, key string, err error) {
 // Traces lists traces, the newest first, and where the next page begins; "" when there is none.
 func (a *Archive) Traces(ctx context.Context, q Query) (page []telemetry.TraceSummary, next string, err error) {
 	where, args := q.conditions("start")
-	if !q.Plumbing {
+	if !q.Plumbing && q.Span.IsZero() {
 		where = append(where, meaningful)
+	}
+	if !q.Span.IsZero() {
+		id, found, err := a.traceOf(ctx, q.Span)
+		if err != nil || !found {
+			return []telemetry.TraceSummary{}, "", err
+		}
+		where, args = append(where, "trace = ?"), append(args, id[:])
 	}
 	if q.Failed {
 		where = append(where, "errors > 0")

@@ -94,7 +94,9 @@ func (p *partition) openWrite(ctx context.Context) (err error) {
 	if p.write, err = sql.Open("sqlite", dsn(p.path, "immediate", "cache_size(-16384)", "temp_store(memory)")); err != nil {
 		return err
 	}
-	p.conn, err = p.write.Conn(ctx)
+	if p.conn, err = p.write.Conn(ctx); err == nil {
+		_, err = p.conn.ExecContext(ctx, usedTable)
+	}
 	return err
 }
 

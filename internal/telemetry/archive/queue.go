@@ -107,5 +107,8 @@ func sizeOf(b telemetry.Batch) (n int) {
 	for _, l := range b.Lines {
 		n += len(l.Doc) + fact
 	}
+	for _, u := range b.Used {
+		n += len(u.Doc) + fact
+	}
 	return n + point*len(b.Points)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Sessions lists sessions that sent telemetry, the last active first, and where the next page begins.
-// Of a Query, Failed and Name do not apply; Since and Until are about when a session was last active.
+// Of a Query, Failed, Name and Span do not apply; Since and Until are about when a session was last active.
 func (a *Archive) Sessions(ctx context.Context, q Query) (page []telemetry.SessionSummary, next string, err error) {
 	where, args := q.conditions("last")
 	if q.After != "" {

@@ -134,6 +134,11 @@ func (w *writer) write(ctx context.Context, entries []*entry) error {
 				return err
 			}
 		}
+		for _, u := range e.batch.Used {
+			if _, err := t.prepared.used.ExecContext(ctx, u.Session, u.First, u.Last, u.Doc); err != nil {
+				return err
+			}
+		}
 		for _, m := range e.batch.Marks {
 			if _, err := t.prepared.mark.ExecContext(ctx, m.Key, m.Next); err != nil {
 				return err
@@ -181,9 +186,9 @@ func (t *transaction) lines(ctx context.Context, l telemetry.Lines) error {
 
 // statements are prepared on the one connection to the partition that is written.
 type statements struct {
-	source, manySources, pack, packTrace, block, blockTrace, mark, series, minute, findMinute *sql.Stmt
-	trace, manyTraces, session, manySessions, calls, begun, manyBegun                         *sql.Stmt
-	all                                                                                       []*sql.Stmt
+	source, manySources, pack, packTrace, block, blockTrace, mark, used, series, minute, findMinute *sql.Stmt
+	trace, manyTraces, session, manySessions, calls, begun, manyBegun                               *sql.Stmt
+	all                                                                                             []*sql.Stmt
 }
 
 func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
@@ -195,6 +200,7 @@ func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
 		&s.block:        `INSERT INTO blocks (source, runtime, session, first, last, lines, doc) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		&s.blockTrace:   `INSERT OR IGNORE INTO block_traces (trace, block) VALUES (?, ?)`,
 		&s.mark:         `INSERT OR REPLACE INTO marks VALUES (?, ?)`,
+		&s.used:         `INSERT OR REPLACE INTO used VALUES (?, ?, ?, ?)`,
 		&s.series:       `INSERT INTO series (runtime, endpoint, name, unit, labels) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET unit = unit RETURNING id`,
 		&s.minute:       `INSERT OR REPLACE INTO minutes (minute, series, count, errors, sum, lowest, high, sketch) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		&s.findMinute:   `SELECT count, errors, sum, lowest, high, sketch FROM minutes WHERE minute = ? AND series = ?`,

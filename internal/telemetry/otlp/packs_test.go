@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moorage-dev/moorage/internal/telemetry"
 	"github.com/moorage-dev/moorage/internal/telemetry/archive"
 )
 
@@ -95,5 +96,27 @@ func TestSessions_areFoundAfterAKill(t *testing.T) {
 	s.send(t, roots.Traces)
 	if list := s.traces(t, archive.Query{Limit: 1000}); len(list) != 60 || list[0].Spans != 1 {
 		t.Errorf("%d traces are listed, the first %+v", len(list), list[0])
+	}
+}
+
+// Whoever has the id of a span alone finds its trace, also where other spans only name it.
+func TestTraces_ofASpan(t *testing.T) {
+	s := openStation(t, archive.Options{Dir: t.TempDir(), Partition: 100 << 10})
+	spans := newSheet()
+	for n := range uint64(60) {
+		spans.add(n+1, 100+n, 0, "root", 0, 10, map[string]any{"text": strings.Repeat(fmt.Sprintf("the words of trace %d. ", n), 400)})
+		spans.add(n+1, 1000+n, 100+n, "within", 1, 2, nil)
+	}
+	s.send(t, spans.Traces)
+	for _, n := range []uint64{0, 31, 59} {
+		for _, id := range []uint64{100 + n, 1000 + n} {
+			list := s.traces(t, archive.Query{Span: telemetry.SpanID(spanID(id))})
+			if want := telemetry.TraceID(traceID(n + 1)).String(); len(list) != 1 || list[0].TraceID != want {
+				t.Errorf("span %d: %+v, want the trace %s", id, list, want)
+			}
+		}
+	}
+	if list := s.traces(t, archive.Query{Span: telemetry.SpanID(spanID(7))}); len(list) != 0 {
+		t.Errorf("a span that is nowhere: %+v", list)
 	}
 }

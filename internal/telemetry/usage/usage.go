@@ -1,8 +1,8 @@
 // Package usage measures what sessions take of the machine.
 //
-// A session that works is looked at twice a second, and what it took then is kept in memory, for the strip
-// under a trace: the last minutes of its work, until the server ends. What the sessions of an endpoint take
-// together is kept in the archive by the minute, as the metrics
+// A session that works is looked at twice a second, and what it took then is kept, for the strip under a trace: the
+// last minutes of its work in memory, and all of it in the archive, [KeepEvery] behind; a server that is killed loses
+// that much. What the sessions of an endpoint take together is kept in the archive by the minute, as the metrics
 //
 //	moorage.sessions  how many there are, by state: live or asleep
 //	moorage.cpu       processors in use
@@ -27,6 +27,9 @@ import (
 // Every is how often working sessions are looked at.
 const Every = 500 * time.Millisecond
 
+// KeepEvery is how far the archive may be behind.
+const KeepEvery = 5 * time.Second
+
 // Bounds: sessions looked at in one round, samples kept of a session, and sessions that they are kept of.
 const (
 	maxLooks    = 32
@@ -47,7 +50,9 @@ type Meter struct {
 	Sessions func() []moorage.Session // that are alive
 	Stats    func(ctx context.Context, session string) sandbox.Stats
 	Append   func(context.Context, telemetry.Batch) error
-	Log      *slog.Logger
+	// Used returns what was appended of a session, as archive.Archive.Used does. Nil is nothing.
+	Used func(ctx context.Context, session string, since, until time.Time, limit int) ([]telemetry.Used, error)
+	Log  *slog.Logger
 
 	mu    sync.Mutex
 	known map[string]*history // by session
@@ -56,6 +61,7 @@ type Meter struct {
 // history is what is known of a session.
 type history struct {
 	samples []Sample
+	kept    int  // how many of these are in the archive
 	worked  bool // at the last look
 	used    time.Duration
 	memory  int64
@@ -65,35 +71,97 @@ type history struct {
 // Run measures until ctx ends.
 func (m *Meter) Run(ctx context.Context) {
 	var book ledger
+	var kept time.Time
 	m.Rounds.Run(ctx, func() time.Duration {
 		now := time.Now()
 		all := m.Sessions()
 		m.look(ctx, all, now)
-		if batch := book.close(m, all, now); len(batch.Points) > 0 {
-			if err := m.Append(ctx, batch); err != nil && ctx.Err() == nil {
-				m.Log.Warn("keep what sessions take", "err", err)
-			}
+		up := slices.ContainsFunc(all, func(s moorage.Session) bool { return !s.State.Rests() })
+		batch := book.close(m, all, now)
+		if !up || now.Sub(kept) >= KeepEvery {
+			batch.Used, kept = m.unkept(), now
 		}
-		if slices.ContainsFunc(all, func(s moorage.Session) bool { return !s.State.Rests() }) {
+		m.keep(ctx, batch)
+		if up {
 			return Every
 		}
 		return book.next(m.sums(all), now)
 	})
+	m.keep(context.WithoutCancel(ctx), telemetry.Batch{Received: time.Now(), Used: m.unkept()})
 }
 
-// Of lists what a session took while it worked, from since on, by time.
-func (m *Meter) Of(session string, since time.Time) []Sample {
+func (m *Meter) keep(ctx context.Context, b telemetry.Batch) {
+	if len(b.Points)+len(b.Used) == 0 {
+		return
+	}
+	if err := m.Append(ctx, b); err != nil {
+		if ctx.Err() == nil {
+			m.Log.Warn("keep what sessions take", "err", err)
+		}
+		return // what a session took is tried again with what it takes next
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := []Sample{}
-	if h := m.known[session]; h != nil {
-		for _, s := range h.samples {
-			if s.Time.After(since) {
-				out = append(out, s)
-			}
+	for _, u := range b.Used {
+		if h := m.known[u.Session]; h != nil {
+			h.kept = len(h.samples)
+		}
+	}
+}
+
+// unkept is what the archive does not have yet.
+func (m *Meter) unkept() (out []telemetry.Used) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, h := range m.known {
+		if fresh := h.samples[h.kept:]; len(fresh) > 0 {
+			out = append(out, telemetry.Used{Session: id, First: fresh[0].Time.UnixNano(), Last: fresh[len(fresh)-1].Time.UnixNano(), Doc: pack(fresh)})
 		}
 	}
 	return out
+}
+
+// How many stretches of KeepEvery an answer is drawn from: from a time on, and the last ones.
+const (
+	maxStretches  = 400
+	lastStretches = 60
+)
+
+// Of lists what a session took while it worked, after since and before until, by time: the newest some thousand samples,
+// fewer where since is zero. A zero until is no bound.
+func (m *Meter) Of(ctx context.Context, session string, since, until time.Time) ([]Sample, error) {
+	out := []Sample{}
+	recent := m.recent(session)
+	if m.Used != nil && (len(recent) == 0 || since.Before(recent[0].Time)) {
+		limit := maxStretches
+		if since.IsZero() {
+			limit = lastStretches
+		}
+		kept, err := m.Used(ctx, session, since, until, limit)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range kept {
+			for _, s := range unpack(u.Doc) {
+				if len(recent) == 0 || s.Time.Before(recent[0].Time.Truncate(precision)) {
+					out = append(out, s)
+				}
+			}
+		}
+	}
+	return slices.DeleteFunc(append(out, recent...), func(s Sample) bool {
+		return !s.Time.After(since) || !until.IsZero() && !s.Time.Before(until)
+	}), nil
+}
+
+// recent is what is in memory of a session.
+func (m *Meter) recent(session string) []Sample {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if h := m.known[session]; h != nil {
+		return slices.Clone(h.samples)
+	}
+	return nil
 }
 
 // look takes a sample of each session that works, of those that just stopped, and of those that nothing is known of.
@@ -139,7 +207,8 @@ func (m *Meter) sample(h *history, stats sandbox.Stats, now time.Time, works boo
 	}
 	h.samples = append(h.samples, Sample{now.UTC(), cpu, stats.MemoryBytes})
 	if len(h.samples) > maxSamples {
-		h.samples = append(h.samples[:0], h.samples[len(h.samples)-maxSamples/2:]...)
+		gone := len(h.samples) - maxSamples/2
+		h.samples, h.kept = append(h.samples[:0], h.samples[gone:]...), max(0, h.kept-gone)
 	}
 	h.worked, h.used, h.memory, h.looked = works, stats.CPU, stats.MemoryBytes, now
 }

@@ -22,6 +22,7 @@ type machine struct {
 	looks  int
 	rounds int
 	points []telemetry.Point
+	used   []telemetry.Used
 	meter  *Meter
 }
 
@@ -47,8 +48,18 @@ func start(t *testing.T, state moorage.SessionState) *machine {
 		Append: func(_ context.Context, b telemetry.Batch) error {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			m.points = append(m.points, b.Points...)
+			m.points, m.used = append(m.points, b.Points...), append(m.used, b.Used...)
 			return nil
+		},
+		Used: func(_ context.Context, session string, _, _ time.Time, _ int) (out []telemetry.Used, err error) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			for _, u := range m.used {
+				if u.Session == session {
+					out = append(out, u)
+				}
+			}
+			return out, nil
 		},
 		Log: slog.New(slog.DiscardHandler),
 	}
@@ -66,6 +77,15 @@ func (m *machine) set(state moorage.SessionState, cpu time.Duration) {
 		m.meter.Rounds.Wake()
 	}
 	m.state, m.cpu = state, m.cpu+cpu
+}
+
+func (m *machine) of(t *testing.T, session string, since, until time.Time) []Sample {
+	t.Helper()
+	samples, err := m.meter.Of(t.Context(), session, since, until)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return samples
 }
 
 // last is the newest value of a metric.
@@ -92,15 +112,50 @@ func TestMeter_aSessionThatWorksIsSampled(t *testing.T) {
 		m.set(moorage.Paused, 0)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		samples := m.meter.Of("s1", began)
+		samples := m.of(t, "s1", began, time.Time{})
 		if len(samples) != 5 || samples[2].CPU != 0.25 || samples[2].MemoryBytes != 1<<20 {
 			t.Errorf("samples %+v, want four while it worked and one after, of a quarter of a processor", samples)
 		}
-		if later := m.meter.Of("s1", samples[3].Time); len(later) != 1 {
+		if later := m.of(t, "s1", samples[3].Time, time.Time{}); len(later) != 1 {
 			t.Errorf("since the fourth: %+v", later)
 		}
-		if none := m.meter.Of("nobody", began); len(none) != 0 {
+		if first := m.of(t, "s1", began, samples[1].Time); len(first) != 1 {
+			t.Errorf("until the second: %+v", first)
+		}
+		if none := m.of(t, "nobody", began, time.Time{}); len(none) != 0 {
 			t.Errorf("of nobody: %+v", none)
+		}
+	})
+}
+
+func TestMeter_samplesOutliveTheMeter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := start(t, moorage.Active)
+		began := time.Now()
+		for range 600 { // more than memory has room for
+			time.Sleep(Every)
+			m.set(moorage.Active, Every/4)
+		}
+		synctest.Wait()
+		all := m.of(t, "s1", began, time.Time{})
+		if len(all) != 600 {
+			t.Fatalf("%d samples of 600", len(all))
+		}
+		killed := &machine{meter: &Meter{Used: m.meter.Used}} // by now it has nothing but the archive
+		left := killed.of(t, "s1", began, time.Time{})
+		if lost := len(all) - len(left); lost < 0 || lost > int(KeepEvery/Every) {
+			t.Fatalf("%d samples are kept of %d", len(left), len(all))
+		}
+		for i, s := range left {
+			if want := all[i]; !s.Time.Equal(want.Time.Truncate(precision)) || s.CPU != want.CPU || s.MemoryBytes != want.MemoryBytes {
+				t.Fatalf("sample %d is %+v, was %+v", i, s, want)
+			}
+		}
+		m.set(moorage.Paused, 0)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if left := killed.of(t, "s1", began, time.Time{}); len(left) != 601 {
+			t.Errorf("%d samples are kept once it rests, want all 601", len(left))
 		}
 	})
 }

@@ -1,17 +1,18 @@
 // The trajectory: agents as lanes side by side, their steps as cards one below the other, so that a team of
 // agents fits the page and time goes on by scrolling; and the same as a list for whoever does not see it.
-import { Background, Controls, Handle, type Edge, MarkerType, type Node, type NodeProps, Position, ReactFlow, type ReactFlowInstance } from '@xyflow/react'
+import { Background, Controls, Handle, type Edge, MarkerType, type Node, type NodeProps, Position, ReactFlow, type ReactFlowInstance, type Viewport } from '@xyflow/react'
 import '@xyflow/react/dist/style.css'
-import { useMemo, useRef } from 'react'
+import { useMemo, useRef, useState } from 'react'
 import { count, duration } from '../format'
 import { Figure } from '../ui'
 import { type Edge as Way, type Step, trajectory } from './trajectory'
 import type { Span } from './types'
 
-const cell = { wide: 240, high: 66, left: 16, top: 36 } // pixels, of a card and what is around it
-const card = { wide: 216, high: 46 }
+const cell = { wide: 220, high: 66, left: 16, top: 36 } // pixels, of a card and what is around it
+const card = { wide: 200, high: 46 }
 const builtin = 'built-in demo model' // as spans name it
-const legible = 0.8 // the least that a way is made smaller to fit
+const legible = 0.75 // the least that a way is made smaller to fit
+const edge = 12 // pixels beside the last card
 
 type CardNode = Node<{ step: Step; selected: boolean; reached: boolean; select: (id: string) => void }, 'step'>
 type LaneNode = Node<{ agent: string; runs: number; first: boolean }, 'lane'>
@@ -25,6 +26,7 @@ interface Props {
 
 export default function Graph({ spans, selected, select, playhead }: Props) {
   const box = useRef<HTMLDivElement>(null)
+  const [more, setMore] = useState(false) // lies to the right of what is seen
   const way = useMemo(() => trajectory(spans), [spans])
   // Playback moves the playhead with every frame; nodes that are made anew are measured anew, and hidden meanwhile.
   const reached = way.steps.map((step) => (playhead === undefined || step.spans.some((s) => s.offsetMs <= playhead) ? '1' : '0')).join('')
@@ -48,6 +50,8 @@ export default function Graph({ spans, selected, select, playhead }: Props) {
     }))
     return [...lanes, ...cards]
   }, [way, selected, select, reached])
+  const wide = Math.max(0, ...nodes.map((n) => n.position.x + n.width!))
+  const see = (seen: Viewport) => setMore(seen.x + wide * seen.zoom > box.current!.clientWidth + edge)
   const lane = useMemo(() => new Map(way.steps.map((s) => [s.id, s.lane])), [way])
   const edges = useMemo(
     () =>
@@ -63,12 +67,14 @@ export default function Graph({ spans, selected, select, playhead }: Props) {
     [way, lane],
   )
   return (
-    <div className="graph" ref={box}>
+    <div className={more ? 'graph more' : 'graph'} ref={box}>
       <ReactFlow
         nodes={nodes}
         edges={edges}
         nodeTypes={nodeTypes}
-        onInit={(flow) => begin(flow as unknown as ReactFlowInstance, box.current!)}
+        onInit={(flow) => see(begin(flow as unknown as ReactFlowInstance, box.current!))}
+        onMove={(_, seen) => see(seen)}
+        onMoveEnd={(_, seen) => see(seen)}
         minZoom={0.1}
         panOnScroll
         nodesConnectable={false}
@@ -105,10 +111,12 @@ const ends: Record<Way['way'] | 'round', [string, string]> = {
 }
 
 /** begin shows the whole way if it can be read then, else its beginning. */
-function begin(flow: ReactFlowInstance, box: HTMLElement) {
+function begin(flow: ReactFlowInstance, box: HTMLElement): Viewport {
   const all = flow.getNodesBounds(flow.getNodes())
   const zoom = Math.min(1, Math.max(legible, Math.min(box.clientWidth / (all.width + 32), box.clientHeight / (all.height + 32))))
-  void flow.setViewport({ x: 16, y: 16, zoom })
+  const seen = { x: 16, y: 16, zoom }
+  void flow.setViewport(seen)
+  return seen
 }
 
 function Lane({ data }: NodeProps<LaneNode>) {

@@ -16,7 +16,9 @@ const wide = 1000
 export function Strip({ trace, zoom }: { trace: Trace; zoom: Zoom }) {
   const begin = Date.parse(trace.start)
   const since = new Date(begin - 1000).toISOString()
-  const { data } = useData<{ samples: Sample[] }>(trace.sessionId ? `/v1/sessions/${encodeURIComponent(trace.sessionId)}/usage?since=${encodeURIComponent(since)}` : null, Date.now() - Date.parse(trace.end) < 10_000 ? 1000 : 0)
+  const over = Date.now() - Date.parse(trace.end) > 10_000
+  const until = over ? '&until=' + encodeURIComponent(new Date(Date.parse(trace.end) + 2000).toISOString()) : ''
+  const { data } = useData<{ samples: Sample[] }>(trace.sessionId ? `/v1/sessions/${encodeURIComponent(trace.sessionId)}/usage?since=${encodeURIComponent(since)}${until}` : null, over ? 0 : 1000)
   const end = begin + zoom.to
   const samples = (data?.samples ?? []).map((s) => ({ ...s, at: Date.parse(s.time) })).filter((s) => s.at < Math.max(end, Date.parse(trace.end)) + 1500)
   if (samples.length < 2) return null
