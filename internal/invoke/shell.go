@@ -55,6 +55,7 @@ type shell struct {
 	mu     sync.Mutex // of what the viewers are sent
 	screen []byte     // the last of what was shown
 	viewer *viewer    // nil while nobody is at it
+	over   *ending    // once it has ended
 }
 
 // The ends of a shell that it did not bring about itself, with their close codes.
@@ -217,7 +218,7 @@ func (sh *shell) live() (end ending) {
 func (sh *shell) farewell(end ending) {
 	sh.mu.Lock()
 	v := sh.viewer
-	sh.viewer = nil
+	sh.viewer, sh.over = nil, &end
 	sh.mu.Unlock()
 	if v != nil {
 		v.leave(end)
@@ -238,16 +239,19 @@ func (sh *shell) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// seat makes v the one who is at the shell, and returns who was.
-func (sh *shell) seat(v *viewer, reconnected bool) (before *viewer) {
+// seat makes v the one who is at the shell, shows what it missed, and returns who was there. A shell that runs one line
+// may have ended before anybody sat down: over says how.
+func (sh *shell) seat(v *viewer, reconnected bool) (before *viewer, over *ending) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	before, sh.viewer = sh.viewer, v
-	sh.detached.Stop()
-	if v.greet(reconnected) != nil || reconnected && v.show(sh.screen) != nil {
+	if before = sh.viewer; sh.over == nil {
+		sh.viewer = v
+		sh.detached.Stop()
+	}
+	if v.greet(reconnected) != nil || v.show(sh.screen) != nil {
 		v.conn.CloseNow() // its own reading will end too
 	}
-	return before
+	return before, sh.over
 }
 
 // unseat has v leave, if nobody took its place.

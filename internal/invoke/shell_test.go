@@ -1,9 +1,11 @@
 package invoke_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -139,6 +141,33 @@ func TestShell_ofOneLine(t *testing.T) {
 	if c.shown != "42\r\n" || !strings.Contains(fmt.Sprint(c.status[1]), "exit code 9") {
 		t.Errorf("%q, %v", c.shown, c.status)
 	}
+}
+
+// lateSeat is a caller's connection that takes its time to become a WebSocket.
+type lateSeat struct{ http.ResponseWriter }
+
+func (w lateSeat) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	time.Sleep(time.Second)
+	return w.ResponseWriter.(http.Hijacker).Hijack()
+}
+
+func TestShell_ofOneLineThatEndsBeforeAnybodySits(t *testing.T) {
+	d := newDoor(t)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := d.Shell(lateSeat{w}, r, invoke.Call{Address: address()}, "line", "echo gone; exit 9"); err != nil {
+			http.Error(w, err.Error(), http.StatusTeapot)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	c := sit(t, srv, "line")
+	c.until("told how it ended", func() bool { return len(c.status) == 2 })
+	if c.shown != "gone\r\n" || !strings.Contains(fmt.Sprint(c.status[1]), "exit code 9") {
+		t.Errorf("%q, %v", c.shown, c.status)
+	}
+	if code := c.end(); code != websocket.StatusNormalClosure {
+		t.Errorf("closed with %d", code)
+	}
+	d.idle(t)
 }
 
 func TestShell_whoComesBackFindsItAsItWas(t *testing.T) {

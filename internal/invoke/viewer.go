@@ -66,8 +66,12 @@ func sit(w http.ResponseWriter, r *http.Request, subprotocol string, sh *shell, 
 func (v *viewer) stay(reconnected bool) {
 	var farewell sync.WaitGroup
 	defer farewell.Wait()
-	if before := v.shell.seat(v, reconnected); before != nil {
+	before, over := v.shell.seat(v, reconnected)
+	if before != nil {
 		farewell.Go(func() { before.conn.Close(codeReplaced, "somebody else came to this shell") })
+	}
+	if over != nil {
+		farewell.Go(func() { v.leave(*over) })
 	}
 	err := v.listen()
 	v.shell.unseat(v)
