@@ -57,7 +57,9 @@ func (b *bench) telemetry(ctx context.Context) (err error) {
 
 // rest measures what the server holds and does when nobody asks anything any more.
 func (b *bench) rest(ctx context.Context, o *observatory) {
-	const settle, watch = 15 * time.Second, 30 * time.Second
+	// Within settle, garbage is given back and the archive closes what nobody asked for in half a minute: each is work
+	// that is done once.
+	const settle, watch = 40 * time.Second, 30 * time.Second
 	wait(ctx, settle)
 	used, switched := o.cpu(), o.switches()
 	wait(ctx, watch)
