@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/moorage-dev/moorage/internal/cli"
+	"github.com/moorage-dev/moorage/internal/lazy"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/sandbox/shim"
 	"github.com/moorage-dev/moorage/internal/server"
@@ -44,7 +46,8 @@ func collectLess() {
 }
 
 // When garbage is given back: so much of it, and so little that was made since it was looked at last, are a busy
-// time that is over.
+// time that is over. A server that rests does not look: its next collection, which the Go runtime has every two
+// minutes at the latest, says when there is something to look at.
 const (
 	giveBackEvery = 5 * time.Second
 	muchGarbage   = 32 << 20
@@ -57,21 +60,27 @@ func giveBack(ctx context.Context) {
 	read := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
 		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}}
 	made := uint64(0)
-	tick := time.NewTicker(giveBackEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	looks := lazy.NewTicker(giveBackEvery)
+	afterCollections(looks.Wake)
+	looks.Run(ctx, func() time.Duration {
 		metrics.Read(read)
 		live, held := read[1].Value.Uint64(), read[2].Value.Uint64()+read[3].Value.Uint64()+read[4].Value.Uint64()
-		if now := read[0].Value.Uint64(); now-made < quiet && held > live+muchGarbage {
+		busy := read[0].Value.Uint64()-made >= quiet
+		made = read[0].Value.Uint64()
+		if busy {
+			return giveBackEvery
+		}
+		if held > live+muchGarbage {
 			debug.FreeOSMemory()
 		}
-		made = read[0].Value.Uint64()
-	}
+		return 0
+	})
+}
+
+// afterCollections calls f after every garbage collection from now on: each finds an object that nobody holds, and
+// leaves one for the next.
+func afterCollections(f func()) {
+	runtime.AddCleanup(&struct{ _ *int }{}, func(f func()) { f(); afterCollections(f) }, f)
 }
 
 func serve(ctx context.Context, o cli.ServeOptions) error {

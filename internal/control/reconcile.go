@@ -20,6 +20,9 @@ const builders = 2
 // retryAfter is the pause before work that failed is done again.
 const retryAfter = 10 * time.Second
 
+// readAgain is the pause before rows that could not be read are read again.
+const readAgain = time.Minute
+
 // Run does what the rows promise until ctx ends: builds versions that are not ready, removes what is
 // being deleted. Work that was cut off by a crash begins again.
 func (s *Service) Run(ctx context.Context) {
@@ -30,7 +33,8 @@ func (s *Service) Run(ctx context.Context) {
 	running := map[string]bool{}
 	done := make(chan string)
 	for {
-		for _, job := range s.jobs(ctx, slots) {
+		jobs, err := s.jobs(ctx, slots)
+		for _, job := range jobs {
 			if running[job.key] {
 				continue
 			}
@@ -43,13 +47,18 @@ func (s *Service) Run(ctx context.Context) {
 				}
 			})
 		}
+		var again <-chan time.Time
+		if err != nil && ctx.Err() == nil {
+			s.Log.Error("read what has to be done", "err", err)
+			again = time.After(readAgain)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case key := <-done:
 			delete(running, key)
 		case <-s.wake:
-		case <-time.After(time.Minute): // rows that could not be read are read again
+		case <-again:
 		}
 	}
 }
@@ -92,8 +101,8 @@ type job struct {
 }
 
 // jobs reads from the rows what has to be done. Builds take turns for the slots; removals wait for none.
-func (s *Service) jobs(ctx context.Context, slots chan struct{}) (out []job) {
-	err := s.Store.View(ctx, func(tx *store.Tx) error {
+func (s *Service) jobs(ctx context.Context, slots chan struct{}) (out []job, err error) {
+	err = s.Store.View(ctx, func(tx *store.Tx) error {
 		versions, err := tx.UnfinishedVersions()
 		if err != nil {
 			return err
@@ -117,10 +126,7 @@ func (s *Service) jobs(ctx context.Context, slots chan struct{}) (out []job) {
 		}
 		return err
 	})
-	if err != nil && ctx.Err() == nil {
-		s.Log.Error("read what has to be done", "err", err)
-	}
-	return out
+	return out, err
 }
 
 // build makes a version's artifact, tries it, and records how that went.

@@ -15,8 +15,15 @@ import (
 type Ticker struct {
 	every time.Duration
 	timer *time.Timer
-	awake atomic.Bool // a round comes within every
+	next  atomic.Int32 // resting, woken or hurried
 }
+
+// What is to come beside what the last round said.
+const (
+	resting = iota
+	woken   // a round comes within every
+	hurried // a round comes now
+)
 
 // NewTicker makes a ticker whose rounds are so far apart while it is woken in between.
 func NewTicker(every time.Duration) *Ticker {
@@ -27,9 +34,15 @@ func NewTicker(every time.Duration) *Ticker {
 
 // Wake sees to it that a round comes: after the time that rounds are apart, or earlier. More calls until then cost a load each.
 func (t *Ticker) Wake() {
-	if !t.awake.Load() && t.awake.CompareAndSwap(false, true) {
+	if t.next.Load() == resting && t.next.CompareAndSwap(resting, woken) {
 		t.timer.Reset(t.every)
 	}
+}
+
+// Hurry sees to it that a round comes at once, or as soon as the one that goes on has ended.
+func (t *Ticker) Hurry() {
+	t.next.Store(hurried)
+	t.timer.Reset(0)
 }
 
 // Run has a round, and more, until ctx ends. A round says when the next one is due if nobody wakes the ticker before
@@ -43,11 +56,14 @@ func (t *Ticker) Run(ctx context.Context, round func() (next time.Duration)) {
 			return
 		case <-t.timer.C:
 		}
-		t.awake.Store(false) // first: what comes from here on wakes it again
+		t.next.Store(resting) // first: what comes from here on wakes it again
 		if next := round(); next > 0 {
 			t.timer.Reset(next)
-			if t.awake.Load() { // somebody set it meanwhile, to an earlier time
+			switch t.next.Load() { // somebody set it meanwhile, to an earlier time
+			case woken:
 				t.timer.Reset(min(next, t.every))
+			case hurried:
+				t.timer.Reset(0)
 			}
 		}
 	}

@@ -65,6 +65,33 @@ func TestTicker_comesSoonerThanItSaidWhenItIsWoken(t *testing.T) {
 	})
 }
 
+func TestTicker_isHurriedEvenDuringARound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ticker := NewTicker(every)
+		hurry := true
+		count := rounds(t, ticker, func() time.Duration {
+			if hurry {
+				hurry = false
+				ticker.Hurry()
+			}
+			return time.Minute
+		})
+		time.Sleep(every)
+		if n := count(); n != 2 {
+			t.Fatalf("%d rounds, want a second at once", n)
+		}
+		ticker.Wake()
+		ticker.Hurry()
+		if n := count(); n != 3 {
+			t.Fatalf("%d rounds, want a third at once", n)
+		}
+		time.Sleep(every)
+		if n := count(); n != 3 {
+			t.Fatalf("%d rounds, want none for a wake that was hurried", n)
+		}
+	})
+}
+
 func TestTicker_missesNothingThatComesDuringARound(t *testing.T) {
 	for _, next := range []time.Duration{0, time.Minute, time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {

@@ -182,7 +182,7 @@ func (m *Manager) pause(s *live) error {
 		return err
 	}
 	s.info.State = moorage.Paused
-	m.wakeRecorder()
+	m.records.Hurry()
 	return nil
 }
 

@@ -133,7 +133,7 @@ func (m *Manager) open(s *live, agent *warm.Agent) {
 	m.mu.Unlock()
 	close(s.ready)
 	m.stir()
-	m.wakeRecorder()
+	m.records.Hurry()
 }
 
 // watch follows the session through days and nights until it must end, ends it, and clears up.

@@ -19,21 +19,20 @@ const (
 	fillRate      = 512 << 20
 )
 
-// relieve makes room while memory is short.
+// relieve makes room while memory is short. It rests while no session is in memory; of the pools, these see to it themselves.
 func (m *Manager) relieve() {
-	alarm := time.NewTimer(relieveEvery)
-	defer alarm.Stop()
-	for {
-		select {
-		case <-m.serving.Done():
-			return
-		case <-alarm.C:
-		}
+	m.looks.Run(m.serving, func() time.Duration {
 		for m.short() && m.giveWay(m.serving) {
 		}
+		m.mu.Lock()
+		held := m.awakeCount(everybody)
+		m.mu.Unlock()
+		if held == 0 {
+			return 0
+		}
 		fills := min(time.Duration(m.spare()/fillRate), relieveSeldom/time.Second) * time.Second
-		alarm.Reset(max(fills, relieveEvery))
-	}
+		return max(fills, relieveEvery)
+	})
 }
 
 // giveWay gives memory back and reports whether there was any to give: sandboxes that are ready for nobody

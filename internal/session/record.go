@@ -13,33 +13,32 @@ import (
 // recordEvery is how far the rows may be behind in when a session was last active.
 const recordEvery = 10 * time.Second
 
-// keepRecords writes down from time to time which sessions were active, so that calls need not.
+// keepRecords writes down from time to time which sessions were active, so that calls need not. It rests while they do.
 func (m *Manager) keepRecords() {
-	tick := time.NewTicker(recordEvery)
-	defer tick.Stop()
-	for {
-		leaving := false
-		select {
-		case <-tick.C:
-		case <-m.changed:
-		case <-m.serving.Done():
-			leaving = true
-		}
+	flush := func() time.Duration {
 		if err := m.flush(); err != nil {
 			m.Log.Error("record sessions", "err", err)
+			return recordEvery
 		}
-		if leaving {
-			return
+		if m.allRest() {
+			return 0
 		}
+		return recordEvery
 	}
+	m.records.Run(m.serving, flush)
+	flush() // what the server leaves behind
 }
 
-// wakeRecorder has the rows brought up to date now.
-func (m *Manager) wakeRecorder() {
-	select {
-	case m.changed <- struct{}{}:
-	default:
+// allRest reports whether no session does anything that a row would tell.
+func (m *Manager) allRest() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.byID {
+		if s.rest.away == nil {
+			return false
+		}
 	}
+	return true
 }
 
 // flushRows is how many rows one transaction writes: others wait for their turn meanwhile.

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/lazy"
 	"github.com/moorage-dev/moorage/internal/quota"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 	"github.com/moorage-dev/moorage/internal/store"
@@ -78,7 +79,7 @@ type Manager struct {
 	byID                        map[string]*live
 	owed                        []moorage.Session // ends that could not be written down yet
 	closed                      bool
-	changed                     chan struct{}   // wakes the recorder
+	records, looks              *lazy.Ticker    // of the recorder, and of looks at the machine's memory
 	serving                     context.Context // ends when the server leaves
 	leave                       context.CancelFunc
 	gate                        gate
@@ -117,7 +118,8 @@ func (m *Manager) start() {
 	if m.byKey != nil {
 		return
 	}
-	m.byKey, m.byID, m.changed = map[Key]*live{}, map[string]*live{}, make(chan struct{}, 1)
+	m.byKey, m.byID = map[Key]*live{}, map[string]*live{}
+	m.records, m.looks = lazy.NewTicker(recordEvery), lazy.NewTicker(relieveEvery)
 	m.serving, m.leave = context.WithCancel(context.Background())
 	m.gate.width = m.Starts
 	m.callerStarts.Rate, m.runtimeStarts.Rate = m.Quotas.CallerStarts, m.Quotas.RuntimeStarts
@@ -180,6 +182,8 @@ func (m *Manager) find(key Key, v moorage.Version) (*live, *Lease, error) {
 
 // stir says that a session came up, or ended. The caller may hold mu.
 func (m *Manager) stir() {
+	m.records.Wake()
+	m.looks.Wake()
 	if m.Stirred != nil {
 		m.Stirred()
 	}
@@ -257,7 +261,7 @@ func (m *Manager) grant(s *live) *Lease {
 	s.leases++
 	s.info.State, s.info.LastActiveAt = moorage.Active, now
 	if now.Sub(s.recorded.LastActiveAt) > recordEvery {
-		m.wakeRecorder()
+		m.records.Hurry()
 	}
 	m.held.Add(1)
 	return &Lease{Agent: s.agent, Version: s.version, Session: s.info, Ended: s.ctx, manager: m, session: s}

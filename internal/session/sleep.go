@@ -249,7 +249,7 @@ func (m *Manager) slumber(s *live, used sandbox.Stats) {
 	s.info.SleptFrom = time.Now()
 	s.tally(used)
 	s.rest.answer(nil)
-	m.wakeRecorder()
+	m.records.Hurry()
 }
 
 // lie notes that the session is on disk. The caller holds Manager.mu.
@@ -342,7 +342,7 @@ func (m *Manager) wake(s *live) error {
 	s.rest.up(now)
 	s.rest.settle(nil)
 	m.stir()
-	m.wakeRecorder()
+	m.records.Hurry()
 	m.Log.Info("session awake", "session", s.info.ID, "runtime", s.info.RuntimeID, "took", s.info.WokeTook)
 	return nil
 }

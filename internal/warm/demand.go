@@ -48,10 +48,13 @@ func (d *demand) refilled(now time.Time, took time.Duration) {
 	d.refill += refillWeight * (took.Seconds() - d.refill)
 }
 
+// quiet reports whether nobody asked for one lately.
+func (d *demand) quiet(now time.Time) bool { return d.last.IsZero() || now.Sub(d.last) >= demandQuiet }
+
 // want is how many sandboxes shall be ready.
 func (d *demand) want(now time.Time, floor, ceiling int) int {
 	want := floor
-	if !d.last.IsZero() && now.Sub(d.last) < demandQuiet {
+	if !d.quiet(now) {
 		want = max(want, 1, int(math.Ceil(min(d.rateAt(now)*d.refill, maxCeiling))))
 	}
 	return min(want, ceiling)

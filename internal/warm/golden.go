@@ -63,6 +63,9 @@ const (
 	GoldenDegraded GoldenState = "degraded" // fresh starts for now
 )
 
+// settled reports whether nothing is to be done about the golden: it is there, or shall not be.
+func (s GoldenState) settled() bool { return s == GoldenKept || s == GoldenRefused || s == "" }
+
 // serve says in which directory the golden of a version is, if there is one. It returns those of other
 // recipes, which are to be removed.
 func (g *Goldens) serve(key poolKey, dir string) (stale []string) {

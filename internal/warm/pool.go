@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/moorage-dev/moorage"
+	"github.com/moorage-dev/moorage/internal/lazy"
 	"github.com/moorage-dev/moorage/internal/sandbox"
 )
 
@@ -45,7 +46,7 @@ type Pools struct {
 	mu       sync.Mutex
 	pools    map[poolKey]*pool
 	dropped  []*pool // on their way out
-	wake     chan struct{}
+	rounds   *lazy.Ticker
 	filling  int  // sandboxes that are being started, for pools and for goldens
 	freezing bool // one of them is for a golden
 	closed   bool
@@ -55,9 +56,10 @@ type Pools struct {
 const (
 	defaultCeiling = 8
 	maxCeiling     = 64
-	budgetShare    = 4        // a quarter
-	guessedCost    = 64 << 20 // bytes, of a version that was not measured yet
-	keepEvery      = 10 * time.Second
+	budgetShare    = 4                // a quarter
+	guessedCost    = 64 << 20         // bytes, of a version that was not measured yet
+	keepEvery      = 10 * time.Second // while a pool changes
+	lookEvery      = 30 * time.Second // while none does: whether there is still room for what is ready
 )
 
 // poolKey names the version that a pool is of.
@@ -96,7 +98,7 @@ type ready struct {
 
 func (p *Pools) start() {
 	if p.pools == nil {
-		p.pools, p.wake = map[poolKey]*pool{}, make(chan struct{}, 1)
+		p.pools, p.rounds = map[poolKey]*pool{}, lazy.NewTicker(keepEvery)
 		p.Ceiling = min(cmp.Or(p.Ceiling, defaultCeiling), maxCeiling)
 		p.Budget = cmp.Or(p.Budget, availableMemory()/budgetShare)
 		if p.Log == nil {
@@ -105,12 +107,7 @@ func (p *Pools) start() {
 	}
 }
 
-func (p *Pools) kick() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
+func (p *Pools) kick() { p.rounds.Hurry() }
 
 // Settings are what a runtime's owner says about how its sessions start.
 type Settings struct {
@@ -282,18 +279,28 @@ func (p *Pools) Run(ctx context.Context) {
 	if err := p.Starter.Goldens.sweep(); err != nil {
 		p.Log.Error("remove old golden snapshots", "err", err)
 	}
-	tick := time.NewTicker(keepEvery)
-	defer tick.Stop()
-	for {
-		p.keep(time.Now())
-		select {
-		case <-ctx.Done():
-			p.leave()
-			return
-		case <-p.wake:
-		case <-tick.C:
+	p.kick()
+	p.rounds.Run(ctx, func() time.Duration {
+		now := time.Now()
+		p.keep(now)
+		return p.next(now)
+	})
+	p.leave()
+}
+
+// next is when the pools have to be seen to again unless something happens before; 0 is never.
+func (p *Pools) next(now time.Time) (in time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, q := range p.pools {
+		switch golden, _ := p.Starter.Goldens.state(q.key); {
+		case !q.demand.quiet(now), q.filling > 0, len(q.ready) != p.want(q, now), !golden.settled():
+			return keepEvery
+		case len(q.ready)+q.ahead.count() > 0:
+			in = lookEvery
 		}
 	}
+	return in
 }
 
 // leave stops filling and watching, and waits until that stopped.

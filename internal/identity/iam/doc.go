@@ -24,6 +24,7 @@ import (
 	"github.com/moorage-dev/moorage"
 	"github.com/moorage-dev/moorage/internal/identity"
 	"github.com/moorage-dev/moorage/internal/identity/policy"
+	"github.com/moorage-dev/moorage/internal/lazy"
 	"github.com/moorage-dev/moorage/internal/store"
 )
 
@@ -58,6 +59,8 @@ type Directory struct {
 
 	usesMu sync.Mutex
 	uses   map[string]store.Use // of keys, not on disk yet
+
+	flushes *lazy.Ticker // after a key was used
 }
 
 // state is one snapshot. It does not change.
@@ -80,6 +83,9 @@ type principal struct {
 func (d *Directory) Load(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.flushes == nil {
+		d.flushes = lazy.NewTicker(FlushEvery)
+	}
 	err := d.Store.Update(ctx, func(tx *store.Tx) error {
 		there, err := tx.Principals()
 		if err != nil || slices.ContainsFunc(there, func(p store.Principal) bool { return p.Kind == User && p.Name == Admin }) {
@@ -243,6 +249,7 @@ func (d *Directory) Use(id, service string) {
 		d.uses = map[string]store.Use{}
 	}
 	d.uses[id] = store.Use{At: d.now(), Service: service}
+	d.flushes.Wake()
 }
 
 // Flush writes when keys were last used.
@@ -261,19 +268,19 @@ func (d *Directory) Flush(ctx context.Context) error {
 const FlushEvery = time.Minute
 
 // Run writes last uses until ctx ends, and once more then.
-func (d *Directory) Run(ctx context.Context) error {
-	tick := time.NewTicker(FlushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return d.Flush(context.WithoutCancel(ctx))
-		case <-tick.C:
-			if err := d.Flush(ctx); err != nil {
-				return err
-			}
+func (d *Directory) Run(ctx context.Context) (err error) {
+	rounds, stop := context.WithCancel(ctx)
+	defer stop()
+	d.flushes.Run(rounds, func() time.Duration {
+		if err = d.Flush(context.WithoutCancel(ctx)); err != nil {
+			stop()
 		}
+		return 0
+	})
+	if err != nil {
+		return err
 	}
+	return d.Flush(context.WithoutCancel(ctx))
 }
 
 // lastUse is when a key was used last, on disk or not.
