@@ -278,20 +278,37 @@ func (v *Verifier) checkPayload(r *http.Request, a *authorization) error {
 
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
-// headerValue is the value of a signed header as it is signed.
-func headerValue(r *http.Request, name string) string {
-	switch values := r.Header[textproto.CanonicalMIMEHeaderKey(name)]; {
+// appendHeader appends the value of a signed header as it is signed.
+func appendHeader(b []byte, r *http.Request, name string) []byte {
+	switch values := r.Header[canonicalName(name)]; {
 	case name == "host", name == authority && r.ProtoMajor == 2:
-		return trimSpaces(r.Host)
+		return append(b, trimSpaces(r.Host)...)
 	case name == "content-length" && len(values) == 0 && r.ContentLength >= 0:
-		return strconv.FormatInt(r.ContentLength, 10)
+		return strconv.AppendInt(b, r.ContentLength, 10)
 	default:
-		trimmed := make([]string, len(values))
 		for i, v := range values {
-			trimmed[i] = trimSpaces(v)
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, trimSpaces(v)...)
 		}
-		return strings.Join(trimmed, ",")
+		return b
 	}
+}
+
+// canonicalNames are those of headers that calls sign, in the form that net/http keeps names in, which it allocates for all but the
+// best known.
+var canonicalNames = map[string]string{
+	"x-amz-date": "X-Amz-Date", "x-amz-content-sha256": "X-Amz-Content-Sha256", "x-amz-security-token": "X-Amz-Security-Token", "x-amz-target": "X-Amz-Target",
+	"x-amzn-bedrock-agentcore-runtime-session-id": "X-Amzn-Bedrock-Agentcore-Runtime-Session-Id",
+	"x-amzn-bedrock-agentcore-runtime-user-id":    "X-Amzn-Bedrock-Agentcore-Runtime-User-Id",
+}
+
+func canonicalName(lower string) string {
+	if name, ok := canonicalNames[lower]; ok {
+		return name
+	}
+	return textproto.CanonicalMIMEHeaderKey(lower)
 }
 
 // trimSpaces removes spaces around s and turns runs of them within it into one.

@@ -10,23 +10,33 @@ import (
 	"strings"
 )
 
-// canonicalRequest is the text that the client has signed the hash of.
+// canonicalRequest appends the text that the client has signed the hash of.
 // Source: AWS, "Create a signed AWS API request", step 1.
-func canonicalRequest(r *http.Request, a *authorization) string {
-	var b strings.Builder
-	b.WriteString(r.Method + "\n")
-	b.WriteString(canonicalPath(rawPath(r), a.scope.service) + "\n")
-	b.WriteString(canonicalQuery(a.query) + "\n")
+func canonicalRequest(b []byte, r *http.Request, a *authorization) []byte {
+	b = append(append(b, r.Method...), '\n')
+	b = append(appendPath(b, rawPath(r), a.scope.service), '\n')
+	b = append(appendQuery(b, a.query), '\n')
 	for _, name := range a.signedHeaders {
-		b.WriteString(name + ":" + headerValue(r, name) + "\n")
+		b = append(append(b, name...), ':')
+		b = append(appendHeader(b, r, name), '\n')
 	}
-	b.WriteString("\n" + strings.Join(a.signedHeaders, ";") + "\n" + a.payloadHash)
-	return b.String()
+	b = append(b, '\n')
+	for i, name := range a.signedHeaders {
+		if i > 0 {
+			b = append(b, ';')
+		}
+		b = append(b, name...)
+	}
+	return append(append(b, '\n'), a.payloadHash...)
 }
 
-func (a *authorization) stringToSign(canonical string) string {
-	hash := sha256.Sum256([]byte(canonical))
-	return algorithm + "\n" + a.timestamp + "\n" + a.scope.String() + "\n" + hex.EncodeToString(hash[:])
+func (a *authorization) stringToSign(canonical []byte) []byte {
+	hash := sha256.Sum256(canonical)
+	b := make([]byte, 0, 1<<8)
+	for _, line := range [...]string{algorithm, "\n", a.timestamp, "\n", a.scope.date, "/", a.scope.region, "/", a.scope.service, "/aws4_request\n"} {
+		b = append(b, line...)
+	}
+	return hex.AppendEncode(b, hash[:])
 }
 
 // rawPath is the path as it came over the wire. r.URL.Path has lost which slashes of an ARN were
@@ -57,53 +67,64 @@ func target(r *http.Request) string {
 	return t
 }
 
-// canonicalPath encodes the already encoded path once more, as every service but S3 has it. Segments
+// appendPath encodes the already encoded path once more, as every service but S3 has it. Segments
 // like ".." stay as they are, so a path that a client cleans before it signs does not verify.
-func canonicalPath(raw, service string) string {
+func appendPath(b []byte, raw, service string) []byte {
 	if service == S3 {
 		if decoded, err := url.PathUnescape(raw); err == nil {
 			raw = decoded
 		}
 	}
 	if raw == "" {
-		return "/"
+		return append(b, '/')
 	}
-	return encode(raw, "/")
+	return appendEncoded(b, raw, "/")
 }
 
-// canonicalQuery is every parameter but the signature itself, encoded and in order.
-func canonicalQuery(query []parameter) string {
+// appendQuery appends every parameter but the signature itself, encoded and in order.
+func appendQuery(b []byte, query []parameter) []byte {
 	encoded := make([]parameter, 0, len(query))
 	for _, p := range query {
 		if p.name != "X-Amz-Signature" {
-			encoded = append(encoded, parameter{encode(p.name, ""), encode(p.value, "")})
+			encoded = append(encoded, parameter{encode(p.name), encode(p.value)})
 		}
 	}
 	slices.SortFunc(encoded, func(a, b parameter) int {
 		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.value, b.value))
 	})
-	parts := make([]string, len(encoded))
 	for i, p := range encoded {
-		parts[i] = p.name + "=" + p.value
+		if i > 0 {
+			b = append(b, '&')
+		}
+		b = append(append(append(b, p.name...), '='), p.value...)
 	}
-	return strings.Join(parts, "&")
+	return b
 }
 
 const upperHex = "0123456789ABCDEF"
 
-// encode percent-encodes every byte but AWS's unreserved ones and those in keep.
-func encode(s, keep string) string {
-	var b strings.Builder
-	b.Grow(len(s))
+// encode percent-encodes every byte but AWS's unreserved ones.
+func encode(s string) string {
 	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-_.~"+keep, c) >= 0:
-			b.WriteByte(c)
-		default:
-			b.WriteByte('%')
-			b.WriteByte(upperHex[c>>4])
-			b.WriteByte(upperHex[c&15])
+		if !unreserved(s[i]) {
+			return string(appendEncoded(nil, s, ""))
 		}
 	}
-	return b.String()
+	return s
+}
+
+// appendEncoded is encode, and leaves the bytes in keep as they are, too.
+func appendEncoded(b []byte, s, keep string) []byte {
+	for i := range len(s) {
+		if c := s[i]; unreserved(c) || strings.IndexByte(keep, c) >= 0 {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+		}
+	}
+	return b
+}
+
+func unreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.' || c == '~'
 }

@@ -159,7 +159,7 @@ func (v *Verifier) verify(r *http.Request, a *authorization) (AccessKey, error) 
 func (v *Verifier) key(ctx context.Context, a *authorization) (AccessKey, error) {
 	key, unknown, err := v.lookUp(ctx, a)
 	if unknown != "" {
-		sign(deriveKey("no such key", a.scope), a.stringToSign(""))
+		sign(deriveKey("no such key", a.scope), a.stringToSign(nil))
 		return AccessKey{}, a.scope.refuse(badToken, "The security token included in the request is invalid: %s.", unknown)
 	}
 	return key, err
@@ -182,7 +182,8 @@ func (v *Verifier) lookUp(ctx context.Context, a *authorization) (key AccessKey,
 }
 
 func (v *Verifier) matches(r *http.Request, a *authorization, secret string) bool {
-	canonical := canonicalRequest(r, a)
+	var room [1 << 10]byte // what calls of SDKs fit in
+	canonical := canonicalRequest(room[:0], r, a)
 	var key []byte
 	if isTemporary(a.accessKeyID) { // used a few times: nothing to keep
 		key = deriveKey(secret, a.scope)
@@ -194,7 +195,7 @@ func (v *Verifier) matches(r *http.Request, a *authorization, secret string) boo
 }
 
 // sign returns HMAC-SHA256 of text.
-func sign(key []byte, text string) []byte {
+func sign[T string | []byte](key []byte, text T) []byte {
 	h := hmac.New(sha256.New, key)
 	h.Write([]byte(text))
 	return h.Sum(nil)
