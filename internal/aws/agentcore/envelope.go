@@ -78,12 +78,7 @@ func (h handlers) inEnvelopes(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		at := invoke.Address{Runtime: call.Label("agentRuntimeArn")}
-		if r.URL.RawQuery != "" {
-			query := r.URL.Query()
-			at.Account, at.Qualifier = query.Get("accountId"), query.Get("qualifier")
-		}
-		protocol := h.invoke.Protocol(at)
+		protocol := h.invoke.Protocol(invoke.Address{Runtime: call.Label("agentRuntimeArn"), Account: call.Query("accountId"), Qualifier: call.Query("qualifier")})
 		rows := envelopes[protocol]
 		if rows == nil {
 			next.ServeHTTP(w, r)

@@ -67,10 +67,11 @@ func (h handlers) call(ctx context.Context, in *InvokeAgentRuntimeInput) (*Invok
 		call.ResponseHeader().Set("Content-Length", strconv.FormatInt(answer.Length, 10))
 	}
 	get := func(name string) *string {
-		if v := answer.Header.Get(name); v != "" {
-			return &v
+		v := answer.Header.Get(name)
+		if v == "" {
+			return nil
 		}
-		return nil
+		return new(v)
 	}
 	out := &InvokeAgentRuntimeOutput{
 		RuntimeSessionId: &answer.SessionID, ContentType: answer.Header.Get("Content-Type"), Response: envelopeOf(ctx).finish(ctx, answer),

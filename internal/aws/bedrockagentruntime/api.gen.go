@@ -1313,7 +1313,7 @@ var Model = &wire.Model{
 			{Name: "userContext", Shape: shapeUserContext},
 		}},
 		shapeRetrieveAndGenerateStreamResponse: {Name: "RetrieveAndGenerateStreamResponse", Type: wire.Structure, Payload: 2, Members: []wire.Member{
-			{Name: "sessionId", Shape: shapeSessionId, Required: true, In: wire.Header, Key: "x-amzn-bedrock-knowledge-base-session-id"},
+			{Name: "sessionId", Shape: shapeSessionId, Required: true, In: wire.Header, Key: "X-Amzn-Bedrock-Knowledge-Base-Session-Id"},
 			{Name: "stream", Shape: shapeRetrieveAndGenerateStreamResponseOutput, Required: true},
 		}},
 		shapeRetrieveAndGenerateStreamResponseOutput: {Name: "RetrieveAndGenerateStreamResponseOutput", Type: wire.Structure, Union: true, Members: []wire.Member{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"go/format"
 	"math"
+	"net/http"
 	"path"
 	"regexp"
 	"slices"
@@ -291,8 +292,12 @@ func memberRow(s *shape, name string, m member) string {
 	if m.Location != "" {
 		row += ", In: wire." + locations[m.Location]
 	}
-	if m.LocationName != "" && m.LocationName != name {
-		row += fmt.Sprintf(", Key: %q", m.LocationName)
+	key := m.LocationName
+	if m.Location == "header" {
+		key = http.CanonicalHeaderKey(key) // as net/http keeps it: another spelling is made into this one for every request
+	}
+	if key != "" && key != name {
+		row += fmt.Sprintf(", Key: %q", key)
 	}
 	return row + "},"
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -34,19 +33,18 @@ func (s *Service) bind(op *OperationModel, r *http.Request, in reflect.Value) er
 
 // parts binds what stands beside the body: labels, query and headers.
 func (d *decoder) parts(s *Shape, r *http.Request, in reflect.Value) error {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return cannotParse("the query string: %v", err)
+	call := CallOf(r.Context())
+	if call.badQuery != nil {
+		return cannotParse("the query string: %v", call.badQuery)
 	}
-	labels := CallOf(r.Context()).labels
 	for i := range s.Members {
 		m := &s.Members[i]
 		switch m.In {
 		case Label:
-			d.member(nil, m, orNil(labels[m.key()], labels[m.key()] != ""), in.Field(i))
+			d.member(nil, m, orNil(call.labels[m.key()], call.labels[m.key()] != ""), in.Field(i))
 		case Query:
 			d.times = ISO8601
-			d.member(nil, m, d.multi(m, query[m.key()]), in.Field(i))
+			d.member(nil, m, d.multi(m, call.query[m.key()]), in.Field(i))
 		case Header:
 			d.times = HTTPDate
 			d.member(nil, m, d.header(m, r.Header.Values(m.key())), in.Field(i))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/google/uuid"
 )
@@ -19,6 +20,8 @@ type Call struct {
 	body     io.Reader // the server's own, whatever a layer put in its place
 	route    *route
 	labels   map[string]string
+	query    url.Values
+	badQuery error // what is wrong with the query that query was parsed from
 }
 
 type callKey struct{}
@@ -48,12 +51,7 @@ func (c Call) RequestHeader() http.Header {
 }
 
 // Query returns the first value of a query parameter that the model may not have, or "".
-func (c Call) Query(name string) string {
-	if c.request == nil {
-		return ""
-	}
-	return c.request.URL.Query().Get(name)
-}
+func (c Call) Query(name string) string { return c.query.Get(name) }
 
 // ContentLength is the size of the body in bytes; -1 when it is not known.
 func (c Call) ContentLength() int64 {

@@ -147,12 +147,13 @@ func (d *decoder) structure(at *path, s *Shape, v any, into reflect.Value) {
 
 // member decodes one member and reports whether it was there.
 func (d *decoder) member(at *path, m *Member, v any, into reflect.Value) bool {
-	here := &path{above: at, name: m.Name}
 	if v == nil {
-		d.check(here, m.Required, "Member must not be null")
+		if m.Required {
+			d.check(&path{above: at, name: m.Name}, true, "Member must not be null")
+		}
 		return false
 	}
-	d.value(here, d.model.shape(m.Shape), v, into)
+	d.value(&path{above: at, name: m.Name}, d.model.shape(m.Shape), v, into)
 	return true
 }
 

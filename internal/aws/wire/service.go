@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -165,19 +166,19 @@ func (s *Service) add(op *OperationModel, h http.Handler) {
 }
 
 // find returns the route of a request and how well it fits.
-func (s *Service) find(r *http.Request) (*route, map[string]string, fit) {
+func (s *Service) find(r *http.Request, path []string) (*route, map[string]string, fit) {
 	if rt := s.routes[s.model.Protocol.operation(s.model, r)]; rt != nil {
 		return rt, nil, exactFit
 	}
-	return s.findPath(r.Method, r.URL.EscapedPath())
+	return s.findPath(r.Method, path)
 }
 
-func (s *Service) findPath(method, escaped string) (*route, map[string]string, fit) {
+// findPath finds the route of a path's escaped segments.
+func (s *Service) findPath(method string, path []string) (*route, map[string]string, fit) {
 	var (
 		found  *route
 		labels map[string]string
 		best   = noFit
-		path   = splitPath(escaped)
 	)
 	for _, rt := range s.byPlace[method+" "+path[0]] {
 		if f, l := rt.pattern.match(path); f > best {
@@ -201,13 +202,17 @@ func (services Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		found  *route
 		labels map[string]string
 		best   = noFit
+		path   = splitPath(r.URL.EscapedPath())
 	)
 	for _, s := range services {
-		if rt, l, f := s.find(r); f > best {
+		if rt, l, f := s.find(r, path); f > best {
 			found, labels, best = rt, l, f
 		}
 	}
 	call := &Call{RequestID: id, request: r, body: r.Body, response: w, route: found, labels: labels}
+	if r.URL.RawQuery != "" {
+		call.query, call.badQuery = url.ParseQuery(r.URL.RawQuery)
+	}
 	if found == nil {
 		call.route = &route{service: services[0]}
 		WriteError(w, r.WithContext(context.WithValue(ctx, callKey{}, call)), services.unknown(w, r))
@@ -246,9 +251,10 @@ func (services Router) unknown(w http.ResponseWriter, r *http.Request) error {
 
 // methods lists those that a path has operations for.
 func (services Router) methods(path string) (out []string) {
+	segments := splitPath(path)
 	for _, method := range []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"} {
 		for _, s := range services {
-			if _, _, f := s.findPath(method, path); f > noFit {
+			if _, _, f := s.findPath(method, segments); f > noFit {
 				out = append(out, method)
 				break
 			}
