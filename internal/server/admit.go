@@ -65,8 +65,8 @@ func (h *house) admitted(next http.Handler) http.Handler {
 
 // addressed is the runtime and endpoint that a data-plane call names.
 func addressed(r *http.Request) invoke.Address {
-	query := r.URL.Query()
-	return invoke.Address{Runtime: wire.CallOf(r.Context()).Label("agentRuntimeArn"), Account: query.Get("accountId"), Qualifier: query.Get("qualifier")}
+	call := wire.CallOf(r.Context())
+	return invoke.Address{Runtime: call.Label("agentRuntimeArn"), Account: call.Query("accountId"), Qualifier: call.Query("qualifier")}
 }
 
 func isPresigned(r *http.Request) bool { return strings.Contains(r.URL.RawQuery, "X-Amz-Signature=") }
@@ -125,12 +125,13 @@ func (h *house) withToken(next http.Handler, a moorage.JWTAuthorizer, token stri
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxPayload)
-	if err := h.permitted(r, t.Caller()); err != nil {
+	ctx := identity.WithInbound(identity.WithCaller(r.Context(), t.Caller()), identity.Inbound{Token: token, Expires: t.Expires, Through: chain})
+	r = r.WithContext(ctx)
+	if err := h.permitted(r); err != nil {
 		wire.WriteError(w, r, err)
 		return
 	}
-	ctx := identity.WithInbound(identity.WithCaller(r.Context(), t.Caller()), identity.Inbound{Token: token, Expires: t.Expires, Through: chain})
-	next.ServeHTTP(w, r.WithContext(ctx))
+	next.ServeHTTP(w, r)
 }
 
 // challenge tells a caller without credentials where to get a token.

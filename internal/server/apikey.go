@@ -29,9 +29,10 @@ func (h *house) withAPIKey(next http.Handler, key string, w http.ResponseWriter,
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxPayload)
-	if err := h.permitted(r, caller); err != nil {
+	r = r.WithContext(identity.WithCaller(r.Context(), caller))
+	if err := h.permitted(r); err != nil {
 		wire.WriteError(w, r, err)
 		return
 	}
-	next.ServeHTTP(w, r.WithContext(identity.WithCaller(r.Context(), caller)))
+	next.ServeHTTP(w, r)
 }

@@ -83,9 +83,11 @@ func (h *house) byKey(r *http.Request, token string) (moorage.Caller, error) {
 // bringsKey reports whether a request for Bedrock has an access key as a bearer token in place of a signature, as clients send
 // that were given AWS_BEARER_TOKEN_BEDROCK.
 func bringsKey(r *http.Request) bool {
-	_, sent := bearerToken(r)
+	if _, sent := bearerToken(r); !sent {
+		return false
+	}
 	path := r.URL.EscapedPath()
-	return sent && (strings.HasPrefix(path, "/model/") || strings.HasPrefix(path, "/retrieveAndGenerate") || strings.HasPrefix(path, "/knowledgebases"))
+	return strings.HasPrefix(path, "/model/") || strings.HasPrefix(path, "/retrieveAndGenerate") || strings.HasPrefix(path, "/knowledgebases")
 }
 
 // keyed is signed for clients that may also send an access key as a bearer token.
@@ -99,14 +101,15 @@ func (h *house) keyed(next http.Handler, fail func(http.ResponseWriter, *http.Re
 		}
 		caller, err := h.byKey(r, token)
 		if err = h.authenticated(r, caller, err); err == nil {
-			err = h.permitted(r, caller)
+			r = r.WithContext(identity.WithCaller(r.Context(), caller))
+			err = h.permitted(r)
 		}
 		if err != nil {
 			fail(w, r, err)
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBedrock)
-		next.ServeHTTP(w, r.WithContext(identity.WithCaller(r.Context(), caller)))
+		next.ServeHTTP(w, r)
 	})
 }
 

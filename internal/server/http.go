@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/subtle"
 	"io"
 	"log/slog"
@@ -50,7 +51,7 @@ func (h *house) handler() http.Handler {
 			w.Write([]byte("{\"status\":\"ok\"}\n"))
 		case path == "/metrics":
 			numbers.ServeHTTP(w, withRequestID(w, r))
-		case isCognito(r):
+		case isCognito(r, service):
 			users.ServeHTTP(w, r)
 		case strings.HasPrefix(path, resourcePlace+"/runtimes/"):
 			core.ServeHTTP(w, besideResource(r))
@@ -92,15 +93,13 @@ func (h *house) agentCore() http.Handler {
 	data.Use(h.admitted)
 	data.Use(h.tracedFetches)
 	data.Route(resourceMetadata, "GET", "/runtimes/{agentRuntimeArn}/invocations"+resourcePlace, http.HandlerFunc(h.resource))
-	return located(wire.Router(planes))
+	return wire.Router(planes)
 }
 
-// located has the span of a call say which address the call came from.
-func located(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, _ := net.SplitHostPort(r.RemoteAddr)
-		next.ServeHTTP(w, r.WithContext(identity.WithAddress(r.Context(), host)))
-	})
+// located has the spans of a connection's calls say which address they came from.
+func located(ctx context.Context, c net.Conn) context.Context {
+	host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+	return identity.WithAddress(ctx, host)
 }
 
 // sts serves STS; assume is nil where no role can be assumed.

@@ -48,11 +48,12 @@ func (h *house) signed(next http.Handler, fail func(http.ResponseWriter, *http.R
 			defer r.Body.Close()
 		}
 		h.people.Use(by.Caller.AccessKeyID, by.Service)
-		if err := h.permitted(r, by.Caller); err != nil {
+		r = r.WithContext(identity.WithCaller(r.Context(), by.Caller))
+		if err := h.permitted(r); err != nil {
 			fail(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(identity.WithCaller(r.Context(), by.Caller)))
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -63,9 +64,10 @@ func (h *house) fromBrowser(next http.Handler, fail func(http.ResponseWriter, *h
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxPayload)
-	if err := h.permitted(r, caller); err != nil {
+	r = r.WithContext(identity.WithCaller(r.Context(), caller))
+	if err := h.permitted(r); err != nil {
 		fail(w, r, err)
 		return
 	}
-	next.ServeHTTP(w, r.WithContext(identity.WithCaller(r.Context(), caller)))
+	next.ServeHTTP(w, r)
 }

@@ -33,19 +33,19 @@ type demand struct {
 	key       string // id of the access key that it is about, which no policy names
 }
 
-// permitted decides whether an authenticated caller may do what its request asks for, and puts that on record. The error is
+// permitted decides whether the caller that a request's context has may do what it asks for, and puts that on record. The error is
 // what the caller sees: that it may not, not why.
-func (h *house) permitted(r *http.Request, c moorage.Caller) error {
+func (h *house) permitted(r *http.Request) error {
+	c := identity.CallerOf(r.Context())
 	if c.Source == moorage.APIKey { // its scopes were looked at with the key
 		return h.decided(r, c, demand{action: actionOf(r)}, iam.Decision{Allowed: true, Why: "the API key is made for this"})
 	}
-	r2 := r.WithContext(identity.WithCaller(r.Context(), c))
 	body, err := peek(r)
 	if err != nil {
 		return err
 	}
 	values := h.valuesOf(r, body)
-	for _, d := range h.demands(r2, body) {
+	for _, d := range h.demands(r, body) {
 		if err := h.decide(r, c, d, values); err != nil {
 			return err
 		}

@@ -232,10 +232,12 @@ func (h *house) serve(ctx context.Context, l net.Listener) error {
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    160 << 10, // a bearer token has up to 128 KiB
+		ConnContext:       located,
 		ErrorLog:          slog.NewLogLogger(h.Log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
 	calls := lane.New(l, handler, isInvocation, h.Log)
+	calls.ConnContext = located
 	work.Go(func() { failed <- srv.Serve(hostOnce{calls}) })
 	if err := h.announce(ctx); err != nil {
 		return errors.Join(err, srv.Close())

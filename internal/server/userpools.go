@@ -59,9 +59,9 @@ func withFrom(next http.Handler) http.Handler {
 	})
 }
 
-// isCognito reports whether a request is for Cognito's API: InitiateAuth comes without a signature.
-func isCognito(r *http.Request) bool {
-	return signedFor(r) == "cognito-idp" || strings.HasPrefix(r.Header.Get("X-Amz-Target"), cognitoidp.Model.TargetPrefix+".")
+// isCognito reports whether a request, signed for service, is for Cognito's API: InitiateAuth comes without a signature.
+func isCognito(r *http.Request, service string) bool {
+	return service == "cognito-idp" || strings.HasPrefix(r.Header.Get("X-Amz-Target"), cognitoidp.Model.TargetPrefix+".")
 }
 
 // cognito serves the API of user pools. Who signs in has no key yet: their password speaks for them. What is not served says so

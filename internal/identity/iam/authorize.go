@@ -39,12 +39,21 @@ func (d *Directory) Authorize(r Request) Decision {
 			return one
 		}
 		if len(resources) == 1 {
+			if one.Why == "" {
+				one.Why = allowedBy(r, resource, one.Matches[0])
+			}
 			return one
 		}
 	}
 	return Decision{true, "each resource is allowed", all}
 }
 
+// allowedBy says which statement allows a request. Of several resources nobody reads it, so that it is not made by decide.
+func allowedBy(r Request, resource string, m policy.Match) string {
+	return "statement " + m.Statement + " of " + m.Policy + " allows " + r.Action + " on " + resource
+}
+
+// decide decides about one resource. Where a statement allows it, Why is left to allowedBy.
 func (d *Directory) decide(s *state, r Request, resource string) Decision {
 	q := &policy.Request{Principal: s.named(r.Caller), Action: r.Action, Resource: resource}
 	own := s.documentsOf(r.Caller)
@@ -67,8 +76,7 @@ func (d *Directory) decide(s *state, r Request, resource string) Decision {
 	}
 	switch {
 	case byCaller || byResource:
-		m := matches[0]
-		return Decision{true, "statement " + m.Statement + " of " + m.Policy + " allows " + r.Action + " on " + resource, matches}
+		return Decision{Allowed: true, Matches: matches}
 	case r.Caller.Source != moorage.SigV4 && onResource == nil:
 		return Decision{true, "its credentials let the caller in, and no policy says otherwise", matches}
 	case onResource != nil:

@@ -29,6 +29,8 @@ const (
 type conn struct {
 	*net.TCPConn
 	lane   *Lane
+	ctx    context.Context
+	client string // its address
 	socket syscall.RawConn
 	in     *bufio.Reader
 	out    *bufio.Writer
@@ -39,8 +41,11 @@ type conn struct {
 
 func newConn(n *Lane, tcp *net.TCPConn) (*conn, error) {
 	raw, err := tcp.SyscallConn()
-	quiet := socket.Quiet(tcp)
-	return &conn{TCPConn: tcp, lane: n, socket: raw, in: bufio.NewReaderSize(quiet, maxRequest), out: bufio.NewWriter(quiet)}, err
+	quiet, ctx := socket.Quiet(tcp), context.Background()
+	if n.ConnContext != nil {
+		ctx = n.ConnContext(ctx, tcp)
+	}
+	return &conn{TCPConn: tcp, lane: n, ctx: ctx, client: tcp.RemoteAddr().String(), socket: raw, in: bufio.NewReaderSize(quiet, maxRequest), out: bufio.NewWriter(quiet)}, err
 }
 
 // serve answers requests until one is not for the lane, or none comes.
@@ -108,12 +113,12 @@ func (c *conn) more(n int) bool {
 
 // answer has a request handled and reports whether another may follow.
 func (c *conn) answer(r *http.Request) (next bool) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	c.request.Store(&cancel)
 	defer c.request.Store(nil)
 	c.lane.watched()
-	r.RemoteAddr = c.RemoteAddr().String()
+	r.RemoteAddr = c.client
 	sent := r.Body
 	w := &reply{out: c.out, header: http.Header{}}
 	if !c.handle(w, r.WithContext(ctx)) {

@@ -30,6 +30,9 @@ import (
 // server's Shutdown does, also closes the lane's idle connections; [Lane.Wait] for those that carry a request.
 type Lane struct {
 	net.Listener
+	// ConnContext is [http.Server.ConnContext], for the connections that the lane serves. It is set before the first Accept.
+	ConnContext func(context.Context, net.Conn) context.Context
+
 	handler http.Handler
 	takes   func(target string) bool
 	log     *slog.Logger
