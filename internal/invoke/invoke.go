@@ -123,8 +123,11 @@ func (s *Service) forward(ctx context.Context, call Call, edit func(*connection,
 		return nil, err
 	}
 	body := &body{ReadCloser: response.Body, conn: conn, ctx: ctx, left: MaxPayload}
-	stop := time.AfterFunc(streamTimeout, func() { cancel(errTooLong) })
-	body.done = func() { stop.Stop(); cancel(nil); conn.release(body.err) }
+	stop := func() bool { return false }
+	if int64(body.Buffered()) != response.ContentLength { // else all of it is here
+		stop = time.AfterFunc(streamTimeout, func() { cancel(errTooLong) }).Stop
+	}
+	body.done = func() { stop(); cancel(nil); conn.release(body.err) }
 	return &Answer{SessionID: conn.sessionID, Status: response.StatusCode, Header: answerHeader(response.Header), Body: body, Length: response.ContentLength, conn: conn}, nil
 }
 
@@ -189,7 +192,7 @@ func (s *Service) open(ctx context.Context, operation string, call Call) (*conne
 		return nil, err
 	}
 	span.Join(conn.lease.Session.ID)
-	span.Waited(conn.lease.Session)
+	span.Waited(&conn.lease.Session)
 	conn.span = span
 	return conn, nil
 }

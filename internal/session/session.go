@@ -243,8 +243,8 @@ func (m *Manager) goOn(s *live) {
 // Lease keeps a session active. Release it exactly once.
 type Lease struct {
 	Agent   *warm.Agent
-	Version moorage.Version // which the session began with
-	Session moorage.Session // as it was when the lease was given
+	Version *moorage.Version // which the session began with; not to be changed
+	Session moorage.Session  // as it was when the lease was given
 	// Ended is done when the session ends, with the reason as its cause; streams are cut then.
 	Ended   context.Context
 	manager *Manager
@@ -264,7 +264,7 @@ func (m *Manager) grant(s *live) *Lease {
 		m.records.Hurry()
 	}
 	m.held.Add(1)
-	return &Lease{Agent: s.agent, Version: s.version, Session: s.info, Ended: s.ctx, manager: m, session: s}
+	return &Lease{Agent: s.agent, Version: &s.version, Session: s.info, Ended: s.ctx, manager: m, session: s}
 }
 
 // isReady reports whether the session has an agent that answered.

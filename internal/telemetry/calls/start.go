@@ -16,9 +16,9 @@ const startScope = "moorage.session"
 
 // Waited says that the call waited for its session to start. The start becomes a child of the call's span,
 // and its steps become children of that. A session that was there before the call is passed over.
-func (s *Span) Waited(session moorage.Session) {
+func (s *Span) Waited(session *moorage.Session) {
 	if s != nil && !session.CreatedAt.Before(s.began) && session.StartTook > 0 {
-		s.started = &session
+		s.started = session
 		s.recorder.Count(s.call.Source, telemetry.SessionsStarted, "Count", 1)
 	}
 }
