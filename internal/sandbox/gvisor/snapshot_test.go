@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -254,6 +255,51 @@ func TestSleep_ofALargeSandboxKeepsAll(t *testing.T) {
 	if n, small := s.number("/add"), s.ask("/read", "path", "/tmp/small"); n != 2 || len(small) != 1000 {
 		t.Errorf("memory says %d, and the file holds %d bytes", n, len(small))
 	}
+}
+
+// What an agent looked up in its root and does not use any more is not saved: half of a heavy agent's kernel would be that.
+func TestSleep_forgetsWhatWasLookedUp(t *testing.T) {
+	const folders = 400
+	root, tour := rootWithFolders(t, folders)
+	s := startSleeper(t, sandbox.Spec{
+		ID: sandbox.NewID(), Root: sandbox.Root{EROFS: root}, Process: sandbox.ProcessSpec{Args: []string{"/agent"}}, LogDir: filepath.Join(t.TempDir(), "log"),
+	})
+	kernel := func() int64 {
+		s.sleep()
+		info, err := os.Stat(filepath.Join(s.dir, "image"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.wake()
+		return info.Size()
+	}
+	before := kernel()
+	s.ask("/list", "path", tour)
+	if after := kernel(); after > before+100*folders {
+		t.Errorf("the kernel takes %d bytes, %d before; is this the engine that make builds?", after, before)
+	}
+	s.ask("/list", "path", tour)
+}
+
+// rootWithFolders makes an image with the agent and so many folders, and a path that leads through all of them.
+func rootWithFolders(t *testing.T, n int) (image, tour string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Link(sandboxtest.BuildImage(t).Agent, filepath.Join(dir, "agent")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		name := strconv.Itoa(i)
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		tour += "/" + name + "/.."
+	}
+	image = filepath.Join(t.TempDir(), "root.erofs")
+	if out, err := exec.Command("mkfs.erofs", "--quiet", "-E", "noinline_data", image, dir).CombinedOutput(); err != nil {
+		t.Skipf("needs mkfs.erofs: %v %s", err, out)
+	}
+	return image, tour
 }
 
 func TestSleep_waitsForConnectionsIntoTheSandbox(t *testing.T) {
