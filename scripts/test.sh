@@ -1,49 +1,62 @@
 #!/usr/bin/env bash
-# Every test that CI runs. A package that fails is run once more; what passed only then is named as
-# unsteady. Lists what was skipped, and why, at the end.
+# Every test that CI runs. What fails is run once more; what passed only then is named as unsteady.
+# Lists what was skipped, and why, at the end.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0 MOORAGE_BIN="$PWD/bin/moorage" MOORAGE_PYTHON="$PWD/.cache/venv/bin/python"
 go run ./internal/sandbox/gvisor/mend -out .cache/engine
 export GOWORK="$PWD/.cache/engine/go.work" # the engine with its faults mended
-log=$(mktemp) unsteady=$(mktemp) part=$(mktemp)
-trap 'rm -f "$log" "$unsteady" "$part"' EXIT
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
 status=0
 
-once() { # once DIR ARGS...: all output to $part, the verdicts to the terminal
-	local dir=$1
-	shift
+once() { # once PART DIR ARGS...: all output to PART, the verdicts to the terminal
+	local part=$1 dir=$2
+	shift 2
 	(cd "$dir" && go test -v "$@") 2>&1 | tee "$part" |
 		{ grep -E '^(ok|FAIL|panic)|^\s*--- FAIL' || true; }
 }
 
-run() { # run DIR ARGS...
-	local dir=$1 failed
-	if once "$@"; then
-		cat "$part" >>"$log"
+run() { # run DIR ARGS...: in files of its own, so that two may run at once
+	local dir=$1 to verdict=0 package tests
+	to="$out/of ${dir//\//:}"
+	mkdir "$to"
+	once "$to/part" "$@" || verdict=1
+	if [ $verdict = 0 ]; then
+		cat "$to/part" >>"$to/log"
 		return
 	fi
-	failed=$(awk -F'\t' '$1 == "FAIL" && $2 != "" { split($2, p, " "); print p[1] }' "$part" | sort -u | tr '\n' ' ')
-	words >>"$unsteady"
-	if [ -z "$failed" ]; then
-		cat "$part" >>"$log"
-		status=1
-		return
-	fi
-	passing "$part" >>"$log"
-	echo "Once more: $failed"
-	# shellcheck disable=SC2086 # one word per package
-	once "$dir" -count=1 -timeout 20m $failed || status=1
-	cat "$part" >>"$log"
+	words "$to/part" >"$to/unsteady"
+	failing "$to/part" >"$to/failing"
+	[ -s "$to/failing" ] || { cat "$to/part" >>"$to/log"; return 1; }
+	verdict=0
+	lasting "$to/part" >>"$to/log"
+	while read -r package tests; do
+		echo "Once more: $package ${tests//|/ }"
+		once "$to/again" "$dir" -count=1 -timeout 20m ${tests:+-run "^($tests)\$"} "$package" </dev/null || verdict=1
+		cat "$to/again" >>"$to/log"
+	done <"$to/failing"
+	return $verdict
 }
 
-passing() { # the output of the packages that passed: a package's lines end with its verdict
-	awk -F'\t' '{ lines = lines $0 "\n" }
-		$1 == "FAIL" && $2 != "" { lines = "" }
-		/^(ok|\?) / { printf "%s", lines; lines = "" }' "$1"
+failing() { # a line for each package that failed: its name, and the tests that did, unless it was cut off before its end
+	awk -F'\t' '
+		/^--- FAIL: / { split($0, f, " "); tests = tests (tests == "" ? "" : "|") f[3] }
+		$0 == "FAIL" { ended = 1 }
+		$1 == "FAIL" && $2 != "" { split($2, p, " "); print p[1], ended ? tests : "" }
+		$1 == "FAIL" && $2 != "" || /^(ok|\?) / { tests = ""; ended = 0 }' "$1"
 }
 
-words() { # what the failing tests of $part said, and where a test stood that ran out of time
+lasting() { # what stays true of a first run: all that passed, but for packages that were cut off
+	awk -F'\t' '
+		/^ *--- FAIL: / { next }
+		$0 == "FAIL" { ended = 1 }
+		{ lines = lines $0 "\n" }
+		$1 == "FAIL" && $2 != "" && !ended { lines = "" }
+		$1 == "FAIL" && $2 != "" || /^(ok|\?) / { printf "%s", lines; lines = ""; ended = 0 }' "$1"
+}
+
+words() { # what the failing tests of a part said, and where a test stood that ran out of time
 	awk '
 		/^=== (RUN|CONT|NAME)/ { test = $3; next }
 		/^ *--- (PASS|SKIP):/ { delete said[$3]; next }
@@ -51,37 +64,40 @@ words() { # what the failing tests of $part said, and where a test stood that ra
 		/^panic:/ { panicked = 1 }
 		panicked && ++lines <= 300 { print; next }
 		{ said[test] = said[test] "\n" $0 }
-		END { for (i = 1; i <= n; i++) print "\n" failed[i] said[failed[i]] }' "$part" | tail -n 400
+		END { for (i = 1; i <= n; i++) print "\n" failed[i] said[failed[i]] }' "$1" | tail -n 400
 }
 
 unformatted=$(gofmt -l $(git ls-files '*.go'))
 [ -z "$unformatted" ] || { echo "gofmt would change: $unformatted"; status=1; }
 go vet ./... || status=1
-run . -timeout 8m ./...
+run . -timeout 8m ./... || status=1
 for module in agent internal/aws/gen internal/aws/compat bench examples/hello-go; do
-	run "$module" -timeout 8m ./...
+	run "$module" -timeout 8m ./... || status=1
 done
-for module in compat hostile; do
-	run "$module" -timeout 20m -count=1 ./... # Go's cache of results does not look at the binary that they drive
-done
+# These two drive the binary, at which Go's cache of results does not look, and wait most of their time.
+run hostile -timeout 20m -count=1 ./... &
+run compat -timeout 20m -count=1 ./... || status=1
+wait $! || status=1
 # Outside the workspace: their dependencies are not the server's.
-GOWORK=off run examples/newsroom -timeout 8m -count=1 ./...
-GOWORK=off run agent/otel -timeout 8m ./...
+GOWORK=off run examples/newsroom -timeout 8m -count=1 ./... || status=1
+GOWORK=off run agent/otel -timeout 8m ./... || status=1
 
-if [ -s "$unsteady" ]; then
+cat "$out"/*/log >"$out/log"
+cat "$out"/*/unsteady >"$out/unsteady" 2>/dev/null
+if [ -s "$out/unsteady" ]; then
 	echo
 	echo "What the tests said that failed at first:"
-	cat "$unsteady"
+	cat "$out/unsteady"
 fi
 
 echo
 echo "Skipped, and why:"
-grep -B1 -E '^\s*--- SKIP' "$log" | grep -v '^--$' | sed 's/^/  /' || echo "  nothing"
-passed=$(grep -cE '^\s*--- PASS' "$log")
-failed=$(grep -cE '^\s*--- FAIL' "$log")
-skipped=$(grep -cE '^\s*--- SKIP' "$log")
+grep -B1 -E '^\s*--- SKIP' "$out/log" | grep -v '^--$' | sed 's/^/  /' || echo "  nothing"
+passed=$(grep -cE '^\s*--- PASS' "$out/log")
+failed=$(grep -cE '^\s*--- FAIL' "$out/log")
+skipped=$(grep -cE '^\s*--- SKIP' "$out/log")
 echo
-[ ! -s "$unsteady" ] || [ $status != 0 ] || echo "Unsteady: see above what failed at first and passed when it was run again."
+[ ! -s "$out/unsteady" ] || [ $status != 0 ] || echo "Unsteady: see above what failed at first and passed when it was run again."
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] || status=1
 exit $status
