@@ -91,7 +91,7 @@ func (b *bench) sealing(size int64, times int) (seal, unseal []time.Duration, er
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := errors.Join(w.WriteAll("image", bytes.NewReader(image), size), w.Commit()); err != nil {
+		if err := errors.Join(w.Write("image", bytes.NewReader(image)), w.Commit()); err != nil {
 			return nil, nil, errors.Join(err, w.Abort())
 		}
 		seal = append(seal, time.Since(began))

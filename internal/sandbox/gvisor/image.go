@@ -1,6 +1,7 @@
 package gvisor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -18,75 +19,49 @@ import (
 	"gvisor.dev/gvisor/runsc/boot"
 )
 
-// An image is what an engine saves of itself. With its pages apart, a new engine reads these while it
-// builds the kernel, and lets the agent run before all are there; but the engine saves them to a file
-// only, which has to be in memory, as nothing of an image is on disk in the clear. So a large sandbox is
-// saved in one stream, which is sealed as it comes.
+// An image is what an engine saves of itself. With its pages apart, a new engine reads these while it builds the kernel, and lets
+// the agent run before all are there. Nothing of an image is on disk in the clear, nor whole in memory while it is saved: each part
+// comes through a pipe and is sealed as it comes.
 var (
 	apart  = []string{"image", "index", "pages"} // kernel; where which page belongs; memory
-	stream = []string{"image"}                   // all of it
+	stream = []string{"image"}                   // all of it, by an engine that is not mended, or an earlier build
 )
 
-// streamFrom is the memory in use, in bytes, from which a sandbox is saved as a stream: the machine may
-// be putting it to sleep because it has no more to give.
-const streamFrom = 256 << 20
-
-// imageParts are the parts of a snapshot that shall hold the sandbox's image, in the engine's order.
-func (b *box) imageParts() []string {
-	if b.group.Counts() && b.group.Usage().MemoryBytes >= streamFrom {
-		return stream
+// imageParts are the parts of a snapshot that shall hold a sandbox's image, in the engine's order.
+func imageParts() []string {
+	if _, mended := any(new(control.SaveOpts)).(interface{ PagesTakePipe() }); mended {
+		return apart
 	}
-	return apart
+	return stream
 }
 
-// writeImage lets the engine save itself, and seals that. Parts is apart or stream.
+// pipeSize is what waits in a pipe for its reader at most, in bytes: a chunk that is sealed. A machine that does not grant it
+// is slower.
+const pipeSize = 1 << 20
+
+// writeImage lets the engine save itself, and seals each part as it comes.
 func (b *box) writeImage(w *snapshot.Writer, parts []string) error {
-	if len(parts) == 1 {
-		return b.writeStream(w, parts[0])
-	}
-	var files []*os.File
-	for _, part := range parts {
-		f, err := memoryFile(part)
+	var from, to []*os.File
+	defer func() { closeFiles(from); closeFiles(to) }()
+	for range parts {
+		ours, theirs, err := os.Pipe()
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		files = append(files, f)
+		from, to = append(from, ours), append(to, theirs)
+		unix.FcntlInt(theirs.Fd(), unix.F_SETPIPE_SZ, pipeSize)
 	}
-	if err := b.save(files); err != nil {
-		return saveError(err)
-	}
-	var sealing errgroup.Group // the disk is waited for once
+	sealing, ctx := errgroup.WithContext(context.Background())
+	defer context.AfterFunc(ctx, func() { closeFiles(from) })() // an engine that still writes gives up
 	for i, part := range parts {
-		sealing.Go(func() error {
-			info, err := files[i].Stat()
-			if err != nil {
-				return err
-			}
-			return w.WriteAll(part, files[i], info.Size())
-		})
+		sealing.Go(func() error { return w.Write(part, from[i]) })
 	}
-	return sealing.Wait()
-}
-
-// writeStream lets the engine save itself into a pipe whose other end is sealed.
-func (b *box) writeStream(w *snapshot.Writer, part string) error {
-	from, to, err := os.Pipe()
-	if err != nil {
+	saveErr := b.save(to)
+	closeFiles(to)
+	if err := sealing.Wait(); err != nil || saveErr == nil {
 		return err
 	}
-	saved := make(chan error, 1)
-	go func() {
-		err := b.save([]*os.File{to})
-		to.Close()
-		saved <- err
-	}()
-	writeErr := w.Write(part, from)
-	from.Close() // an engine that still writes gives up
-	if saveErr := <-saved; writeErr == nil && saveErr != nil {
-		return saveError(saveErr)
-	}
-	return writeErr
+	return saveError(saveErr)
 }
 
 // saveError says why an engine would not be saved. Connections into the sandbox are the usual reason:

@@ -78,7 +78,7 @@ func (b *box) freezeLocked(ctx context.Context, dir string) error {
 
 // freeze writes the snapshot of a paused sandbox.
 func (b *box) freeze(dir string) error {
-	parts := b.imageParts()
+	parts := imageParts()
 	meta, err := json.Marshal(frozen{b.spec, b.Info(), parts})
 	if err != nil {
 		return err

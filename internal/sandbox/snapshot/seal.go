@@ -69,20 +69,7 @@ func (s stream) open(sealed []byte, index int64, last bool) ([]byte, error) {
 	return plain, nil
 }
 
-// sealAll encrypts size bytes of from into to, several chunks at once. What is written may have holes until it returns.
-func (s stream) sealAll(to io.WriterAt, from io.ReaderAt, size int64) error {
-	return eachChunk(max(size, 1), chunk, func(buffers *[2][]byte, index, n int64, last bool) error {
-		plain := buffers[0][:min(n, size-index*chunk)]
-		if _, err := from.ReadAt(plain, index*chunk); err != nil && err != io.EOF {
-			return err
-		}
-		buffers[1] = s.seal(buffers[1][:0], index, last, plain)
-		_, err := to.WriteAt(buffers[1], index*sealedChunk)
-		return err
-	})
-}
-
-// openAll decrypts what sealAll or a sealer wrote, several chunks at once. Nothing of a chunk is passed on before it verified.
+// openAll decrypts what a sealer wrote, several chunks at once. Nothing of a chunk is passed on before it verified.
 func (s stream) openAll(to io.WriterAt, from io.ReaderAt, size int64) error {
 	if size == 0 {
 		return errDamaged // a part ends with a chunk that says so

@@ -13,7 +13,6 @@
 package snapshot
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -24,6 +23,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/moorage-dev/moorage"
@@ -59,6 +59,7 @@ type Writer struct {
 	work     string // where it is made
 	key      []byte
 	manifest []byte
+	syncing  errgroup.Group // of files that are whole
 	done     bool
 }
 
@@ -75,31 +76,18 @@ func Create(dir string, m Manifest) (*Writer, error) {
 		return nil, diskError("make room for a snapshot", err)
 	}
 	for name, content := range map[string][]byte{keyName: w.key, manifestName: raw} {
-		if err := writeFile(filepath.Join(w.work, name), bytes.NewReader(content)); err != nil {
+		f, err := writeFile(filepath.Join(w.work, name), content)
+		if err != nil {
 			return nil, errors.Join(diskError("begin a snapshot", err), w.Abort())
 		}
+		w.sync(f)
 	}
 	return w, nil
 }
 
-// Write seals what r yields, to its end, as the part of that name. Several parts may be written at once.
+// Write seals what r yields, to its end, as the part of that name. Several parts may be written at once. It does not wait
+// for the disk, which Commit does.
 func (w *Writer) Write(part string, r io.Reader) error {
-	return w.write(part, func(s stream, f *eager) error {
-		seal := newSealer(s, f)
-		_, err := seal.ReadFrom(r)
-		if err == nil {
-			err = seal.Close()
-		}
-		return err
-	})
-}
-
-// WriteAll is Write for size bytes that are all there. It uses all processors.
-func (w *Writer) WriteAll(part string, from io.ReaderAt, size int64) error {
-	return w.write(part, func(s stream, f *eager) error { return s.sealAll(f, from, size) })
-}
-
-func (w *Writer) write(part string, seal func(stream, *eager) error) error {
 	s, err := newStream(w.key, part, w.manifest)
 	if err != nil {
 		return err
@@ -108,36 +96,43 @@ func (w *Writer) write(part string, seal func(stream, *eager) error) error {
 	if err != nil {
 		return diskError("write a snapshot", err)
 	}
-	defer f.Close()
-	if err = seal(s, &eager{File: f}); err == nil {
-		err = f.Sync()
+	seal := newSealer(s, &eager{File: f})
+	if _, err = seal.ReadFrom(r); err == nil {
+		err = seal.Close()
 	}
-	return diskError("write a snapshot", err)
+	if err != nil {
+		return diskError("write a snapshot", errors.Join(err, f.Close()))
+	}
+	w.sync(f)
+	return nil
+}
+
+// sync has the disk take all of a file, and closes it, while the rest of the snapshot is written.
+func (w *Writer) sync(f *os.File) {
+	w.syncing.Go(func() error { return errors.Join(f.Sync(), f.Close()) })
 }
 
 // eager has the disk begin with what is written while the rest is sealed, so that the end has less to wait for.
 type eager struct {
 	*os.File
-	size int64 // that Write has written
+	size int64 // that was written
 }
 
 func (e *eager) Write(p []byte) (int, error) {
-	n, err := e.WriteAt(p, e.size)
-	e.size += int64(n)
-	return n, err
-}
-
-func (e *eager) WriteAt(p []byte, at int64) (int, error) {
-	n, err := e.File.WriteAt(p, at)
+	n, err := e.File.Write(p)
 	if n > 0 {
-		unix.SyncFileRange(int(e.Fd()), at, int64(n), unix.SYNC_FILE_RANGE_WRITE) // Sync is what counts
+		unix.SyncFileRange(int(e.Fd()), e.size, int64(n), unix.SYNC_FILE_RANGE_WRITE) // Sync is what counts
 	}
+	e.size += int64(n)
 	return n, err
 }
 
 // Commit puts the snapshot in its place. After it the snapshot survives a crash of the machine.
 func (w *Writer) Commit() error {
-	err := syncDir(w.work)
+	err := w.syncing.Wait()
+	if err == nil {
+		err = syncDir(w.work)
+	}
 	if err == nil {
 		err = Remove(w.dir)
 	}
@@ -157,19 +152,21 @@ func (w *Writer) Abort() error {
 		return nil
 	}
 	w.done = true
+	w.syncing.Wait()
 	return Remove(w.work)
 }
 
-func writeFile(path string, r io.Reader) error {
+// writeFile makes a file that is not on the disk yet.
+func writeFile(path string, content []byte) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = io.Copy(f, r)
-	if err == nil {
-		err = f.Sync()
+	if _, err = f.Write(content); err != nil {
+		f.Close()
+		return nil, err
 	}
-	return errors.Join(err, f.Close())
+	return f, nil
 }
 
 func syncDir(dir string) error {

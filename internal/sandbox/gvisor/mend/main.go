@@ -127,6 +127,24 @@ var mends = []mend{
 		to:   "		n, err = r.file.Write(ctx, usermem.BytesIOSequence(buf), vfs.WriteOptions{})\n	}\n	if n > 0 {\n		err = nil\n	}\n",
 	},
 	{
+		file: "pkg/sentry/control/state.go",
+		why:  "pages can be saved to a file only, which has to be in memory, and cannot be sealed before all are there",
+		from: "		pagesFileFD, err := unix.Dup(int(o.Files[2].Fd()))\n",
+		to:   "		pagesFile, err := o.ReleaseFD(2)\n",
+	},
+	{
+		file: "pkg/sentry/control/state.go",
+		why:  "as above: a pipe has no offsets",
+		from: "stateio.NewPagesFileFDWriterDefault(int32(pagesFileFD))",
+		to:   "stateio.NewIOWriter(pagesFile, 256<<10, 64, 128)",
+	},
+	{
+		file: "pkg/sentry/control/state.go",
+		why:  "says that the mends before were made",
+		from: "// ConvertToStateSaveOpts converts",
+		to:   "// PagesTakePipe does nothing.\nfunc (*SaveOpts) PagesTakePipe() {}\n\n// ConvertToStateSaveOpts converts",
+	},
+	{
 		file: "pkg/sentry/fsimpl/erofs/filesystem.go",
 		why:  "what was looked up and is not in use any more is saved too: half of the time that saving and loading a kernel takes",
 		from: "// Sync implements vfs.FilesystemImpl.Sync.\n",
