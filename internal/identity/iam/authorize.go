@@ -30,9 +30,13 @@ func (d *Directory) Authorize(r Request) Decision {
 	if len(resources) == 0 {
 		resources = []string{"*"}
 	}
+	q := &policy.Request{Principal: s.named(r.Caller), Action: r.Action}
+	q.Values = d.values(s, r, q.Principal)
+	own := s.documentsOf(r.Caller)
 	var all []policy.Match
 	for _, resource := range resources {
-		one := d.decide(s, r, resource)
+		q.Resource = resource
+		one := s.decide(r, own, q)
 		all = append(all, one.Matches...)
 		if !one.Allowed {
 			one.Matches = all
@@ -53,11 +57,10 @@ func allowedBy(r Request, resource string, m policy.Match) string {
 	return "statement " + m.Statement + " of " + m.Policy + " allows " + r.Action + " on " + resource
 }
 
-// decide decides about one resource. Where a statement allows it, Why is left to allowedBy.
-func (d *Directory) decide(s *state, r Request, resource string) Decision {
-	q := &policy.Request{Principal: s.named(r.Caller), Action: r.Action, Resource: resource}
-	own := s.documentsOf(r.Caller)
-	q.Values = d.values(s, r, q.Principal)
+// decide decides about the resource of q, which is r as the caller's own documents are asked it. Where a statement allows it, Why is
+// left to allowedBy.
+func (s *state) decide(r Request, own []*policy.Document, q *policy.Request) Decision {
+	resource := q.Resource
 	matches := policy.Evaluate(own, q)
 	byCaller := len(matches) > 0
 	var onResource *policy.Document
