@@ -120,7 +120,7 @@ func (c *conn) answer(r *http.Request) (next bool) {
 	c.lane.watched()
 	r.RemoteAddr = c.client
 	sent := r.Body
-	w := &reply{out: c.out, header: http.Header{}}
+	w := &reply{lane: c.lane, out: c.out, header: http.Header{}}
 	if !c.handle(w, r.WithContext(ctx)) {
 		return false
 	}

@@ -46,6 +46,7 @@ type Lane struct {
 	conns    map[*conn]bool
 	watch    *time.Timer
 	watching atomic.Bool // watch is set
+	said     atomic.Pointer[said]
 }
 
 // accepted is what Accept returns.

@@ -10,6 +10,7 @@ import (
 
 // reply writes an answer. A body whose length the handler did not say is sent in chunks.
 type reply struct {
+	lane    *Lane
 	out     *bufio.Writer
 	header  http.Header
 	begun   bool
@@ -30,7 +31,7 @@ func (w *reply) WriteHeader(status int) {
 	w.begun = true
 	w.frame(status)
 	if w.header.Get("Date") == "" {
-		w.header["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+		w.header["Date"] = w.lane.date(time.Now())
 	}
 	w.out.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\n")
 	w.header.Write(w.out)
@@ -100,4 +101,20 @@ func (w *reply) finish() error {
 		w.out.WriteString("0\r\n\r\n")
 	}
 	return w.out.Flush()
+}
+
+// said is a second as answers say it.
+type said struct {
+	second int64
+	date   []string
+}
+
+// date writes the time as an answer says it, once a second: that takes as long as the rest of the head. The result is shared.
+func (n *Lane) date(now time.Time) []string {
+	last := n.said.Load()
+	if last == nil || last.second != now.Unix() {
+		last = &said{now.Unix(), []string{now.UTC().Format(http.TimeFormat)}}
+		n.said.Store(last)
+	}
+	return last.date
 }
