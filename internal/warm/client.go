@@ -300,10 +300,10 @@ func (n *conn) send(r *http.Request) (<-chan error, error) {
 	n.written, n.broken = 0, nil
 	if !inline(r) {
 		sent := make(chan error, 1)
-		go func() { sent <- n.write(r, n.out) }() // ends with the connection or with the body, which the caller closes
+		go func() { sent <- n.write(r) }() // ends with the connection or with the body, which the caller closes
 		return sent, nil
 	}
-	err := n.write(r, inOnePiece{n.out})
+	err := n.writeInOnePiece(r)
 	switch {
 	case err == nil:
 		return nil, nil
@@ -323,24 +323,6 @@ func inline(r *http.Request) bool {
 	}
 	whole, ok := r.Body.(atHand)
 	return ok && r.ContentLength <= maxInline && int64(whole.Buffered()) == r.ContentLength
-}
-
-// inOnePiece keeps [http.Request.Write] from flushing the head before a body whose type it does not know:
-// an agent would be woken twice.
-type inOnePiece struct{ *bufio.Writer }
-
-// write sends the whole request by way of out, which is n.out or wraps it. When the body cannot be read there will be no answer: the reader is
-// told by the connection's end.
-func (n *conn) write(r *http.Request, out io.Writer) error {
-	n.out.Reset(n)
-	err := r.Write(out)
-	if err == nil {
-		err = n.out.Flush()
-	}
-	if err != nil && n.broken == nil {
-		n.Close()
-	}
-	return err
 }
 
 // errNoAnswer is a connection that ended before the first byte of an answer.
