@@ -192,10 +192,10 @@ func (l *Log) Close() error {
 // run is the one writer.
 func (l *Log) run() {
 	defer close(l.done)
+	var group []entry
 	for last := false; !last; {
 		<-l.wake
-		var group []entry
-		group, last = l.take()
+		group, last = l.take(emptied(group))
 		err := l.commit(group)
 		if err != nil {
 			l.Log.Error("the audit record could not be written", "records", len(group), "error", err)
@@ -209,11 +209,20 @@ func (l *Log) run() {
 	}
 }
 
-// take returns what waits, and whether it is the last.
-func (l *Log) take() (group []entry, last bool) {
+// emptied is the room of a group that was written, for one to come: less of it after a burst.
+func emptied(group []entry) []entry {
+	if len(group) < cap(group)/4 {
+		return make([]entry, 0, cap(group)/2)
+	}
+	clear(group) // keeps nothing of what they say
+	return group[:0]
+}
+
+// take returns what waits, and whether it is the last. More is to wait in room.
+func (l *Log) take(room []entry) (group []entry, last bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	group, l.waiting = l.waiting, make([]entry, 0, cap(l.waiting)/2+1)
+	group, l.waiting = l.waiting, room
 	l.room.Broadcast()
 	return group, l.closed
 }
