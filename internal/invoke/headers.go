@@ -31,7 +31,7 @@ var passedBy = map[string][]string{
 	"A2A": {"A2a-Version", "A2a-Extensions", "X-A2a-Extensions"},
 }
 
-// answered are the agent's headers that reach the caller.
+// answered are the agent's headers that reach the caller, in the form that net/http keeps names in.
 var answered = []string{"Content-Type", "Traceparent", "Tracestate", "Baggage", "X-Amzn-Trace-Id", headerMCPSessID, "Mcp-Protocol-Version"}
 
 // request makes the request that the agent gets.
@@ -65,8 +65,9 @@ func (c *connection) headers(ctx context.Context, call Call) (http.Header, error
 	out := http.Header{"User-Agent": nil} // none, rather than Go's
 	pass := func(names []string) {
 		for _, name := range names {
-			if values := in.Values(name); len(values) > 0 {
-				out[http.CanonicalHeaderKey(name)] = values
+			name = http.CanonicalHeaderKey(name)
+			if values := in[name]; len(values) > 0 {
+				out[name] = values
 			}
 		}
 	}
@@ -104,8 +105,8 @@ func (c *connection) identify(ctx context.Context, out http.Header, user workloa
 func answerHeader(in http.Header) http.Header {
 	out := http.Header{}
 	for _, name := range answered {
-		if v := in.Get(name); v != "" {
-			out.Set(name, v)
+		if v := in[name]; len(v) > 0 && v[0] != "" {
+			out[name] = v[:1:1]
 		}
 	}
 	return out
