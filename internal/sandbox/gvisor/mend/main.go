@@ -10,6 +10,7 @@
 package main
 
 import (
+	_ "embed"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -22,7 +23,8 @@ import (
 
 const engine = "gvisor.dev/gvisor"
 
-// mend is one fault: where it is, what is wrong, and what its passage has to say instead.
+// mend is one fault: where it is, what is wrong, and what its passage has to say instead. One without a from is a file
+// that another mend needs.
 type mend struct {
 	file, why string
 	from, to  string
@@ -53,6 +55,9 @@ func (*filesystem) BeforeResume(context.Context) {}
 func (*filesystem) CompleteRestore(context.Context, vfs.CompleteRestoreOptions) error { return nil }
 
 `
+
+//go:embed copier.go.txt
+var copier string
 
 var mends = []mend{
 	{
@@ -150,6 +155,28 @@ var mends = []mend{
 		from: "// Sync implements vfs.FilesystemImpl.Sync.\n",
 		to:   forgetful + "// Sync implements vfs.FilesystemImpl.Sync.\n",
 	},
+	{
+		file: "pkg/sentry/state/stateio/copier.go",
+		why:  "what the next mend reads pages with",
+		to:   copier,
+	},
+	{
+		file: "runsc/boot/controller.go",
+		why:  "128 threads read pages at once, beside the one that builds the kernel; see copier.go.txt",
+		from: "stateio.NewPagesFileFDReaderDefault(int32(pagesFile.Release())),\n		nil\n",
+		to:   "stateio.NewCopier(int32(pagesFile.Release())),\n		nil\n",
+	},
+	{
+		file: "pkg/state/decode.go",
+		why:  "the clock is read twice for each of a kernel's objects, for a table in a log that nobody has",
+		from: "	// Track stats if relevant.\n	if ods.callbacks != nil && ods.typ != 0 {\n		ds.stats.start(ods.typ)\n		defer ds.stats.done()\n	}\n\n",
+	},
+	{
+		file: "pkg/state/decode.go",
+		why:  "as above",
+		from: "	ds.stats.start(ods.typ)\n	defer ds.stats.done()\n	if sl,",
+		to:   "	if sl,",
+	},
 }
 
 func main() {
@@ -223,6 +250,9 @@ func copyMended(source, mended string) error {
 }
 
 func (m mend) apply(name string) error {
+	if m.from == "" {
+		return os.WriteFile(name, []byte(m.to), 0o644)
+	}
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return err
