@@ -59,6 +59,13 @@ func (*filesystem) CompleteRestore(context.Context, vfs.CompleteRestoreOptions) 
 //go:embed copier.go.txt
 var copier string
 
+// hasty lets an engine's heap grow while it saves itself, and gives its Go scheduler spare processors: a goroutine that waits
+// for a pipe's reader keeps one for up to 10 ms. An engine that is saved usually goes right after.
+const hasty = `	gomaxprocs.Add(2)
+	defer gomaxprocs.Add(-2)
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+`
+
 var mends = []mend{
 	{
 		file: "pkg/unet/unet.go",
@@ -148,6 +155,18 @@ var mends = []mend{
 		why:  "says that the mends before were made",
 		from: "// ConvertToStateSaveOpts converts",
 		to:   "// PagesTakePipe does nothing.\nfunc (*SaveOpts) PagesTakePipe() {}\n\n// ConvertToStateSaveOpts converts",
+	},
+	{
+		file: "pkg/sentry/control/state.go",
+		why:  "an engine that saves itself collects garbage again and again, and waits for a processor while a pipe is full",
+		from: "	if err := preSave(s.Kernel, saveOpts, execOpts); err != nil {\n",
+		to:   hasty + "	if err := preSave(s.Kernel, saveOpts, execOpts); err != nil {\n",
+	},
+	{
+		file: "pkg/sentry/control/state.go",
+		why:  "what the mend before needs",
+		from: "	\"strings\"\n	\"time\"\n\n	\"golang.org/x/sys/unix\"\n",
+		to:   "	\"runtime/debug\"\n	\"strings\"\n	\"time\"\n\n	\"golang.org/x/sys/unix\"\n	\"gvisor.dev/gvisor/pkg/gomaxprocs\"\n",
 	},
 	{
 		file: "pkg/sentry/fsimpl/erofs/filesystem.go",
