@@ -35,10 +35,6 @@ const (
 	// One whose main thread is in a long call of native code takes longer, and is not cloned.
 	reseedPatience = 3 * time.Second
 
-	// reseedAgain is after how long those are told once more who have not answered: one that was just
-	// starting did not know the signal yet.
-	reseedAgain = 20 * time.Millisecond
-
 	// firstAnswer is how long the processes of a sandbox that is no clone yet have until one of them
 	// answers: where nothing of ours runs, nobody waits for long to be told so.
 	firstAnswer = 2 * time.Second
@@ -60,7 +56,7 @@ func (b *box) Reseed(ctx context.Context) error {
 	defer b.reseeding.Unlock()
 	round := b.desk.Open()
 	defer round.Close()
-	silent, err := b.awaitAnswers(ctx, round)
+	silent, tellings, err := b.awaitAnswers(ctx, round)
 	if err != nil {
 		return err
 	}
@@ -68,8 +64,34 @@ func (b *box) Reseed(ctx context.Context) error {
 		return uncloned("%s did not confirm that it reseeded", strings.Trim(fmt.Sprint(silent), "[]"))
 	}
 	b.release()
+	if tellings > 1 && b.held == nil {
+		b.settle(ctx)
+	}
 	return nil
 }
+
+// settle waits until whoever was told more than once has answered for the last time. A sandbox that is frozen while one of its
+// processes connects to the desk makes clones in which that one waits for seconds, and hears no signal meanwhile.
+func (b *box) settle(ctx context.Context) {
+	look, enough := time.NewTicker(settled/10), time.NewTimer(reseedPatience)
+	defer func() { look.Stop(); enough.Stop() }()
+	for !b.desk.Quiet(settled) {
+		select {
+		case <-look.C:
+		case <-enough.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reseedAgain is after how long those are told once more who have not answered: one that was just
+// starting did not know the signal yet.
+var reseedAgain = 20 * time.Millisecond
+
+// settled is how long nobody has come to the desk when nobody will.
+const settled = 100 * time.Millisecond
 
 // release lets a clone send outward: what its threads draw before they all have new entropy stays
 // inside, a TLS handshake above all.
@@ -83,8 +105,8 @@ func (b *box) release() {
 }
 
 // awaitAnswers returns once all have answered, one has said no, or patience is at its end: then with
-// those who are silent.
-func (b *box) awaitAnswers(ctx context.Context, round *reseed.Round) (silent []insider, err error) {
+// those who are silent. Tellings is how often those were told who had not answered.
+func (b *box) awaitAnswers(ctx context.Context, round *reseed.Round) (silent []insider, tellings int, err error) {
 	patience, first := time.NewTimer(reseedPatience), time.NewTimer(firstAnswer)
 	again := time.NewTicker(reseedAgain)
 	defer func() { patience.Stop(); first.Stop(); again.Stop() }()
@@ -94,10 +116,11 @@ func (b *box) awaitAnswers(ctx context.Context, round *reseed.Round) (silent []i
 			silent = slices.DeleteFunc(silent, b.dead)
 		}
 		if err != nil || len(silent) == 0 {
-			return nil, err
+			return nil, tellings, err
 		}
 		if due {
 			b.tell(ctx, silent)
+			tellings++
 		}
 		due, told = false, true
 		select {
@@ -106,12 +129,12 @@ func (b *box) awaitAnswers(ctx context.Context, round *reseed.Round) (silent []i
 			due = true
 		case <-first.C:
 			if b.held == nil && len(round.Answers()) == 0 {
-				return silent, nil
+				return silent, tellings, nil
 			}
 		case <-patience.C:
-			return silent, nil
+			return silent, tellings, nil
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, tellings, ctx.Err()
 		}
 	}
 }

@@ -319,6 +319,24 @@ func TestReseed_goClonesShareNothing(t *testing.T) {
 	s.shareNothing("a generator of the agent's")
 }
 
+// TestReseed_ofThoseWhoWereToldOftenMakesGoodClones freezes an agent that may still be answering for the last time.
+func TestReseed_ofThoseWhoWereToldOftenMakesGoodClones(t *testing.T) {
+	usual := reseedAgain
+	t.Cleanup(func() { reseedAgain = usual })
+	for range 4 {
+		s := newGo(t)
+		reseedAgain = time.Millisecond
+		if err := s.reseed(); err != nil {
+			t.Fatal(err)
+		}
+		reseedAgain = usual
+		s.sleep()
+		if err := s.clone().reseed(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestReseed_refusesAGoAgentThatSaysNothing(t *testing.T) {
 	if err := newGo(t, "says nothing").reseed(); moorage.CodeOf(err) != moorage.Unsupported || !strings.Contains(err.Error(), "process 1 (agent)") {
 		t.Errorf("got %v", err)

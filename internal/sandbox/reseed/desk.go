@@ -31,6 +31,8 @@ type Answer struct {
 type Desk struct {
 	mu    sync.Mutex
 	round *Round
+	here  int       // processes that are being heard
+	left  time.Time // when the last of them had been
 }
 
 // Round collects what the processes say after one signal to them.
@@ -73,7 +75,9 @@ func (r *Round) Answers() map[int32]Answer {
 func (d *Desk) Serve(c net.Conn) {
 	d.mu.Lock()
 	round := d.round
+	d.here++
 	d.mu.Unlock()
+	defer d.heard()
 	if round == nil {
 		return
 	}
@@ -88,6 +92,19 @@ func (d *Desk) Serve(c net.Conn) {
 	if pid, a, err := parse(line, round.epoch); err == nil {
 		round.note(pid, a)
 	}
+}
+
+func (d *Desk) heard() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.here, d.left = d.here-1, time.Now()
+}
+
+// Quiet reports whether no process is being heard, and none has been for so long.
+func (d *Desk) Quiet(long time.Duration) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.here == 0 && time.Since(d.left) >= long
 }
 
 func (r *Round) note(pid int32, a Answer) {
