@@ -33,7 +33,7 @@ run() { # run DIR ARGS...: in files of its own, so that two may run at once
 	lasting "$to/part" >>"$to/log"
 	while read -r package tests; do
 		echo "Once more: $package ${tests//|/ }"
-		once "$to/again" "$dir" -count=1 -timeout 20m ${tests:+-run "^($tests)\$"} "$package" </dev/null || verdict=1
+		once "$to/again" "$dir" -count=1 -timeout 40m ${tests:+-run "^($tests)\$"} "$package" </dev/null || verdict=1
 		cat "$to/again" >>"$to/log"
 	done <"$to/failing"
 	return $verdict
@@ -75,8 +75,8 @@ for module in agent internal/aws/gen internal/aws/compat bench examples/hello-go
 	run "$module" -timeout 8m ./... || status=1
 done
 # These two drive the binary, at which Go's cache of results does not look, and wait most of their time.
-run hostile -timeout 20m -count=1 ./... &
-run compat -timeout 20m -count=1 ./... || status=1
+run hostile -timeout 40m -count=1 ./... &
+run compat -timeout 40m -count=1 ./... || status=1
 wait $! || status=1
 # Outside the workspace: their dependencies are not the server's.
 GOWORK=off run examples/newsroom -timeout 8m -count=1 ./... || status=1
