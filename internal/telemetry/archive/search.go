@@ -46,7 +46,10 @@ func (q *LogQuery) matches(record plog.LogRecord) bool {
 // Logs finds log lines and returns them by time.
 func (a *Archive) Logs(ctx context.Context, q LogQuery) (out []telemetry.Log, err error) {
 	where, args := q.conditions()
-	query := `SELECT b.id, s.doc, b.doc FROM blocks b JOIN sources s ON s.id = b.source` + and(where) + ` ORDER BY b.last DESC`
+	// The blocks are put in order by their ids alone: their documents would all go through the sorter before the first is seen.
+	// LIMIT keeps the order of what is joined.
+	query := `SELECT b.id, s.doc, b.doc FROM (SELECT b.id FROM blocks b` + and(where) + ` ORDER BY b.last DESC LIMIT -1) newest
+		CROSS JOIN blocks b ON b.id = newest.id CROSS JOIN sources s ON s.id = b.source`
 	for _, p := range slices.Backward(a.all()) {
 		err := a.search(ctx, p, &q, query, args, &out)
 		if err != nil {

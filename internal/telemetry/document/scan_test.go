@@ -3,6 +3,7 @@ package document_test
 import (
 	"strings"
 	"testing"
+	"unicode"
 
 	"go.opentelemetry.io/collector/pdata/plog"
 
@@ -12,7 +13,12 @@ import (
 // What a line has is never passed over, whatever the body is.
 func FuzzLogsMayHave(f *testing.F) {
 	f.Add("Über ERROR: Straße", "error", "7")
-	f.Add("\u212a", "k", "") // the Kelvin sign is a k in lower case
+	for r := rune(0x80); r <= unicode.MaxRune; r++ { // as the Kelvin sign, which is a k in lower case
+		if low := unicode.ToLower(r); low < 0x80 {
+			f.Add(string(r), string(low), "")
+		}
+	}
+	f.Add("the ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`{|}@ of it", "ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`{|}@", "")
 	codec, err := document.NewCodec()
 	if err != nil {
 		f.Fatal(err)
