@@ -35,6 +35,9 @@ const (
 	// One whose main thread is in a long call of native code takes longer, and is not cloned.
 	reseedPatience = 3 * time.Second
 
+	// settled is how long nobody has come to the desk when nobody will.
+	settled = 100 * time.Millisecond
+
 	// firstAnswer is how long the processes of a sandbox that is no clone yet have until one of them
 	// answers: where nothing of ours runs, nobody waits for long to be told so.
 	firstAnswer = 2 * time.Second
@@ -43,6 +46,10 @@ const (
 	// for longer uses it all the same, and knows what it shares.
 	holdPatience = 10 * time.Second
 )
+
+// reseedAgain is after how long those are told once more who have not answered: one that was just
+// starting did not know the signal yet. Tests set it.
+var reseedAgain = 20 * time.Millisecond
 
 // Reseed implements [sandbox.Reseeder].
 func (b *box) Reseed(ctx context.Context) error {
@@ -85,13 +92,6 @@ func (b *box) settle(ctx context.Context) {
 		}
 	}
 }
-
-// reseedAgain is after how long those are told once more who have not answered: one that was just
-// starting did not know the signal yet.
-var reseedAgain = 20 * time.Millisecond
-
-// settled is how long nobody has come to the desk when nobody will.
-const settled = 100 * time.Millisecond
 
 // release lets a clone send outward: what its threads draw before they all have new entropy stays
 // inside, a TLS handshake above all.

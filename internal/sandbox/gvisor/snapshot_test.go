@@ -238,7 +238,7 @@ func TestSleep_ofAPausedSandboxWakesRunning(t *testing.T) {
 	s.ask("/ping")
 }
 
-// A large sandbox takes no further memory while it is saved.
+// The memory of a large sandbox is many times what waits in the pipe through which it is saved.
 func TestSleep_ofALargeSandboxKeepsAll(t *testing.T) {
 	s := newSleeper(t, sandbox.Network{})
 	s.ask("/add")
