@@ -269,15 +269,16 @@ func (l *Log) chain(lines []byte, h *head, r Record) ([]byte, error) {
 			r.Detail[name] = cut(value)
 		}
 	}
-	plain, err := json.Marshal(r)
+	begin := len(lines)
+	lines, err := r.appendTo(lines)
 	if err != nil {
 		return nil, err
 	}
 	l.links.Reset()
-	l.links.Write(plain)
+	l.links.Write(lines[begin:])
 	h.Last, h.LastHash = r.Seq, hex.EncodeToString(l.links.Sum(nil))
-	lines = append(lines, plain[:len(plain)-len(`"}`)]...) // the hash is a record's last member
-	return append(append(lines, h.LastHash...), "\"}\n"...), nil
+	lines = append(lines[:len(lines)-len(`"}`)], h.LastHash...) // the hash is a record's last member
+	return append(lines, "\"}\n"...), nil
 }
 
 func cut(s string) string {
