@@ -25,6 +25,7 @@ package session
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -169,6 +170,7 @@ func (m *Manager) find(key Key, v moorage.Version) (*live, *Lease, error) {
 		return nil, nil, err
 	}
 	now := time.Now()
+	key.CallerID = strings.Clone(key.CallerID) // it may be part of a whole request, which would stay as long as the session
 	s := newLive(key, v, moorage.Session{
 		ID: moorage.NewSessionID(), CallerID: key.CallerID, RuntimeID: key.RuntimeID, Endpoint: key.Endpoint, Owner: key.Owner,
 		Version: v.Number, State: moorage.Starting, SandboxID: sandbox.NewID(), CreatedAt: now, LastActiveAt: now,

@@ -88,12 +88,12 @@ func (c *conn) begun(wait time.Duration) bool {
 func (c *conn) read() (request *http.Request, here []byte) {
 	for {
 		here, _ = c.in.Peek(c.in.Buffered())
-		switch judge(here, c.lane.takes) {
+		switch verdict, length := judge(here, c.lane.takes); verdict {
 		case plain:
-			if request, err := http.ReadRequest(c.in); err == nil {
+			if request, size := parse(here, length); request != nil {
+				c.in.Discard(size)
 				return request, nil
 			}
-			return nil, bytes.Clone(here) // still in the buffer: parsing asked for no more than was there
 		case partial:
 			if len(here) < maxRequest && c.more(len(here)) {
 				continue
@@ -119,13 +119,11 @@ func (c *conn) answer(r *http.Request) (next bool) {
 	defer c.request.Store(nil)
 	c.lane.watched()
 	r.RemoteAddr = c.client
-	sent := r.Body
 	w := &reply{lane: c.lane, out: c.out, header: http.Header{}}
 	if !c.handle(w, r.WithContext(ctx)) {
 		return false
 	}
-	_, err := io.Copy(io.Discard, sent) // does not wait: the whole request was here
-	return w.finish() == nil && err == nil
+	return w.finish() == nil
 }
 
 // handle reports whether the handler came to its end. Like net/http it survives one that panics.

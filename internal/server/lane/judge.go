@@ -22,28 +22,28 @@ var (
 	end     = []byte("\r\n\r\n")
 )
 
-// judge looks at a request from its first byte on.
-func judge(b []byte, takes func(target string) bool) verdict {
+// judge looks at a request from its first byte on. Of a plain one it returns the length of its body, in bytes.
+func judge(b []byte, takes func(target string) bool) (v verdict, length int) {
 	if !bytes.HasPrefix(b, method[:min(len(b), len(method))]) {
-		return other
+		return other, 0
 	}
 	head, body, ended := bytes.Cut(b, end)
 	if !ended {
-		return partial
+		return partial, 0
 	}
 	line, fields, _ := bytes.Cut(head, newline)
 	target, ok := bytes.CutSuffix(line[len(method):], version)
-	if !ok || !isText(target) || !takes(string(target)) {
-		return other
+	if !ok || !bytes.HasPrefix(target, []byte("/")) || bytes.IndexByte(target, ' ') >= 0 || !isText(target) || !takes(string(target)) {
+		return other, 0
 	}
-	length, ok := bodyLength(fields)
+	length, ok = bodyLength(fields)
 	switch {
 	case !ok || len(head)+len(end)+length > maxRequest:
-		return other
+		return other, 0
 	case len(body) < length:
-		return partial
+		return partial, 0
 	}
-	return plain
+	return plain, length
 }
 
 // bodyLength reads the length out of a head's fields. It is not ok if a field asks for anything that the lane
@@ -75,7 +75,7 @@ func bodyLength(fields []byte) (length int, ok bool) {
 	return length, hosts == 1 && lengths == 1
 }
 
-// field is one that says how a request is to be read, or what becomes of its connection.
+// field is one that says how a request is to be read, or what becomes of its connection; or of which net/http makes another.
 type field int
 
 const (
@@ -92,7 +92,7 @@ var known = []struct {
 }{
 	{[]byte("host"), host}, {[]byte("connection"), connection}, {[]byte("content-length"), contentLength},
 	{[]byte("transfer-encoding"), refused}, {[]byte("expect"), refused}, {[]byte("upgrade"), refused},
-	{[]byte("trailer"), refused}, {[]byte("proxy-connection"), refused},
+	{[]byte("trailer"), refused}, {[]byte("proxy-connection"), refused}, {[]byte("pragma"), refused},
 }
 
 func fieldOf(name []byte) field {

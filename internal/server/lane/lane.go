@@ -12,8 +12,8 @@
 //	               └─────────────────────────────────────────────────┘
 //
 // It recognises rather than tolerates. Whatever is long, late, in chunks, odd or malformed goes to net/http
-// with its connection, every byte of it, and net/http judges it. What the lane takes is parsed by
-// net/http's parser, too. It speaks no TLS.
+// with its connection, every byte of it, and net/http judges it. Of what the lane takes it makes what
+// net/http's parser would; a fuzz test holds the two together. It speaks no TLS.
 package lane
 
 import (

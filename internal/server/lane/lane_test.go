@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -330,28 +331,62 @@ func TestLane_cutsWhatGoesOn(t *testing.T) {
 
 // FuzzJudge holds the lane to net/http: what it takes for plain is read alike by both, to the last byte.
 func FuzzJudge(f *testing.F) {
-	for _, seed := range []string{post, post + post, ask("/%41?x=y"), strings.Replace(post, "h\r", "h\r\nX-A:\t b \r", 1), strings.Replace(post, "\r\n\r\n", "\r\n", 1)} {
+	head := "POST /x HTTP/1.1\r\nHost: h\r\n"
+	for _, seed := range []string{
+		post, post + post, ask("/%41?x=y"), strings.Replace(post, "h\r", "h\r\nX-A:\t b \r", 1), strings.Replace(post, "\r\n\r\n", "\r\n", 1),
+		head + "x-a: 1\r\nX-A:\r\nx-B:  2\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", head + "Pragma: no-cache\r\ncontent-length: 007\r\n\r\n1234567",
+		"POST /a%2Fb/%7e?q=%2F HTTP/1.1\r\nContent-Length: 1\r\nhost: [::1]:80\r\n\r\n ", "POST http://other/x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "POST //other/x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if judge(b, func(string) bool { return true }) != plain {
+		verdict, length := judge(b, func(string) bool { return true })
+		if verdict != plain {
 			return
 		}
 		in := bufio.NewReaderSize(strings.NewReader(string(b)), maxRequest)
 		in.Peek(1)
-		r, err := http.ReadRequest(in)
-		if err != nil {
+		want, err := http.ReadRequest(in)
+		got, size := parse(b, length)
+		if (got == nil) != (err != nil) {
+			t.Fatalf("%+v here, %v there", got, err)
+		}
+		if got == nil {
 			return // goes to net/http's server, which says the same
 		}
-		head, rest, _ := strings.Cut(string(b), "\r\n\r\n")
-		_, fields, _ := strings.Cut(head, "\r\n")
-		length, _ := bodyLength([]byte(fields))
-		body, err := io.ReadAll(r.Body)
-		if err != nil || int64(length) != r.ContentLength || string(body) != rest[:length] {
-			t.Fatalf("%d bytes here, %d there: %q %v", length, r.ContentLength, body, err)
+		there, err := io.ReadAll(want.Body)
+		here, _ := io.ReadAll(got.Body)
+		if err != nil || string(here) != string(there) || size != len(b)-in.Buffered() {
+			t.Fatalf("%q here, %q there: %v; %d bytes of %d, %d left", here, there, err, size, len(b), in.Buffered())
 		}
-		if r.Method != "POST" || r.Host == "" || r.Close || len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
+		want.Body, got.Body = nil, nil
+		if !reflect.DeepEqual(want, got) {
+			t.Fatalf("%+v there\n%+v here", want, got)
+		}
+		if r := got; r.Method != "POST" || r.Host == "" || r.Close || len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
 			t.Fatalf("not plain: %+v", r)
+		}
+	})
+}
+
+func BenchmarkParse(b *testing.B) {
+	request := "POST /runtimes/arn%3Aaws%3Abedrock-agentcore%3Aus-east-1%3A123456789012%3Aruntime%2Fbench_go-AbCdEf1234/invocations?qualifier=DEFAULT HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261129/us-east-1/bedrock-agentcore/aws4_request, SignedHeaders=host;x-amz-date, Signature=" +
+		strings.Repeat("ab", 32) + "\r\nX-Amz-Date: 20261129T120000Z\r\nX-Amz-Content-Sha256: " + strings.Repeat("cd", 32) + "\r\nX-Amzn-Bedrock-Agentcore-Runtime-Session-Id: " + strings.Repeat("s", 40) + "\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n{\"prompt\":\"hello\"}"
+	b.Run("net/http", func(b *testing.B) {
+		b.ReportAllocs()
+		text := strings.NewReader(request)
+		in := bufio.NewReaderSize(text, maxRequest)
+		for b.Loop() {
+			text.Reset(request)
+			in.Reset(text)
+			http.ReadRequest(in)
+		}
+	})
+	b.Run("lane", func(b *testing.B) {
+		b.ReportAllocs()
+		here := []byte(request)
+		for b.Loop() {
+			parse(here, len(`{"prompt":"hello"}`))
 		}
 	})
 }
