@@ -18,6 +18,7 @@ const algorithm = "AWS4-HMAC-SHA256"
 // Limits on what is parsed before anybody is known.
 const (
 	maxAuthorization = 8 << 10 // bytes of the header
+	maxParts         = 16
 	maxSignedHeaders = 64
 	maxSkew          = 15 * time.Minute   // Source: AWS, "Elements of a request signature"
 	maxExpires       = 7 * 24 * time.Hour // Source: the same, of presigned addresses
@@ -90,15 +91,15 @@ func (a *authorization) parseHeaderForm(r *http.Request, header string) error {
 	if scheme != algorithm {
 		return scope{}.refuse(noCredentials, "Missing Authentication Token: the Authorization header is not an %s signature.", algorithm)
 	}
-	parts := map[string]string{}
+	parts := make([]parameter, 0, 3)
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
-		if _, twice := parts[name]; !ok || twice {
+		if !ok || has(parts, name) || len(parts) == maxParts {
 			return scope{}.refuse(malformed, "Authorization header requires 'Credential', 'SignedHeaders' and 'Signature', each once.")
 		}
-		parts[name] = value
+		parts = append(parts, parameter{name, value})
 	}
-	if err := a.parseParts(parts["Credential"], parts["SignedHeaders"], parts["Signature"]); err != nil {
+	if err := a.parseParts(valueOf(parts, "Credential"), valueOf(parts, "SignedHeaders"), valueOf(parts, "Signature")); err != nil {
 		return err
 	}
 	a.token = r.Header.Get("X-Amz-Security-Token")
@@ -325,6 +326,16 @@ type parameter struct{ name, value string }
 
 func has(query []parameter, name string) bool {
 	return slices.ContainsFunc(query, func(p parameter) bool { return p.name == name })
+}
+
+// valueOf returns the first value under a name, or "".
+func valueOf(parts []parameter, name string) string {
+	for _, p := range parts {
+		if p.name == name {
+			return p.value
+		}
+	}
+	return ""
 }
 
 // parseQuery splits a raw query. Unlike url.ParseQuery it keeps ';', which clients may sign.
