@@ -5,12 +5,14 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/moorage-dev/moorage/internal/sandbox/shim"
 )
 
 func main() {
-	shim.Enter() // does not return when this process is a shim or an engine
+	runtime.MemProfileRate = 0 // nobody reads such a profile, and each sandbox would take the samples
+	shim.Enter()               // does not return when this process is a shim or an engine
 	fmt.Fprintln(os.Stderr, "this is a part of moorage, which starts it by itself")
 	os.Exit(2)
 }

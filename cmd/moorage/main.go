@@ -24,7 +24,8 @@ import (
 var version = "dev"
 
 func main() {
-	shim.Enter() // does not return when this process is a shim or an engine
+	runtime.MemProfileRate = 0 // nobody reads such a profile, and to take the samples is 1 % of a call
+	shim.Enter()               // does not return when this process is a shim or an engine
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, cli.Hooks{Serve: serve, Down: server.Down, Version: version})
 	stop()
