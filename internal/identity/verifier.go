@@ -184,14 +184,13 @@ func (v *Verifier) lookUp(ctx context.Context, a *authorization) (key AccessKey,
 func (v *Verifier) matches(r *http.Request, a *authorization, secret string) bool {
 	var room [1 << 10]byte // what calls of SDKs fit in
 	canonical := canonicalRequest(room[:0], r, a)
-	var key []byte
+	var by *signer
 	if isTemporary(a.accessKeyID) { // used a few times: nothing to keep
-		key = deriveKey(secret, a.scope)
+		by = newSigner(deriveKey(secret, a.scope))
 	} else {
-		key = v.signing.key(secret, a.scope)
+		by = v.signing.signer(secret, a.scope)
 	}
-	want := sign(key, a.stringToSign(canonical))
-	return hmac.Equal(want, a.signature)
+	return hmac.Equal(by.sign(a.stringToSign(canonical)), a.signature)
 }
 
 // sign returns HMAC-SHA256 of text.
