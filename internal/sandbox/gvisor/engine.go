@@ -17,6 +17,7 @@ import (
 	_ "github.com/moorage-dev/moorage/internal/sandbox/gvisor/cell" // makes an engine's root before all else
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/gomaxprocs"
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/runsc/cli"
 	"gvisor.dev/gvisor/runsc/cmd"
 	"gvisor.dev/gvisor/runsc/cmd/sentry/sentrycmd"
@@ -39,14 +40,12 @@ func Main() {
 	useCompiledFilters()
 	withoutTracePoints()
 	debug.SetGCPercent(bootGCPercent)
+	log.SetLevel(log.Warning) // what it says goes nowhere unless asked for, and was put in words all the same
 	boot := new(reportingBoot)
 	if notes, err := donatedAnnotations(os.Args); err == nil {
-		boot.report = notes[statusAnnotation]
+		boot.report, boot.call = notes[statusAnnotation], notes[callAnnotation]
 		enterGroups(notes)
 		os.Args = withVisibleLimits(os.Args, notes)
-		if call, err := strconv.Atoi(notes[callAnnotation]); err == nil {
-			go hurryWhenCalled(call)
-		}
 	}
 	cli.Run(nil, map[util.SubCommand]string{
 		boot:                  "internal",
@@ -63,7 +62,7 @@ const (
 	engineGCPercent = 30
 )
 
-// settleAfter is when an engine gives back the memory that booting took. Its agent has mostly started by then.
+// settleAfter is when an engine gives back the memory that booting or loading took. Its agent has mostly started by then.
 const settleAfter = time.Second
 
 func settle() {
@@ -71,15 +70,15 @@ func settle() {
 	debug.FreeOSMemory()
 }
 
-// spareProcessors are what an engine's Go scheduler has beyond the processors that the sandbox sees, while it loads a snapshot
-// and what was in it begins to run. One is taken by each task that does no more than wait for the agent's code, and by each
-// goroutine that has just begun to wait for a socket; Go takes those back every 10 ms only, where an engine was quiet.
-// Without spare ones it is deaf for as long.
-const spareProcessors = 2
+// spareProcessors are what an engine's Go scheduler has beyond the processors that the sandbox sees, until it has loaded a
+// snapshot and what was in it runs. One is taken by each task that does no more than wait for the agent's code, by each
+// goroutine that has just begun to wait for a socket, and by each that copies pages; Go takes those back every 10 ms only,
+// where an engine was quiet. Without spare ones it is deaf for as long.
+const spareProcessors = 4
 
 // hurryWhenCalled waits for a byte on a descriptor: the snapshot that this engine was booted for is about to come. To load one
-// makes as much garbage as to boot.
-func hurryWhenCalled(fd int) {
+// makes as much garbage as to boot, which may not be given back yet.
+func hurryWhenCalled(fd int, settling *time.Timer) {
 	defer unix.Close(fd)
 	var call [1]byte
 	n, err := unix.Read(fd, call[:])
@@ -87,8 +86,8 @@ func hurryWhenCalled(fd int) {
 		n, err = unix.Read(fd, call[:])
 	}
 	if n == len(call) {
+		settling.Stop()
 		debug.SetGCPercent(bootGCPercent)
-		gomaxprocs.Add(spareProcessors)
 		time.AfterFunc(settleAfter, func() {
 			gomaxprocs.Add(-spareProcessors)
 			settle()
@@ -109,11 +108,16 @@ const (
 // exits at once may be gone, its engine with it, before anybody could ask.
 type reportingBoot struct {
 	sentrycmd.Boot
-	report string // number of a descriptor
+	report, call string // numbers of descriptors
 }
 
 func (b *reportingBoot) Execute(ctx context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
-	defer time.AfterFunc(settleAfter, settle).Stop()
+	settling := time.AfterFunc(settleAfter, settle)
+	defer settling.Stop()
+	if call, err := strconv.Atoi(b.call); err == nil {
+		gomaxprocs.Add(spareProcessors) // before boot sets the number, for each later change stops all goroutines
+		go hurryWhenCalled(call, settling)
+	}
 	code := b.Boot.Execute(ctx, f, args...)
 	if fd, err := strconv.Atoi(b.report); err == nil && code == subcommands.ExitSuccess {
 		status := args[1].(*unix.WaitStatus)
