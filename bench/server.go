@@ -203,13 +203,43 @@ func (s *server) signed(ctx context.Context, path, session, body string) (*http.
 }
 
 // cpu is how much processor time the server has used.
-func (s *server) cpu() time.Duration {
+func (s *server) cpu() time.Duration { return cpuOf(s.process.Process.Pid) }
+
+// cpuOfAll is how much processor time the server, its shim and its sandboxes have used, but for those
+// processes that ended while their parent did not wait for them.
+func (s *server) cpuOfAll() (all time.Duration) {
+	parents := processes()
+	for pid := range parents {
+		for at := pid; at > 1; at = parents[at] {
+			if at == s.process.Process.Pid {
+				all += cpuOf(pid) + cpuOfEnded(pid)
+				break
+			}
+		}
+	}
+	return all
+}
+
+// cpuOf is how much processor time a process has used, none if it ended.
+func cpuOf(pid int) time.Duration {
 	const scheduled = 2 // which clock of a process; source: Linux, include/linux/posix-timers.h
 	var used unix.Timespec
-	if unix.ClockGettime(int32(^s.process.Process.Pid<<3|scheduled), &used) != nil {
+	if unix.ClockGettime(int32(^pid<<3|scheduled), &used) != nil {
 		return 0
 	}
 	return time.Duration(used.Nano())
+}
+
+// cpuOfEnded is how much its children used that ended, in ticks of 10 ms.
+func cpuOfEnded(pid int) time.Duration {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // none of a process that ended
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 15 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[13])
+	system, _ := strconv.Atoi(fields[14])
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // switches is how often its threads began to wait.
