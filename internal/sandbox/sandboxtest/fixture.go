@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 )
@@ -41,7 +40,6 @@ func Cleanup() {
 }
 
 func buildImage() (img Image, err error) {
-	_, here, _, _ := runtime.Caller(0)
 	work, err := os.MkdirTemp("", "moorage-agent-")
 	if err != nil {
 		return img, err
@@ -62,8 +60,7 @@ func buildImage() (img Image, err error) {
 			return img, err
 		}
 	}
-	build := exec.Command("go", "build", "-o", img.Agent, "./testdata/agent")
-	build.Dir = filepath.Dir(here)
+	build := exec.Command("go", "build", "-o", img.Agent, "github.com/moorage-dev/moorage/internal/sandbox/sandboxtest/testdata/agent")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {

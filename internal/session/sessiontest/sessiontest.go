@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -203,15 +202,13 @@ func build(mkfs string) (err error) {
 	if agent.dir, err = os.MkdirTemp("", "moorage-agent-"); err != nil {
 		return err
 	}
-	_, here, _, _ := runtime.Caller(0)
 	root := filepath.Join(agent.dir, "root")
 	for _, dir := range []string{"tmp", "mnt", "proc", "sys", "dev", "etc"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			return err
 		}
 	}
-	compile := exec.Command("go", "build", "-o", filepath.Join(root, "agent"), "./testdata/agent")
-	compile.Dir = filepath.Dir(here)
+	compile := exec.Command("go", "build", "-o", filepath.Join(root, "agent"), "github.com/moorage-dev/moorage/internal/session/sessiontest/testdata/agent")
 	compile.Env = append(os.Environ(), "CGO_ENABLED=0")
 	pack := exec.Command(mkfs, "--quiet", "-E", "noinline_data", filepath.Join(agent.dir, "root.erofs"), root)
 	if err := addShell(root); err != nil {
