@@ -129,17 +129,14 @@ func launch(engineDir string, logFile, ready *os.File) error {
 
 // A busy Go process looks after its threads every 20 µs, which the kernel may stretch by a process's slack, 50 µs unless it is
 // told. There is such a process for each session, and a tenth of its processor time went there.
-const (
-	engineSlack = 250 * time.Microsecond
-	usualSlack  = 50 * time.Microsecond
-)
+const engineSlack = 250 * time.Microsecond
 
 // withSlack calls start, so that the process that it starts has an engine's slack, and so have those that this one starts.
 func withSlack(start func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(engineSlack), 0, 0, 0) // where it fails, engines take more time
-	defer unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(usualSlack), 0, 0, 0)
+	defer unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0)              // the thread's own again
 	return start()
 }
 
