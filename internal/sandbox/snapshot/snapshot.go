@@ -96,26 +96,42 @@ func (w *Writer) Write(part string, r io.Reader) error {
 	if err != nil {
 		return diskError("write a snapshot", err)
 	}
-	seal := newSealer(s, &eager{File: f})
+	out := newEager(f)
+	seal := newSealer(s, out)
 	if _, err = seal.ReadFrom(r); err == nil {
 		err = seal.Close()
 	}
 	if err != nil {
-		return diskError("write a snapshot", errors.Join(err, f.Close()))
+		return diskError("write a snapshot", errors.Join(err, out.Close()))
 	}
-	w.sync(f)
+	w.sync(out)
 	return nil
 }
 
 // sync has the disk take all of a file, and closes it, while the rest of the snapshot is written.
-func (w *Writer) sync(f *os.File) {
+func (w *Writer) sync(f interface {
+	Sync() error
+	io.Closer
+}) {
 	w.syncing.Go(func() error { return errors.Join(f.Sync(), f.Close()) })
 }
+
+// flushSize is how much of a part the disk is told at a time to keep, in bytes, while the rest is sealed. No more than that and what
+// was sealed meanwhile is left for the end.
+const flushSize = 8 << 20
 
 // eager has the disk begin with what is written while the rest is sealed, so that the end has less to wait for.
 type eager struct {
 	*os.File
-	size int64 // that was written
+	size     int64          // that was written
+	told     int64          // the size when the last flush began
+	flushing errgroup.Group // one at a time
+}
+
+func newEager(f *os.File) *eager {
+	e := &eager{File: f}
+	e.flushing.SetLimit(1)
+	return e
 }
 
 func (e *eager) Write(p []byte) (int, error) {
@@ -124,8 +140,16 @@ func (e *eager) Write(p []byte) (int, error) {
 		unix.SyncFileRange(int(e.Fd()), e.size, int64(n), unix.SYNC_FILE_RANGE_WRITE) // Sync is what counts
 	}
 	e.size += int64(n)
+	if e.size-e.told >= flushSize && e.flushing.TryGo(e.File.Sync) {
+		e.told = e.size
+	}
 	return n, err
 }
+
+// Sync also returns what an early flush met: the system tells of each error once.
+func (e *eager) Sync() error { return errors.Join(e.flushing.Wait(), e.File.Sync()) }
+
+func (e *eager) Close() error { return errors.Join(e.flushing.Wait(), e.File.Close()) }
 
 // Commit puts the snapshot in its place. After it the snapshot survives a crash of the machine.
 func (w *Writer) Commit() error {
