@@ -46,6 +46,7 @@ type Driver struct {
 	groups     *cgroup.Tree
 	singleUser bool // in a user namespace that maps one user only
 	images     images
+	discarding sync.WaitGroup // snapshots that were woken
 
 	mu     sync.Mutex
 	boxes  map[string]*box // nil while a sandbox is being created
@@ -261,6 +262,7 @@ func (d *Driver) Close() error {
 	defer cancel()
 	err := d.stopAll(ctx)
 	d.images.clear()
+	d.discarding.Wait()
 	d.groups.Sweep()
 	return errors.Join(err, d.stateDir.Close(), d.lock.Close())
 }

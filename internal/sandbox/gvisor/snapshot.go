@@ -108,7 +108,14 @@ func (d *Driver) Restore(ctx context.Context, dir string) (sandbox.Sandbox, erro
 	b.info.Labels, b.info.CreatedAt, b.info.Cloned, b.frozen = was.Info.Labels, was.Info.CreatedAt, was.Info.Cloned, true
 	image := decrypt(s, was.Parts)
 	defer image.close()
-	return d.thaw(ctx, b, image, func() error { return snapshot.Remove(dir) }) // it must not be woken twice
+	return d.thaw(ctx, b, image, func() error { return d.discard(dir) }) // it must not be woken twice
+}
+
+// discard removes a snapshot, and lets nobody wait for the disk.
+func (d *Driver) discard(dir string) error {
+	room, err := snapshot.Discard(dir)
+	d.discarding.Go(func() { room.Close() })
+	return err
 }
 
 // openFrozen opens what this build can bring back.

@@ -132,6 +132,23 @@ func TestWriter_leavesNothingWhenItIsGivenUp(t *testing.T) {
 	}
 }
 
+func TestDiscard_leavesNothingThatOpens(t *testing.T) {
+	dir, _ := write(t, 3<<20)
+	room, err := snapshot.Discard(dir)
+	if err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(dir)); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if _, err := snapshot.Open(dir); moorage.CodeOf(err) != moorage.NotFound {
+		t.Errorf("open: %v", err)
+	}
+	if err := room.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
