@@ -3,7 +3,7 @@
 // They could be moorage itself, started again, and are where nothing was appended: a plain go build, a
 // test. But then every sandbox initialises and holds in memory what only the server needs: of half the
 // size, a program of their own starts in half the time. It is still one file that people copy about:
-// behind moorage's own bytes come the engine's, their number and a mark.
+// behind moorage's own bytes come the engine's, their number and a mark. It is run from memory.
 package engine
 
 import (

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -61,5 +62,24 @@ func TestUnpack_refusesWhatWasCutShort(t *testing.T) {
 	whole, _ := os.ReadFile(packed)
 	if carried, err := Unpack(write(t, string(whole[15:])), filepath.Join(t.TempDir(), "engine")); carried || err == nil {
 		t.Errorf("carried %v, %v", carried, err)
+	}
+}
+
+func TestInMemory_isTheSameAndStaysSo(t *testing.T) {
+	content := strings.Repeat("a program of three huge pages and a bit. ", 160_000)
+	file, err := InMemory(write(t, content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	got := make([]byte, len(content))
+	if _, err := file.ReadAt(got, 0); err != nil || string(got) != content {
+		t.Errorf("what is in memory differs, %v", err)
+	}
+	if _, err := file.WriteAt([]byte("x"), 0); err == nil {
+		t.Error("it could be written to")
+	}
+	if err := file.Truncate(0); err == nil {
+		t.Error("it could be cut short")
 	}
 }

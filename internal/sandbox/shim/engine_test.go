@@ -26,9 +26,10 @@ func TestShim_isTheEngineThatIsCarried(t *testing.T) {
 	if len(processes) < 2 {
 		t.Fatalf("%d processes run for a shim and a sandbox", len(processes))
 	}
+	shared := stat(t, "/proc/"+processes[0]+"/exe")
 	for _, pid := range processes {
-		if program, err := os.Readlink("/proc/" + pid + "/exe"); err != nil || program != pinned {
-			t.Errorf("process %s runs %s, %v", pid, program, err)
+		if program := stat(t, "/proc/"+pid+"/exe"); !os.SameFile(program, shared) || program.Size() != size(t, pinned) {
+			t.Errorf("process %s runs a program of its own, or not the pinned one: %d bytes", pid, program.Size())
 		}
 	}
 	if got, want := size(t, pinned), size(t, self); got != want {
@@ -36,11 +37,13 @@ func TestShim_isTheEngineThatIsCarried(t *testing.T) {
 	}
 }
 
-func size(t *testing.T, path string) int64 {
+func size(t *testing.T, path string) int64 { t.Helper(); return stat(t, path).Size() }
+
+func stat(t *testing.T, path string) os.FileInfo {
 	t.Helper()
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return info.Size()
+	return info
 }

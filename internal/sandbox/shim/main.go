@@ -87,6 +87,7 @@ func (d drivers) close() error {
 // serveMain is the shim's main function; it returns the exit status.
 func serveMain(dir string) int {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE) // a terminal's, meant for the server
+	os.WriteFile("/proc/self/comm", []byte(exeName), 0)            // instead of the descriptor that it was started from
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	ready := os.NewFile(readyFD, "ready")
 	l, s, err := listen(dir, log)

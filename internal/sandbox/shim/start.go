@@ -109,16 +109,21 @@ func start(ctx context.Context, engineDir string) error {
 	return awaitReady(ctx, ready)
 }
 
-// launch starts the shim's process. An ordinary user's gets a user namespace, where the machine
+// launch starts the shim's process, from memory. An ordinary user's gets a user namespace, where the machine
 // allows that; without one it still runs plain processes.
 func launch(engineDir string, logFile, ready *os.File) error {
-	cmd := detached(engineDir, logFile, ready)
+	program, err := engine.InMemory(filepath.Join(engineDir, exeName))
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	cmd := detached(program, engineDir, logFile, ready)
 	if os.Geteuid() != 0 {
 		ownNamespace(cmd.SysProcAttr)
 	}
-	err := withSlack(cmd.Start)
+	err = withSlack(cmd.Start)
 	if err != nil && os.Geteuid() != 0 {
-		cmd = detached(engineDir, logFile, ready)
+		cmd = detached(program, engineDir, logFile, ready)
 		err = withSlack(cmd.Start)
 	}
 	if err == nil {
@@ -148,9 +153,9 @@ func ownNamespace(attr *syscall.SysProcAttr) {
 }
 
 // detached is the shim's process: a session of its own, nothing of our environment, no descriptor
-// but its log and the pipe.
-func detached(engineDir string, logFile, ready *os.File) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(engineDir, exeName), command0, engineDir)
+// but its log and the pipe. Its program is found before ours are closed.
+func detached(program *os.File, engineDir string, logFile, ready *os.File) *exec.Cmd {
+	cmd := exec.Command(fmt.Sprintf("/proc/self/fd/%d", program.Fd()), command0, engineDir)
 	cmd.Args[0] = exeName
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
