@@ -4,7 +4,7 @@
 // comparison are measured in turns in the same run: machines differ and are noisy, pairs are less so.
 // Cold starts, warm calls and cycles go through the whole data plane: TCP, HTTP, SigV4, session.
 //
-//	bench [-bin bin/moorage] [-json FILE] [-quick] [-only WHAT]
+//	bench [-bin bin/moorage] [-json FILE] [-quick] [-only WHAT,...]
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ type row struct {
 
 func (b *bench) add(r row) {
 	b.rows = append(b.rows, r)
-	fmt.Fprintf(os.Stderr, "· %s, %s: %.3g %s (%s: %.3g) %s\n", r.What, r.Agent, r.Value, r.Unit, r.Against, r.Beside, r.Detail)
+	fmt.Fprintf(os.Stderr, "· %s, %s: %s %s; %s\n", r.What, r.Agent, number(r.Value), r.Unit, r.compared())
 }
 
 func main() {
@@ -56,7 +57,7 @@ func main() {
 	bin := flag.String("bin", "bin/moorage", "the binary that is measured")
 	out := flag.String("json", "", "write the rows to this file, too")
 	quick := flag.Bool("quick", false, "a tenth of the samples: to see that it works")
-	only := flag.String("only", "", "run only the measurements whose name holds this")
+	only := flag.String("only", "", "run only the measurements whose name holds one of these, separated by commas")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
@@ -77,18 +78,19 @@ func run(ctx context.Context, bin, out, only string, quick bool) (err error) {
 		}
 	}()
 	b := &bench{server: server, quick: quick}
-	for _, m := range []struct {
-		name    string
-		measure func(context.Context) error
-	}{{"cold", b.coldStarts}, {"pool", b.pooledStarts}, {"restore", b.restores}, {"sleep", b.sleeps}, {"warm", b.warmCalls}, {"throughput", b.throughput}, {"memory", b.memory}, {"cycles", b.cycles}, {"burst", b.burst}, {"density", b.density}, {"telemetry-spans", b.telemetry}, {"telemetry-logs", b.telemetryLogs}, {"telemetry-peer", b.telemetryPeer}, {"identity", b.identity}, {"models", b.models}} {
-		if !strings.Contains(m.name, only) {
+	var notes []string
+	for _, m := range b.measurements() {
+		if !m.named(only) {
 			continue
 		}
 		if err := m.measure(ctx); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
+		if m.note != "" && !slices.Contains(notes, m.note) {
+			notes = append(notes, m.note)
+		}
 	}
-	b.print()
+	b.print(notes)
 	if out == "" {
 		return nil
 	}
@@ -107,7 +109,7 @@ func (b *bench) samples(n int) int {
 	return n
 }
 
-func (b *bench) print() {
+func (b *bench) print(notes []string) {
 	fmt.Printf("Measured on %s.\n\n", machine())
 	fmt.Println("| what | agent | root file system | result | beside | goal | n |")
 	fmt.Println("|---|---|---|---|---|---|---|")
@@ -115,7 +117,7 @@ func (b *bench) print() {
 		fmt.Printf("| %s | %s | %s | **%s %s** | %s | %s | %d |\n", r.What, r.Agent, r.Root, number(r.Value), r.Unit, r.compared(), r.judged(), r.Samples)
 	}
 	fmt.Println()
-	fmt.Println(notes)
+	fmt.Println(strings.Join(notes, "\n"))
 }
 
 func (r row) compared() string {
@@ -165,25 +167,3 @@ func machine() string {
 	load, _ := os.ReadFile("/proc/loadavg")
 	return fmt.Sprintf("%d × %s, Linux %s, load %s", runtime.NumCPU(), model, unix.ByteSliceToString(name.Release[:]), strings.Join(strings.Fields(string(load))[:1], ""))
 }
-
-const notes = `Cold start: from the first byte of InvokeAgentRuntime with a new session to the last byte of the answer, over a
-connection that is open already. The bare process: from exec to the last byte of the same answer, asking
-every 0.3 ms. Both in turns.
-From the pool: the same call on a version that has a paused sandbox ready, in turns with a cold start of the same
-agent. The next turn begins when the pool is full again.
-From the golden snapshot: the same call on a version that has a snapshot and no ready sandbox, reseeding included; a server
-of its own, which keeps none ready.
-Warm overhead: the same request on kept connections, in turns through the data plane and on a connection
-dialled into the same sandbox; the result is the difference, the absolute times stand beside.
-Requests per second: wrk, one thread, signed before the run. nginx proxies to the same sandbox over
-connections of the same kind as Moorage's, dialled by the shim: a filter on nginx's socket() and connect() hands it
-those, so no bridge stands between. nginx checks no signature and keeps no log.
-Identity: what is measured in this process is its whole processor time, garbage collection included, by one caller; added to a call is
-the difference of the same percentile of two ways, in turns.
-Memory: proportional set size of all address spaces of a sandbox, and its share of the shim, less that of the bare process.
-Spans taken: a day of them in its order, 500 a request from four clients, SigV4 included, made on the same machine while they are sent; the processor
-time is the server's alone. Queries: from the signed request to the last byte of the answer. The Collector is its OTLP
-receiver and file exporter (protobuf, zstd): it acknowledges before anything is synced, and answers no questions.
-Model endpoint: streamed answers of one chunk and of 1,000 from a provider on this machine, read to their end through
-the endpoint and from the provider itself, in turns. Per call is the difference of the medians of short answers, per
-chunk that of long ones less the short ones, by chunk; policies, the audit record and the call's span included.`

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The benchmark table: scripts/bench.sh [-json FILE] [-quick] [-only WHAT]. Installs nginx and wrk
+# The benchmark table: scripts/bench.sh [-json FILE] [-quick] [-only WHAT,...]. Installs nginx and wrk
 # where they are missing. Results mean most on a machine that does nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
