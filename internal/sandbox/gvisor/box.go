@@ -134,14 +134,12 @@ func (b *box) cleanUp() error {
 }
 
 func (b *box) makeBundle() error {
-	if err := os.MkdirAll(b.emptyDir(), 0o711); err != nil {
+	if err := os.MkdirAll(b.bundle, 0o711); err != nil {
 		return err
 	}
 	b.later(func() error { return os.RemoveAll(b.bundle) })
 	return nil
 }
-
-func (b *box) emptyDir() string { return filepath.Join(b.bundle, "root") }
 
 func (b *box) openGroup() error {
 	l := b.spec.Limits
@@ -206,7 +204,7 @@ func (b *box) confine(pids ...int) {
 
 // newContainer starts the engine's process, with open doors to its control groups.
 func (b *box) newContainer(conf *config.Config) error {
-	spec := ociSpec(b.spec, b.emptyDir())
+	spec := ociSpec(b.spec, b.driver.emptyDir())
 	if b.spec.Reseeder {
 		spec.Mounts = append(spec.Mounts, b.driver.reseederMount())
 	}

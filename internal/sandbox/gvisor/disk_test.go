@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,16 +21,16 @@ func TestCreate_onAFullDiskSaysSoAndWorksWithSpaceAgain(t *testing.T) {
 	}
 	disk := smallDisk(t)
 	d := open(t, Options{Dir: disk})
-	filler := fill(t, disk)
+	filler := fillNames(t, disk)
 	spec := sandbox.Spec{
-		ID: sandbox.NewID(), Root: sandbox.Root{EROFS: image.EROFS}, LogDir: t.TempDir(), Process: sandbox.ProcessSpec{Args: []string{"/agent"}},
+		ID: sandbox.NewID(), Root: sandbox.Root{EROFS: image.EROFS}, LogDir: filepath.Join(disk, "logs"), Process: sandbox.ProcessSpec{Args: []string{"/agent"}},
 	}
 	_, err := d.Create(t.Context(), spec)
 	var coded *moorage.Error
 	if !errors.As(err, &coded) || coded.Code != moorage.Unavailable || !strings.Contains(coded.Message, "disk is full") {
 		t.Errorf("on a full disk: %v", err)
 	}
-	if err := os.Remove(filler); err != nil {
+	if err := os.RemoveAll(filler); err != nil {
 		t.Fatal(err)
 	}
 	box, err := d.Create(t.Context(), spec)
@@ -41,11 +42,11 @@ func TestCreate_onAFullDiskSaysSoAndWorksWithSpaceAgain(t *testing.T) {
 	}
 }
 
-// smallDisk is a disk of one megabyte.
+// smallDisk is a disk of one megabyte and 64 files.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,nr_inodes=64"); err != nil {
 		t.Skip("needs to mount a file system:", err)
 	}
 	t.Cleanup(func() {
@@ -61,6 +62,20 @@ func fill(t *testing.T, dir string) (path string) {
 	t.Helper()
 	path = filepath.Join(dir, "filler")
 	err := os.WriteFile(path, make([]byte, 2<<20), 0o600)
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("the disk did not fill: %v", err)
+	}
+	return path
+}
+
+// fillNames leaves no room for another file.
+func fillNames(t *testing.T, dir string) (path string) {
+	t.Helper()
+	path = filepath.Join(dir, "filler")
+	err := os.Mkdir(path, 0o700)
+	for n := 0; err == nil; n++ {
+		err = os.WriteFile(filepath.Join(path, strconv.Itoa(n)), nil, 0o600)
+	}
 	if !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("the disk did not fill: %v", err)
 	}

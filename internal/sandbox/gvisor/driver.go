@@ -42,6 +42,7 @@ type Driver struct {
 	opts       Options
 	lock       *os.File
 	stateDir   *os.File // open for as long as the driver: a long path is reached through it
+	memory     *os.File // holds scratchDirs; nil where they are on disk
 	statePath  string
 	groups     *cgroup.Tree
 	singleUser bool // in a user namespace that maps one user only
@@ -77,10 +78,8 @@ func New(opts Options) (*Driver, error) {
 }
 
 func (d *Driver) open() error {
-	for _, dir := range []string{"state", "bundles"} {
-		if err := os.MkdirAll(filepath.Join(d.opts.Dir, dir), 0o711); err != nil {
-			return err
-		}
+	if err := os.MkdirAll(d.emptyDir(), 0o711); err != nil {
+		return err
 	}
 	lock, err := os.OpenFile(filepath.Join(d.opts.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -94,11 +93,14 @@ func (d *Driver) open() error {
 	d.groups = cgroup.Open(cgroup.Root, instanceName(d.opts.Dir))
 	d.singleUser = mapsSingleUser()
 	d.sweep()
-	if err := d.writeReseeder(); err != nil {
-		return errors.Join(err, lock.Close())
+	if err := errors.Join(d.openScratch(), d.writeReseeder()); err != nil {
+		return errors.Join(err, closeAny(d.memory), lock.Close())
 	}
 	return d.openState()
 }
+
+// emptyDir is a directory with nothing in it.
+func (d *Driver) emptyDir() string { return filepath.Join(d.opts.Dir, "empty") }
 
 // maxSocketPath is what fits into a socket address, less gVisor's name for its socket.
 const maxSocketPath = 107 - len("/runsc-.sock") - 20
@@ -107,8 +109,7 @@ const maxSocketPath = 107 - len("/runsc-.sock") - 20
 func (d *Driver) openState() (err error) {
 	d.statePath = filepath.Join(d.opts.Dir, "state")
 	if d.stateDir, err = os.Open(d.statePath); err != nil {
-		d.lock.Close()
-		return err
+		return errors.Join(err, closeAny(d.memory), d.lock.Close())
 	}
 	if len(d.statePath) > maxSocketPath {
 		d.statePath = fmt.Sprintf("/proc/self/fd/%d", d.stateDir.Fd())
@@ -135,11 +136,8 @@ func (d *Driver) sweep() {
 		d.opts.Log.Warn("an engine outlived its parent and is killed", "pid", pid)
 		unix.Kill(pid, unix.SIGKILL)
 	}
-	for _, dir := range []string{"state", "bundles"} {
-		entries, _ := os.ReadDir(filepath.Join(d.opts.Dir, dir))
-		for _, e := range entries {
-			os.RemoveAll(filepath.Join(d.opts.Dir, dir, e.Name()))
-		}
+	for _, dir := range scratchDirs {
+		os.RemoveAll(filepath.Join(d.opts.Dir, dir)) // of a link, no more than the link
 	}
 	d.groups.Sweep()
 }
@@ -264,7 +262,7 @@ func (d *Driver) Close() error {
 	d.images.clear()
 	d.discarding.Wait()
 	d.groups.Sweep()
-	return errors.Join(err, d.stateDir.Close(), d.lock.Close())
+	return errors.Join(err, d.stateDir.Close(), closeAny(d.memory), d.lock.Close())
 }
 
 // stopAll kills what runs, and what a Create that was already under way is still bringing up.
