@@ -349,7 +349,7 @@ func (s *server) remembers(t *testing.T, text string) (found bool) {
 	t.Helper()
 	looked, seen := 0, map[uint64]bool{}
 	for _, p := range processes() {
-		if !strings.HasPrefix(p.executable, s.dir) {
+		if !strings.Contains(p.executable, s.dir) {
 			continue
 		}
 		memory, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.pid))

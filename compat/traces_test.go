@@ -73,7 +73,7 @@ func (t traces) left() ([]string, error) {
 // processes lists the live processes that were started from the directory or name it.
 func (t traces) processes() (out []string) {
 	for _, p := range processes() {
-		if strings.Contains(p.command, t.dir) || strings.HasPrefix(p.executable, t.dir) {
+		if strings.Contains(p.command, t.dir) || strings.Contains(p.executable, t.dir) {
 			out = append(out, fmt.Sprintf("process %d: %s (%s)", p.pid, p.command, p.executable))
 		}
 	}
@@ -84,7 +84,7 @@ func (t traces) processes() (out []string) {
 type process struct {
 	pid        int
 	command    string // arguments, separated by spaces
-	executable string
+	executable string // which the name of a program in memory holds, too
 }
 
 func processes() (out []process) {

@@ -11,7 +11,8 @@ import (
 
 // InMemory copies a program into memory that nobody can write to, of huge pages where the kernel gives
 // them (Linux 6.1). A process that is started from it, and every one that this starts from /proc/self/exe,
-// shares that memory, and takes a page fault for 2 MiB of the program instead of one for 64 KiB.
+// shares that memory, and takes a page fault for 2 MiB of the program instead of one for 64 KiB. What
+// /proc/PID/exe says of it holds the file's name.
 func InMemory(program string) (*os.File, error) {
 	in, err := os.Open(program)
 	if err != nil {
@@ -22,7 +23,7 @@ func InMemory(program string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := executable()
+	out, err := executable(program)
 	if err != nil {
 		return nil, err
 	}
@@ -33,17 +34,21 @@ func InMemory(program string) (*os.File, error) {
 	return out, nil
 }
 
+// maxName is how long the name of a file in memory may be, in bytes. Source: memfd_create(2).
+const maxName = 249
+
 // executable makes a file in memory that may be executed, on a machine too where that has to be asked for.
-func executable() (*os.File, error) {
+func executable(name string) (*os.File, error) {
+	name = name[max(0, len(name)-maxName):]
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
-	fd, err := unix.MemfdCreate("moorage", flags|unix.MFD_EXEC)
+	fd, err := unix.MemfdCreate(name, flags|unix.MFD_EXEC)
 	if err == unix.EINVAL { // before Linux 6.3
-		fd, err = unix.MemfdCreate("moorage", flags)
+		fd, err = unix.MemfdCreate(name, flags)
 	}
 	if err != nil {
 		return nil, os.NewSyscallError("memfd_create", err)
 	}
-	return os.NewFile(uintptr(fd), "moorage"), nil
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 func fill(out, in *os.File, size int64) error {

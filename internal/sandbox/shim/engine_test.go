@@ -3,6 +3,7 @@ package shim
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/moorage-dev/moorage/internal/sandbox"
@@ -25,6 +26,9 @@ func TestShim_isTheEngineThatIsCarried(t *testing.T) {
 	processes := append(shimsOf(c.current), shimsOf(box.Info().ID)...) // those that name them
 	if len(processes) < 2 {
 		t.Fatalf("%d processes run for a shim and a sandbox", len(processes))
+	}
+	if named, err := os.Readlink("/proc/" + processes[0] + "/exe"); err != nil || !strings.Contains(named, pinned) {
+		t.Errorf("nobody sees whose program %q is, %v", named, err)
 	}
 	shared := stat(t, "/proc/"+processes[0]+"/exe")
 	for _, pid := range processes {
