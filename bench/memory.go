@@ -29,15 +29,15 @@ func (b *bench) memoryOf(ctx context.Context, k kind, n int) error {
 	if err != nil {
 		return err
 	}
-	conn, err := b.server.dial(ctx)
+	if _, err := b.server.deploy(ctx, k); err != nil {
+		return err
+	}
+	conn, err := b.server.dial(ctx) // not before: nobody keeps a connection for as long as a deployment takes
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	on := newLine(conn)
-	if _, err := b.server.deploy(ctx, k); err != nil {
-		return err
-	}
 	shimBefore, err := b.shimMemory()
 	if err != nil {
 		return err
