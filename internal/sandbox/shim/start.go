@@ -109,10 +109,14 @@ func start(ctx context.Context, engineDir string) error {
 	return awaitReady(ctx, ready)
 }
 
-// launch starts the shim's process, from memory. An ordinary user's gets a user namespace, where the machine
+// launch starts the shim's process, from memory where that may be. An ordinary user's gets a user namespace, where the machine
 // allows that; without one it still runs plain processes.
 func launch(engineDir string, logFile, ready *os.File) error {
-	program, err := engine.InMemory(filepath.Join(engineDir, exeName))
+	pinned := filepath.Join(engineDir, exeName)
+	program, err := engine.InMemory(pinned)
+	if err != nil { // a machine may refuse programs in memory: vm.memfd_noexec
+		program, err = os.Open(pinned)
+	}
 	if err != nil {
 		return err
 	}
