@@ -89,14 +89,14 @@ func (s stream) openAll(to io.WriterAt, from io.ReaderAt, size int64) error {
 }
 
 // eachChunk calls do for each chunk of size bytes, on as many goroutines as there are processors, until one fails. Each goroutine
-// has two buffers; the first has room for a chunk.
+// has two buffers; the first has room for the largest of them.
 func eachChunk(size, length int64, do func(buffers *[2][]byte, index, n int64, last bool) error) error {
 	chunks := (size + length - 1) / length
 	var next atomic.Int64
 	work, ctx := errgroup.WithContext(context.Background())
 	for range min(chunks, int64(runtime.GOMAXPROCS(0))) {
 		work.Go(func() error {
-			buffers := [2][]byte{make([]byte, length)}
+			buffers := [2][]byte{make([]byte, min(length, size))}
 			for index := next.Add(1) - 1; index < chunks && ctx.Err() == nil; index = next.Add(1) - 1 {
 				if err := do(&buffers, index, min(length, size-index*length), index == chunks-1); err != nil {
 					return err
