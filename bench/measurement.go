@@ -51,7 +51,7 @@ dialled into the same sandbox; the result is the difference, the absolute times 
 	throughputNote = `Requests per second: wrk, one thread, signed before the run. nginx proxies to the same sandbox over
 connections of the same kind as Moorage's, dialled by the shim: a filter on nginx's socket() and connect() hands it
 those, so no bridge stands between. nginx checks no signature and keeps no log.`
-	memoryNote    = `Memory: proportional set size of all address spaces of a sandbox, and its share of the shim, less that of the bare process.`
+	memoryNote    = `Memory: proportional set size of all address spaces of a sandbox, and its share of the shim, less that of the bare process, after 15 s without a call.`
 	telemetryNote = `Spans taken: a day of them in its order, 500 a request from four clients, SigV4 included, made on the same machine while they are sent; the processor
 time is the server's alone. Queries: from the signed request to the last byte of the answer. The Collector is its OTLP
 receiver and file exporter (protobuf, zstd): it acknowledges before anything is synced, and answers no questions.`

@@ -10,9 +10,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// untilIdle is after how long nothing that a session's start took is still to be given back.
+const untilIdle = 15 * time.Second
 
 // memory measures live idle sessions beside as many bare processes.
 func (b *bench) memory(ctx context.Context) error {
@@ -58,6 +62,7 @@ func (b *bench) memoryOf(ctx context.Context, k kind, n int) error {
 		}
 		arn, sessions = a, append(sessions, session)
 	}
+	wait(ctx, untilIdle)
 	boxes, err := b.server.sandboxes(ctx, "")
 	if err != nil {
 		return err

@@ -62,8 +62,9 @@ const (
 	engineGCPercent = 30
 )
 
-// settleAfter is when an engine gives back the memory that booting or loading took. Its agent has mostly started by then.
-const settleAfter = time.Second
+// settleAfter is when an engine gives back the memory that booting or loading took. It costs milliseconds of processor, which a session
+// that is over sooner never pays, and a burst of starts pays when it is over.
+const settleAfter = 10 * time.Second
 
 func settle() {
 	debug.SetGCPercent(engineGCPercent)
