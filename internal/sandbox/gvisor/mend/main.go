@@ -59,6 +59,11 @@ func (*filesystem) CompleteRestore(context.Context, vfs.CompleteRestoreOptions) 
 //go:embed copier.go.txt
 var copier string
 
+//go:embed filters.go.txt
+var filters string
+
+const systrap = "pkg/sentry/platform/systrap/"
+
 // hasty lets an engine's heap grow while it saves itself, and gives its Go scheduler spare processors: a goroutine that waits
 // for a pipe's reader keeps one for up to 10 ms. An engine that is saved usually goes right after.
 const hasty = `	gomaxprocs.Add(2)
@@ -195,6 +200,70 @@ var mends = []mend{
 		why:  "as above",
 		from: "	ds.stats.start(ods.typ)\n	defer ds.stats.done()\n	if sl,",
 		to:   "	if sl,",
+	},
+	{
+		file: "pkg/state/wire/wire.go",
+		why:  "most of what a kernel's image has is read byte by byte, each in a call for a slice",
+		from: "	n, err := r.Read(r.buf[:])\n	if n != 1 {\n",
+		to: "	if in, ok := r.Reader.(io.ByteReader); ok {\n		b, err := in.ReadByte()\n		if err != nil {\n			panic(err)\n		}\n		return b\n	}\n" +
+			"	n, err := r.Read(r.buf[:])\n	if n != 1 {\n",
+	},
+	{
+		file: "pkg/compressio/nocompressio.go",
+		why:  "what the mend before asks for",
+		from: "// Close implements io.Closer.Close.\nfunc (r *SimpleReader)",
+		to: "// ReadByte implements io.ByteReader.\nfunc (r *SimpleReader) ReadByte() (byte, error) {\n	if r.h == nil {\n		return r.bin.ReadByte()\n	}\n" +
+			"	var one [1]byte\n	_, err := io.ReadFull(r, one[:])\n	return one[0], err\n}\n\n" +
+			"// Close implements io.Closer.Close.\nfunc (r *SimpleReader)",
+	},
+	{
+		file: systrap + "filters_compiled.go",
+		why:  "what the next mends make and install the filters of stubs with",
+		to:   filters,
+	},
+	{
+		file: systrap + "subprocess_linux.go",
+		why:  "the filter of stub processes is compiled at every start, 3 ms",
+		from: "func attachedThread(flags uintptr, defaultAction seccomp.Action) (*thread, error) {\n	// Create a BPF",
+		to: "func attachedThread(flags uintptr) (*thread, error) {\n	instrs, err := stubFilter(\"process\", stubStart, stubROMapEnd-stubStart)\n" +
+			"	if err != nil {\n		return nil, err\n	}\n	return forkStub(flags, instrs)\n}\n\n" +
+			"func processProgram(defaultAction seccomp.Action, stubStart, stubROMapLen uintptr) *seccomp.Program {\n	// Create a BPF",
+	},
+	{
+		file: systrap + "subprocess_linux.go",
+		why:  "as above",
+		from: "return attachedThread(unix.CLONE_FILES|uintptr(unix.SIGCHLD), seccomp.Trap)",
+		to:   "return attachedThread(unix.CLONE_FILES | uintptr(unix.SIGCHLD))",
+	},
+	{
+		file: systrap + "subprocess_linux.go",
+		why:  "as above",
+		from: "seccomp.EqualTo(stubROMapEnd - stubStart)",
+		to:   "seccomp.EqualTo(stubROMapLen)",
+	},
+	{
+		file: systrap + "subprocess_linux.go",
+		why:  "as above",
+		from: "	program := &seccomp.Program{\n		RuleSets: rules,\n		Options: seccomp.ProgramOptions{\n			DefaultAction: defaultAction,\n			BadArchAction: defaultAction,\n" +
+			"		},\n	}\n	instrs, _, err := program.Build()\n	if err != nil {\n		return nil, err\n	}\n\n	return forkStub(flags, instrs)\n",
+		to: "	return &seccomp.Program{\n		RuleSets: rules,\n		Options: seccomp.ProgramOptions{\n			DefaultAction: defaultAction,\n			BadArchAction: defaultAction,\n" +
+			"		},\n	}\n",
+	},
+	{
+		file: systrap + "sysmsg_thread.go",
+		why:  "as above, for their threads, 2 ms",
+		from: "func sysmsgThreadRules(stubStart uintptr) []bpf.Instruction {\n	var rules",
+		to: "func sysmsgThreadRules(stubStart uintptr) []bpf.Instruction {\n	instrs, err := stubFilter(\"thread\", stubStart)\n" +
+			"	if err != nil {\n		panic(fmt.Sprintf(\"failed to build rules for sysmsg threads: %v\", err))\n	}\n	return instrs\n}\n\n" +
+			"func threadProgram(stubStart uintptr) *seccomp.Program {\n	var rules",
+	},
+	{
+		file: systrap + "sysmsg_thread.go",
+		why:  "as above",
+		from: "	program := &seccomp.Program{\n		RuleSets: rules,\n		Options: seccomp.ProgramOptions{\n			DefaultAction: seccomp.Trap,\n			BadArchAction: seccomp.Trap,\n" +
+			"		},\n	}\n	instrs, _, err := program.Build()\n	if err != nil {\n		panic(fmt.Sprintf(\"failed to build rules for sysmsg threads: %v\", err))\n	}\n\n	return instrs\n",
+		to: "	return &seccomp.Program{\n		RuleSets: rules,\n		Options: seccomp.ProgramOptions{\n			DefaultAction: seccomp.Trap,\n			BadArchAction: seccomp.Trap,\n" +
+			"		},\n	}\n",
 	},
 }
 
