@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+
+	"github.com/moorage-dev/moorage/internal/socket"
 )
 
 // write sends the whole request. When the body cannot be read there will be no answer: the reader is told by the
@@ -46,8 +48,10 @@ func isCall(r *http.Request) bool {
 
 const callHost = "agent"
 
-// framing are the headers that writeCall decides on itself.
-var framing = map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true, "Trailer": true}
+// frames reports whether a header is one that writeCall decides on itself.
+func frames(name string) bool {
+	return name == "Host" || name == "Content-Length" || name == "Transfer-Encoding" || name == "Trailer"
+}
 
 // writeCall writes what [http.Request.Write] does, which finds out for every request what is known of a call: 2 % of the processor
 // time of one. A User-Agent is sent where the request has one.
@@ -58,7 +62,7 @@ func writeCall(out *bufio.Writer, r *http.Request) error {
 	out.WriteString(" HTTP/1.1\r\nHost: " + callHost + "\r\nContent-Length: ")
 	out.Write(strconv.AppendInt(out.AvailableBuffer(), r.ContentLength, 10))
 	out.WriteString("\r\n")
-	if err := r.Header.WriteSubset(out, framing); err != nil {
+	if err := socket.WriteHeader(out, r.Header, frames); err != nil {
 		return err
 	}
 	out.WriteString("\r\n")

@@ -47,7 +47,7 @@ func (d *decoder) parts(s *Shape, r *http.Request, in reflect.Value) error {
 			d.member(nil, m, d.multi(m, call.query[m.key()]), in.Field(i))
 		case Header:
 			d.times = HTTPDate
-			d.member(nil, m, d.header(m, r.Header.Values(m.key())), in.Field(i))
+			d.member(nil, m, d.header(m, r.Header[m.key()]), in.Field(i))
 		case PrefixHeaders:
 			d.member(nil, m, prefixed(m.key(), r.Header), in.Field(i))
 		}

@@ -81,7 +81,7 @@ type Member struct {
 	Shape    Ref
 	Required bool
 	In       Location
-	Key      string // header, header prefix, query key or element name, where it differs from Name
+	Key      string // header as net/http spells it, header prefix, query key or element name, where it differs from Name
 }
 
 func (m *Member) key() string {

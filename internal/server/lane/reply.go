@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/moorage-dev/moorage/internal/socket"
 )
 
 // reply writes an answer. A body whose length the handler did not say is sent in chunks.
@@ -33,8 +35,12 @@ func (w *reply) WriteHeader(status int) {
 	if w.header.Get("Date") == "" {
 		w.header["Date"] = w.lane.date(time.Now())
 	}
-	w.out.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\n")
-	w.header.Write(w.out)
+	w.out.WriteString("HTTP/1.1 ")
+	w.out.Write(strconv.AppendInt(w.out.AvailableBuffer(), int64(status), 10))
+	w.out.WriteString(" ")
+	w.out.WriteString(http.StatusText(status))
+	w.out.WriteString("\r\n")
+	socket.WriteHeader(w.out, w.header, func(string) bool { return false }) // an error is the next write's, too
 	w.out.WriteString("\r\n")
 }
 
