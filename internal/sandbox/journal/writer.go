@@ -104,13 +104,18 @@ func (w *Writer) trim() error {
 	return nil
 }
 
+// firstRead is how much of a stream is read at once, in bytes, until it turns out to have more. Most agents say little, and
+// there is a buffer for each of their streams as long as they live.
+const firstRead = MaxLine >> 4
+
 // Copy appends every line of r until it ends, and returns why it ended; nil at EOF. Trouble with
 // the disk is not a reason: lines that cannot be written are dropped, so that a full disk never
 // blocks the agent.
 func (w *Writer) Copy(stream string, r io.Reader) error {
-	buf := make([]byte, 0, MaxLine)
+	buf := make([]byte, 0, firstRead)
 	for {
 		n, err := r.Read(buf[len(buf):cap(buf)])
+		filled := len(buf)+n == cap(buf)
 		buf = w.appendLines(stream, buf[:len(buf)+n])
 		if err != nil {
 			if len(buf) > 0 {
@@ -121,10 +126,13 @@ func (w *Writer) Copy(stream string, r io.Reader) error {
 			}
 			return err
 		}
+		if filled && cap(buf) < MaxLine {
+			buf = append(make([]byte, 0, 2*cap(buf)), buf...)
+		}
 	}
 }
 
-// appendLines writes the whole lines of buf, and all of it when it is full, and returns the rest
+// appendLines writes the whole lines of buf, and all of it when no line may be longer, and returns the rest
 // moved to its front.
 func (w *Writer) appendLines(stream string, buf []byte) []byte {
 	rest := buf
@@ -136,7 +144,7 @@ func (w *Writer) appendLines(stream string, buf []byte) []byte {
 		w.appendLine(stream, rest[:i])
 		rest = rest[i+1:]
 	}
-	if len(rest) == cap(buf) {
+	if len(rest) == MaxLine {
 		cut := wholeRunes(rest)
 		w.appendLine(stream, rest[:cut])
 		rest = rest[cut:]

@@ -17,6 +17,9 @@ import (
 // queueLength is how many packets may wait for the sandbox to take them; more are lost, as on any link.
 const queueLength = 4096
 
+// maxFrame is the longest frame of a link, in bytes.
+const maxFrame = MTU + header.EthernetMinimumSize
+
 // link carries Ethernet frames between a stack and a packet socket, one per read and write.
 //
 // gVisor has an endpoint for descriptors of its own, which engines use. It holds a thread per link
@@ -33,7 +36,7 @@ func newLink(socket *os.File, mac tcpip.LinkAddress) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{conn: conn, packets: channel.New(queueLength, MTU+header.EthernetMinimumSize, mac)}
+	l := &link{conn: conn, packets: channel.New(queueLength, maxFrame, mac)}
 	// Frames cross memory only: neither side need sum them up.
 	l.packets.LinkEPCapabilities = stack.CapabilityRXChecksumOffload | stack.CapabilityTXChecksumOffload
 	return l, nil
@@ -51,11 +54,14 @@ func (l *link) start() {
 }
 
 func (l *link) receive() {
-	frame := make([]byte, 64<<10)
+	frame := make([]byte, maxFrame+1)
 	for {
 		n, err := l.conn.Read(frame)
 		if err != nil || n == 0 {
 			return // the engine is gone
+		}
+		if n > maxFrame {
+			continue // no engine of ours sends such a frame, and the rest of it is lost
 		}
 		pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame[:n])})
 		l.packets.InjectInbound(tcpip.NetworkProtocolNumber(0), pkt)
