@@ -49,13 +49,7 @@ func logOf(args []string) int {
 
 // live does what the process was started for, and returns nil only if that is none of this package's business.
 func live(args []string) error {
-	switch {
-	case isUnmounter(args):
-		if err := unmountWhenTold(); err != nil {
-			return err
-		}
-		os.Exit(0)
-	case isFirstLife(args) && os.Getuid() == nobody:
+	if isFirstLife(args) && os.Getuid() == nobody {
 		return enter(args)
 	}
 	return nil
