@@ -47,7 +47,7 @@ type Driver struct {
 	groups     *cgroup.Tree
 	singleUser bool // in a user namespace that maps one user only
 	images     images
-	discarding sync.WaitGroup // snapshots that were woken
+	discarding sync.WaitGroup // snapshots that were woken, memory of what fell asleep
 
 	mu     sync.Mutex
 	boxes  map[string]*box // nil while a sandbox is being created
