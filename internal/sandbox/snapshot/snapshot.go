@@ -146,17 +146,18 @@ func (e *eager) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Sync also returns what an early flush met: the system tells of each error once.
-func (e *eager) Sync() error { return errors.Join(e.flushing.Wait(), e.File.Sync()) }
+// Sync does not wait for an early flush before it begins, and returns what that met, too: the system tells of each error once.
+func (e *eager) Sync() error {
+	err := e.File.Sync()
+	return errors.Join(e.flushing.Wait(), err)
+}
 
 func (e *eager) Close() error { return errors.Join(e.flushing.Wait(), e.File.Close()) }
 
 // Commit puts the snapshot in its place. After it the snapshot survives a crash of the machine.
 func (w *Writer) Commit() error {
+	w.syncing.Go(func() error { return syncDir(w.work) }) // all files are there, if not on the disk
 	err := w.syncing.Wait()
-	if err == nil {
-		err = syncDir(w.work)
-	}
 	if err == nil {
 		err = Remove(w.dir)
 	}
