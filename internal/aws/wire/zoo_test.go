@@ -143,7 +143,7 @@ var zoo = &wire.Model{
 			{Name: "tags", Shape: shapeTags},
 		}},
 		shapeFeedOutput: {Name: "FeedOutput", Members: []wire.Member{
-			{Name: "etag", Shape: shapeText, In: wire.Header, Key: "ETag"},
+			{Name: "etag", Shape: shapeText, In: wire.Header, Key: "Etag"},
 			{Name: "status", Shape: shapeInt, In: wire.StatusCode},
 			{Name: "names", Shape: shapeNames, Required: true},
 			{Name: "eaten", Shape: shapeDate, Required: true},

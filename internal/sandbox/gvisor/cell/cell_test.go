@@ -46,3 +46,19 @@ func TestSecondLife_makesNoRoot(t *testing.T) {
 		t.Error("a first life must be told from a second")
 	}
 }
+
+// TestUnmounter_endsWithAnEngineThatSaidNothing closes the door as the end of an engine does. It must never knock: the helper
+// would unmount this machine's /proc.
+func TestUnmounter_endsWithAnEngineThatSaidNothing(t *testing.T) {
+	door, err := startUnmounter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Close(door); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(-1, &status, 0, nil); err != nil || status.ExitStatus() != 1 {
+		t.Errorf("the helper ended with %d, %v; want 1", status.ExitStatus(), err)
+	}
+}
