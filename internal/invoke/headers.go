@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/moorage-dev/moorage/internal/identity/workload"
@@ -36,10 +37,11 @@ var answered = []string{"Content-Type", "Traceparent", "Tracestate", "Baggage", 
 
 // request makes the request that the agent gets.
 func (c *connection) request(ctx context.Context, call Call, body *payload) (*http.Request, error) {
-	r, err := http.NewRequestWithContext(ctx, "POST", "http://agent"+c.lease.Agent.Protocol.Path, nil)
+	to, err := url.Parse("http://agent" + c.lease.Agent.Protocol.Path)
 	if err != nil {
 		return nil, err
 	}
+	r := (&http.Request{Method: http.MethodPost, URL: to, Host: to.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	if body.from != nil && call.Length != 0 {
 		r.Body, r.GetBody, r.ContentLength = body, body.again, call.Length
 	}

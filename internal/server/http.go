@@ -44,7 +44,7 @@ func (h *house) handler() http.Handler {
 	numbers := &scrape{house: h, began: time.Now(), sealed: map[string][]archive.Total{}}
 	pages := (&console.Handler{Browser: h.browser, Error: wire.WriteError, Issued: h.loggedIn, OpenID: h.login, Provider: h.providerName, Joined: h.joined}).Routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path, service := r.URL.EscapedPath(), signedFor(r)
+		path, service := wire.EscapedPath(r.URL), signedFor(r)
 		switch {
 		case path == "/healthz":
 			w.Header().Set("Content-Type", "application/json")

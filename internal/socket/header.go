@@ -34,23 +34,10 @@ func WriteHeader(out *bufio.Writer, header http.Header, leave func(name string) 
 
 // isPlain reports whether a field is sent as it is: its name is of letters, digits and hyphens, and its values are one line each.
 func isPlain(name string, values []string) bool {
-	for i := range len(name) {
-		if !inNames[name[i]] {
-			return false
-		}
-	}
 	for _, value := range values {
 		if strings.IndexByte(value, '\n') >= 0 || strings.IndexByte(value, '\r') >= 0 {
 			return false
 		}
 	}
-	return name != ""
+	return IsName(name)
 }
-
-// inNames are the bytes that plain names are of.
-var inNames = func() (in [256]bool) {
-	for _, c := range []byte("-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
-		in[c] = true
-	}
-	return in
-}()

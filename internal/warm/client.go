@@ -339,7 +339,7 @@ func (n *conn) receive(r *http.Request) (*http.Response, error) {
 		}
 	}
 	for {
-		response, err := http.ReadResponse(n.in, r)
+		response, err := socket.ReadResponse(n.in, r)
 		switch {
 		case err != nil && n.head == 0: // what the reader makes of half a line says less
 			return nil, errLongHead

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -154,4 +155,22 @@ func TestRouting_anotherMethodIsNotAllowed(t *testing.T) {
 			t.Errorf("%s: %d %v %s", request, got.Code, got.Header(), got.Body)
 		}
 	}
+}
+
+func FuzzEscapedPath_asNetURL(f *testing.F) {
+	for _, target := range []string{
+		"/", "*", "/ping", "/runtimes/arn%3Aaws%3Abedrock-agentcore%3Aus-east-1%3A137292060087%3Aruntime%2Fa-b/invocations?qualifier=DEFAULT",
+		"/a%2fb", "/a%20b/%2F", "/a\"b%2F", "/[a]%2F", "/%zz", "/\u00e4%2F", "/a;b,c%2F", "//a%2F", "/%41", "/a^%2F",
+	} {
+		f.Add(target)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil {
+			return
+		}
+		if got, want := wire.EscapedPath(u), u.EscapedPath(); got != want {
+			t.Errorf("%q: %q, net/url has %q", target, got, want)
+		}
+	})
 }

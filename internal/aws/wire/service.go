@@ -202,7 +202,7 @@ func (services Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		found  *route
 		labels map[string]string
 		best   = noFit
-		path   = splitPath(r.URL.EscapedPath())
+		path   = splitPath(EscapedPath(r.URL))
 	)
 	for _, s := range services {
 		if rt, l, f := s.find(r, path); f > best {

@@ -3,6 +3,7 @@ package audit
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 )
 
 // appendTo appends a record as encoding/json writes it, byte for byte: readers hash what that makes of a record. Every call has
@@ -42,10 +43,18 @@ func (r Record) appendTo(b []byte) ([]byte, error) {
 // appendText appends a text as JSON.
 func appendText(b []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !asItIs[s[i]] {
 			escaped, _ := json.Marshal(s) // a text always has JSON
 			return append(b, escaped...)
 		}
 	}
 	return append(append(append(b, '"'), s...), '"')
 }
+
+// asItIs are the bytes that JSON has as they are.
+var asItIs = func() (is [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		is[c] = !strings.ContainsRune(`"\<>&`, c)
+	}
+	return is
+}()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+
+	"github.com/moorage-dev/moorage/internal/socket"
 )
 
 // verdict says what the bytes of a request that are here make of it.
@@ -33,7 +35,7 @@ func judge(b []byte, takes func(target string) bool) (v verdict, length int) {
 	}
 	line, fields, _ := bytes.Cut(head, newline)
 	target, ok := bytes.CutSuffix(line[len(method):], version)
-	if !ok || !bytes.HasPrefix(target, []byte("/")) || bytes.IndexByte(target, ' ') >= 0 || !isText(target) || !takes(string(target)) {
+	if !ok || !bytes.HasPrefix(target, []byte("/")) || bytes.IndexByte(target, ' ') >= 0 || !socket.IsText(target) || !takes(string(target)) {
 		return other, 0
 	}
 	length, ok = bodyLength(fields)
@@ -56,7 +58,7 @@ func bodyLength(fields []byte) (length int, ok bool) {
 		name, value, found := bytes.Cut(line, []byte(":"))
 		value = bytes.Trim(value, " \t")
 		switch known := fieldOf(name); {
-		case !found || !isToken(name) || !isText(value) || known == refused:
+		case !found || known == refused:
 			return 0, false
 		case known == connection && !bytes.EqualFold(value, []byte("keep-alive")):
 			return 0, false
@@ -102,16 +104,6 @@ func fieldOf(name []byte) field {
 		}
 	}
 	return harmless
-}
-
-// isToken reports whether b may name a field: letters, digits and hyphens, of what RFC 9110, 5.6.2 allows.
-func isToken(b []byte) bool {
-	return len(b) > 0 && !slices.ContainsFunc(b, func(c byte) bool { return !isAlphanumeric(c) && c != '-' })
-}
-
-// isText reports whether b is printable ASCII, spaces and tabs.
-func isText(b []byte) bool {
-	return !slices.ContainsFunc(b, func(c byte) bool { return (c < ' ' || c > '~') && c != '\t' })
 }
 
 // isHost reports whether b is made of what names, addresses and ports are made of.

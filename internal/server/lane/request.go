@@ -3,13 +3,15 @@ package lane
 import (
 	"bytes"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"strings"
+
+	"github.com/moorage-dev/moorage/internal/socket"
 )
 
 // parse makes what net/http's parser does of a plain request with so long a body, with less than half of its allocations: what may
-// stand where is known. It returns the request's size in bytes, too, and keeps nothing of b. The request is nil where its target is no address.
+// stand where is known. It returns the request's size in bytes, too, and keeps nothing of b. The request is nil where its target is no address,
+// or a field is not as nearly all are.
 func parse(b []byte, length int) (r *http.Request, size int) {
 	head, _, _ := bytes.Cut(b, end)
 	size = len(head) + len(end) + length
@@ -17,12 +19,13 @@ func parse(b []byte, length int) (r *http.Request, size int) {
 	line, fields, _ := strings.Cut(text[:len(head)], "\r\n")
 	target := line[len(method) : len(line)-len(version)]
 	to, err := url.ParseRequestURI(target)
-	if err != nil {
+	header := socket.Header(fields)
+	if err != nil || header == nil {
 		return nil, size
 	}
 	r = &http.Request{
 		Method: http.MethodPost, RequestURI: target, URL: to, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: header(fields), Body: http.NoBody, ContentLength: int64(length),
+		Header: header, Body: http.NoBody, ContentLength: int64(length),
 	}
 	if length > 0 {
 		r.Body = &sent{*strings.NewReader(text[size-length:])}
@@ -30,24 +33,6 @@ func parse(b []byte, length int) (r *http.Request, size int) {
 	r.Host = r.Header["Host"][0]
 	delete(r.Header, "Host")
 	return r, size
-}
-
-// header makes a header of its fields.
-func header(fields string) http.Header {
-	n := strings.Count(fields, "\r\n") + 1
-	h, values := make(http.Header, n), make([]string, n)
-	for i := range n {
-		var line string
-		line, fields, _ = strings.Cut(fields, "\r\n")
-		name, value, _ := strings.Cut(line, ":")
-		name, values[i] = textproto.CanonicalMIMEHeaderKey(name), strings.Trim(value, " \t")
-		if before := h[name]; before != nil {
-			h[name] = append(before, values[i])
-		} else {
-			h[name] = values[i : i+1 : i+1]
-		}
-	}
-	return h
 }
 
 // sent is a request's body, which is here.
