@@ -25,18 +25,19 @@ const (
 	idleAtLeast = time.Minute            // the same: to set a deadline for every request costs more than to be exact
 )
 
-// conn is a connection. All but request belongs to the goroutine that serves it.
+// conn is a connection. All but busy and cut belongs to the goroutine that serves it.
 type conn struct {
 	*net.TCPConn
 	lane   *Lane
-	ctx    context.Context
-	client string // its address
+	ctx    context.Context // of its requests: ends with the connection
+	cut    func()          // ends ctx
+	client string          // its address
 	socket syscall.RawConn
 	in     *bufio.Reader
 	out    *bufio.Writer
 	limit  time.Time // for the client's next byte: as set on the socket, zero when that is another
 
-	request atomic.Pointer[context.CancelFunc] // ends the open request; nil while there is none
+	busy atomic.Bool // a request is open
 }
 
 func newConn(n *Lane, tcp *net.TCPConn) (*conn, error) {
@@ -45,12 +46,14 @@ func newConn(n *Lane, tcp *net.TCPConn) (*conn, error) {
 	if n.ConnContext != nil {
 		ctx = n.ConnContext(ctx, tcp)
 	}
-	return &conn{TCPConn: tcp, lane: n, ctx: ctx, client: tcp.RemoteAddr().String(), socket: raw, in: bufio.NewReaderSize(quiet, maxRequest), out: bufio.NewWriter(quiet)}, err
+	ctx, cut := context.WithCancel(ctx)
+	return &conn{TCPConn: tcp, lane: n, ctx: ctx, cut: cut, client: tcp.RemoteAddr().String(), socket: raw, in: bufio.NewReaderSize(quiet, maxRequest), out: bufio.NewWriter(quiet)}, err
 }
 
 // serve answers requests until one is not for the lane, or none comes.
 func (c *conn) serve() {
 	defer c.forget()
+	defer c.cut()
 	for wait := firstWait; c.begun(wait); wait = idleLimit {
 		request, here := c.read()
 		if request == nil {
@@ -113,14 +116,12 @@ func (c *conn) more(n int) bool {
 
 // answer has a request handled and reports whether another may follow.
 func (c *conn) answer(r *http.Request) (next bool) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	defer cancel()
-	c.request.Store(&cancel)
-	defer c.request.Store(nil)
+	c.busy.Store(true)
+	defer c.busy.Store(false)
 	c.lane.watched()
 	r.RemoteAddr = c.client
 	w := &reply{lane: c.lane, out: c.out, header: http.Header{}}
-	if !c.handle(w, r.WithContext(ctx)) {
+	if !c.handle(w, r.WithContext(c.ctx)) {
 		return false
 	}
 	return w.finish() == nil
@@ -145,13 +146,6 @@ func (c *conn) hungUp() (gone bool) {
 		gone = err == nil && n == 0 || err != nil && err != unix.EAGAIN && err != unix.EINTR
 	})
 	return gone
-}
-
-// cut ends the open request, if there is one.
-func (c *conn) cut() {
-	if cancel := c.request.Load(); cancel != nil {
-		(*cancel)()
-	}
 }
 
 // begun is a connection of which the beginning was read.

@@ -155,7 +155,7 @@ func (n *Lane) open() (open []*conn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for c := range n.conns {
-		if c.request.Load() != nil {
+		if c.busy.Load() {
 			open = append(open, c)
 		}
 	}
@@ -170,7 +170,7 @@ func (n *Lane) Close() error {
 		close(n.closing)
 	}
 	for c := range n.conns {
-		if c.request.Load() == nil {
+		if !c.busy.Load() {
 			c.Close()
 		}
 	}
