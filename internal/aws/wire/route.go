@@ -34,7 +34,7 @@ func parsePattern(uri string) uriPattern {
 }
 
 // EscapedPath is [url.URL.EscapedPath] of an address that was parsed, or edited with both of its paths. Where the path came with escapes
-// of its own, net/http decodes it once more to see that they fit what the parser has decoded: 1 % of a call's processor time.
+// of its own, net/url decodes it once more to see that they fit what its parser has decoded.
 func EscapedPath(u *url.URL) string {
 	if u.RawPath == "" || !isPlain(u.RawPath) {
 		return u.EscapedPath()
@@ -42,7 +42,7 @@ func EscapedPath(u *url.URL) string {
 	return u.RawPath
 }
 
-// isPlain reports whether all of an escaped path is what net/http leaves as it is.
+// isPlain reports whether all of an escaped path is what net/url leaves as it is.
 func isPlain(path string) bool {
 	for i := range len(path) {
 		if !inPaths[path[i]] {
