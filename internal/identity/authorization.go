@@ -236,8 +236,8 @@ func checkSignedHeaders(r *http.Request, a *authorization) error {
 		if !mustSign(name) {
 			continue
 		}
-		if lower := strings.ToLower(name); !a.signs(lower) {
-			return a.scope.refuse(badSignature, "'%s' must be a 'SignedHeader' in the AWS Authorization.", lower)
+		if !slices.ContainsFunc(a.signedHeaders, func(signed string) bool { return len(signed) == len(name) && strings.EqualFold(signed, name) }) {
+			return a.scope.refuse(badSignature, "'%s' must be a 'SignedHeader' in the AWS Authorization.", strings.ToLower(name))
 		}
 	}
 	if !a.presigned && !a.signs("x-amz-date") && !a.signs("date") {

@@ -107,7 +107,8 @@ func (b *body) readKnown(from io.Reader, size int64) error {
 		return b.broken(err)
 	}
 	hash := sha256.Sum256(b.head)
-	b.hash, b.Reader = hex.EncodeToString(hash[:]), bytes.NewBuffer(b.head)
+	var room [2 * sha256.Size]byte
+	b.hash, b.Reader = string(hex.AppendEncode(room[:0], hash[:])), bytes.NewBuffer(b.head)
 	return nil
 }
 

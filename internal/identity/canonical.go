@@ -30,9 +30,9 @@ func canonicalRequest(b []byte, r *http.Request, a *authorization) []byte {
 	return append(append(b, '\n'), a.payloadHash...)
 }
 
-func (a *authorization) stringToSign(canonical []byte) []byte {
+// stringToSign appends what the signature is of. Source: the same, step 3.
+func (a *authorization) stringToSign(b, canonical []byte) []byte {
 	hash := sha256.Sum256(canonical)
-	b := make([]byte, 0, 1<<8)
 	for _, line := range [...]string{algorithm, "\n", a.timestamp, "\n", a.scope.date, "/", a.scope.region, "/", a.scope.service, "/aws4_request\n"} {
 		b = append(b, line...)
 	}

@@ -14,18 +14,26 @@ type keyCache struct {
 }
 
 // signer signs with one key. It keeps what HMAC makes of the key alone, which is half of the work on a call's short text.
-type signer struct{ hashes sync.Pool }
+type signer struct{ desks sync.Pool }
 
 func newSigner(key []byte) *signer {
-	return &signer{sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	return &signer{sync.Pool{New: func() any { return &desk{hash: hmac.New(sha256.New, key)} }}}
 }
 
-func (s *signer) sign(text []byte) []byte {
-	h := s.hashes.Get().(hash.Hash)
-	defer s.hashes.Put(h)
-	h.Reset()
-	h.Write(text)
-	return h.Sum(nil)
+// desk is what one signature is made with, and room for it.
+type desk struct {
+	hash hash.Hash
+	text [1 << 8]byte
+	sum  [sha256.Size]byte
+}
+
+// signed reports whether the signature of a request, which is canonical, is of this key.
+func (s *signer) signed(a *authorization, canonical []byte) bool {
+	d := s.desks.Get().(*desk)
+	defer s.desks.Put(d)
+	d.hash.Reset()
+	d.hash.Write(a.stringToSign(d.text[:0], canonical))
+	return hmac.Equal(d.hash.Sum(d.sum[:0]), a.signature)
 }
 
 // cacheKey holds the secret itself, not the key's id: a changed secret cannot meet an old entry.

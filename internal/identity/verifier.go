@@ -159,7 +159,7 @@ func (v *Verifier) verify(r *http.Request, a *authorization) (AccessKey, error) 
 func (v *Verifier) key(ctx context.Context, a *authorization) (AccessKey, error) {
 	key, unknown, err := v.lookUp(ctx, a)
 	if unknown != "" {
-		sign(deriveKey("no such key", a.scope), a.stringToSign(nil))
+		sign(deriveKey("no such key", a.scope), a.stringToSign(nil, nil))
 		return AccessKey{}, a.scope.refuse(badToken, "The security token included in the request is invalid: %s.", unknown)
 	}
 	return key, err
@@ -190,7 +190,7 @@ func (v *Verifier) matches(r *http.Request, a *authorization, secret string) boo
 	} else {
 		by = v.signing.signer(secret, a.scope)
 	}
-	return hmac.Equal(by.sign(a.stringToSign(canonical)), a.signature)
+	return by.signed(a, canonical)
 }
 
 // sign returns HMAC-SHA256 of text.

@@ -52,7 +52,6 @@ func (c *connection) card(ctx context.Context, call Call) ([]byte, error) {
 	if r.Header, err = c.headers(ctx, call); err != nil {
 		return nil, err
 	}
-	r.Header.Set(HeaderRequest, call.RequestID)
 	answer, err := c.lease.Agent.RoundTrip(r)
 	if err != nil {
 		return nil, c.broken(ctx, err)

@@ -48,15 +48,17 @@ func (c *connection) request(ctx context.Context, call Call, body *payload) (*ht
 	if r.Header, err = c.headers(ctx, call); err != nil {
 		return nil, err
 	}
-	r.Header.Set(HeaderRequest, call.RequestID)
 	if c.edit != nil {
 		c.edit(c, r)
 	}
-	if r.Header.Get("Content-Type") == "" {
-		r.Header.Set("Content-Type", "application/json") // agents parse JSON; boto3 sends no type
+	if kind := r.Header["Content-Type"]; len(kind) == 0 || kind[0] == "" {
+		r.Header["Content-Type"] = plainJSON // agents parse JSON; boto3 sends no type
 	}
 	return r, nil
 }
+
+// plainJSON is a header's value, which nobody changes.
+var plainJSON = []string{"application/json"}
 
 // maxHeader bounds a header that an owner allowed, in bytes. Source: AgentCore quotas.
 const maxHeader = 4096
@@ -67,7 +69,6 @@ func (c *connection) headers(ctx context.Context, call Call) (http.Header, error
 	out := http.Header{"User-Agent": nil} // none, rather than Go's
 	pass := func(names []string) {
 		for _, name := range names {
-			name = http.CanonicalHeaderKey(name)
 			if values := in[name]; len(values) > 0 {
 				out[name] = values
 			}
@@ -79,9 +80,10 @@ func (c *connection) headers(ctx context.Context, call Call) (http.Header, error
 		if n := len(strings.Join(in.Values(name), "")); n > maxHeader {
 			return nil, invalid(name, "the header %s has %d bytes; at most %d are passed on", name, n, maxHeader)
 		}
+		pass([]string{http.CanonicalHeaderKey(name)})
 	}
-	pass(c.lease.Version.Config.Headers)
-	out.Set(HeaderSession, c.sessionID)
+	own := []string{c.sessionID, call.RequestID}
+	out[HeaderSession], out[HeaderRequest] = own[:1:1], own[1:]
 	c.span.Propagate(out)
 	return out, c.identify(ctx, out, call.User)
 }

@@ -113,7 +113,6 @@ func (c *connection) handshake(ctx context.Context, r *http.Request, call Call) 
 	if request.Header, err = c.headers(ctx, call); err != nil {
 		return nil, err
 	}
-	request.Header.Set(HeaderRequest, call.RequestID)
 	request.Header.Set("Connection", "Upgrade")
 	request.Header.Set("Upgrade", "websocket")
 	for _, name := range handshakeHeaders {

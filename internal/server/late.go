@@ -23,12 +23,14 @@ type arrival struct {
 	over       bool
 }
 
-// inTime puts an arrival in the place of r's body.
+// inTime puts an arrival in the place of r's body. One that is here already, it leaves: the arrival is nil then.
 func inTime(w http.ResponseWriter, r *http.Request, patience time.Duration) *arrival {
-	a := &arrival{r.Body, http.NewResponseController(w), patience, time.Now(), 0, r.ContentLength == 0}
-	if !a.over {
-		r.Body = a
+	here, ok := r.Body.(interface{ Buffered() int })
+	if r.ContentLength == 0 || ok && int64(here.Buffered()) == r.ContentLength {
+		return nil
 	}
+	a := &arrival{r.Body, http.NewResponseController(w), patience, time.Now(), 0, false}
+	r.Body = a
 	return a
 }
 
@@ -48,7 +50,7 @@ func (a *arrival) deadline() time.Time {
 
 // release lets what is left of the body take its time.
 func (a *arrival) release() {
-	if !a.over {
+	if a != nil && !a.over {
 		a.over = true
 		a.connection.SetReadDeadline(time.Time{})
 	}

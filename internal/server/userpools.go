@@ -59,9 +59,12 @@ func withFrom(next http.Handler) http.Handler {
 	})
 }
 
+// cognitoTarget begins the names of Cognito's operations in X-Amz-Target.
+var cognitoTarget = cognitoidp.Model.TargetPrefix + "."
+
 // isCognito reports whether a request, signed for service, is for Cognito's API: InitiateAuth comes without a signature.
 func isCognito(r *http.Request, service string) bool {
-	return service == "cognito-idp" || strings.HasPrefix(r.Header.Get("X-Amz-Target"), cognitoidp.Model.TargetPrefix+".")
+	return service == "cognito-idp" || strings.HasPrefix(r.Header.Get("X-Amz-Target"), cognitoTarget)
 }
 
 // cognito serves the API of user pools. Who signs in has no key yet: their password speaks for them. What is not served says so

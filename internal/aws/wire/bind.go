@@ -41,15 +41,15 @@ func (d *decoder) parts(s *Shape, r *http.Request, in reflect.Value) error {
 		m := &s.Members[i]
 		switch m.In {
 		case Label:
-			d.member(nil, m, orNil(call.labels[m.key()], call.labels[m.key()] != ""), in.Field(i))
+			d.beside(m, orNil(call.labels[m.key()], call.labels[m.key()] != ""), in.Field(i))
 		case Query:
 			d.times = ISO8601
-			d.member(nil, m, d.multi(m, call.query[m.key()]), in.Field(i))
+			d.beside(m, d.multi(m, call.query[m.key()]), in.Field(i))
 		case Header:
 			d.times = HTTPDate
-			d.member(nil, m, d.header(m, r.Header[m.key()]), in.Field(i))
+			d.beside(m, d.header(m, r.Header[m.key()]), in.Field(i))
 		case PrefixHeaders:
-			d.member(nil, m, prefixed(m.key(), r.Header), in.Field(i))
+			d.beside(m, prefixed(m.key(), r.Header), in.Field(i))
 		}
 	}
 	return nil

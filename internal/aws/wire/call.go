@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-
-	"github.com/google/uuid"
 )
 
 // Call is what is known of a request once its operation was found, before its body is read.
@@ -77,17 +75,11 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 
 // RequestID returns the id that x-amzn-RequestId gives the caller, or "" outside a call.
 func RequestID(ctx context.Context) string {
+	if c, ok := ctx.Value(callKey{}).(*Call); ok {
+		return c.RequestID
+	}
 	if id, ok := ctx.Value(requestIDKey{}).(string); ok {
 		return id
 	}
 	return ""
-}
-
-// ensureRequestID returns a context that has an id.
-func ensureRequestID(ctx context.Context) (context.Context, string) {
-	if id := RequestID(ctx); id != "" {
-		return ctx, id
-	}
-	id := uuid.NewString()
-	return WithRequestID(ctx, id), id
 }

@@ -25,6 +25,7 @@ type decoder struct {
 	loose bool // constraints are not checked: our own output read back, in tests
 	times TimeStyle
 
+	at     path // the member beside the body that is decoded
 	fields []moorage.Field
 	more   int // violations beyond maxFields
 }
@@ -147,13 +148,24 @@ func (d *decoder) structure(at *path, s *Shape, v any, into reflect.Value) {
 
 // member decodes one member and reports whether it was there.
 func (d *decoder) member(at *path, m *Member, v any, into reflect.Value) bool {
-	if v == nil {
-		if m.Required {
-			d.check(&path{above: at, name: m.Name}, true, "Member must not be null")
-		}
+	if v == nil && !m.Required {
 		return false
 	}
-	d.value(&path{above: at, name: m.Name}, d.model.shape(m.Shape), v, into)
+	return d.memberAt(&path{above: at, name: m.Name}, m, v, into)
+}
+
+// beside is member for one that does not stand in the body. Every call has some.
+func (d *decoder) beside(m *Member, v any, into reflect.Value) {
+	d.at = path{name: m.Name}
+	d.memberAt(&d.at, m, v, into)
+}
+
+func (d *decoder) memberAt(here *path, m *Member, v any, into reflect.Value) bool {
+	if v == nil {
+		d.check(here, m.Required, "Member must not be null")
+		return false
+	}
+	d.value(here, d.model.shape(m.Shape), v, into)
 	return true
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/moorage-dev/moorage"
 )
 
@@ -196,8 +198,11 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { Router{s}.
 type Router []*Service
 
 func (services Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx, id := ensureRequestID(r.Context())
-	w.Header().Set("X-Amzn-Requestid", id)
+	id := RequestID(r.Context())
+	if id == "" {
+		id = uuid.NewString()
+	}
+	w.Header()["X-Amzn-Requestid"] = []string{id}
 	var (
 		found  *route
 		labels map[string]string
@@ -215,11 +220,11 @@ func (services Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if found == nil {
 		call.route = &route{service: services[0]}
-		WriteError(w, r.WithContext(context.WithValue(ctx, callKey{}, call)), services.unknown(w, r))
+		WriteError(w, r.WithContext(context.WithValue(r.Context(), callKey{}, call)), services.unknown(w, r))
 		return
 	}
 	call.Service, call.Operation = found.service.model.SigningName, found.op.Name
-	found.service.entry.ServeHTTP(w, r.WithContext(context.WithValue(ctx, callKey{}, call)))
+	found.service.entry.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, call)))
 }
 
 func (s *Service) dispatch(w http.ResponseWriter, r *http.Request) {

@@ -8,7 +8,7 @@ import (
 
 // appendTo appends a record as encoding/json writes it, byte for byte: readers hash what that makes of a record. Every call has
 // two records, and by reflection they cost three times as much.
-func (r Record) appendTo(b []byte) ([]byte, error) {
+func (r *Record) appendTo(b []byte) ([]byte, error) {
 	b = strconv.AppendUint(append(b, `{"seq":`...), r.Seq, 10)
 	b, err := r.Time.AppendText(append(b, `,"time":"`...))
 	if err != nil {

@@ -50,6 +50,7 @@ type Log struct {
 	head    head
 	anchor  *os.File
 	links   hash.Hash // under chainKey; the writer's
+	link    []byte    // the last sum of links
 	lines   []byte    // of the last group; the writer's
 }
 
@@ -230,12 +231,13 @@ func (l *Log) take(room []entry) (group []entry, last bool) {
 // commit writes a group and syncs it once.
 func (l *Log) commit(group []entry) error {
 	next, lines := l.head, l.lines[:0]
-	for _, e := range group {
-		if e.record.Kind == "" { // a flush
+	for i := range group {
+		record := &group[i].record
+		if record.Kind == "" { // a flush
 			continue
 		}
 		var err error
-		if lines, err = l.chain(lines, &next, e.record); err != nil {
+		if lines, err = l.chain(lines, &next, record); err != nil {
 			return err
 		}
 	}
@@ -261,7 +263,7 @@ func (l *Log) commit(group []entry) error {
 }
 
 // chain gives a record its number and its hash, and appends it to lines.
-func (l *Log) chain(lines []byte, h *head, r Record) ([]byte, error) {
+func (l *Log) chain(lines []byte, h *head, r *Record) ([]byte, error) {
 	r.Seq, r.Prev, r.Hash = h.Last+1, h.LastHash, ""
 	r.Time, r.Reason = r.Time.UTC(), cut(r.Reason)
 	for name, value := range r.Detail {
@@ -276,7 +278,9 @@ func (l *Log) chain(lines []byte, h *head, r Record) ([]byte, error) {
 	}
 	l.links.Reset()
 	l.links.Write(lines[begin:])
-	h.Last, h.LastHash = r.Seq, hex.EncodeToString(l.links.Sum(nil))
+	var room [2 * sha256.Size]byte
+	l.link = l.links.Sum(l.link[:0])
+	h.Last, h.LastHash = r.Seq, string(hex.AppendEncode(room[:0], l.link))
 	lines = append(lines[:len(lines)-len(`"}`)], h.LastHash...) // the hash is a record's last member
 	return append(lines, "\"}\n"...), nil
 }

@@ -33,7 +33,7 @@ func (d *Directory) Authorize(r Request) Decision {
 	q := &policy.Request{Principal: s.named(r.Caller), Action: r.Action}
 	q.Values = d.values(s, r, q.Principal)
 	own := s.documentsOf(r.Caller)
-	var all []policy.Match
+	all := make([]policy.Match, 0, len(resources))
 	for _, resource := range resources {
 		q.Resource = resource
 		one := s.decide(r, own, q)

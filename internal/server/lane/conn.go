@@ -29,9 +29,8 @@ const (
 type conn struct {
 	*net.TCPConn
 	lane   *Lane
-	ctx    context.Context // of its requests: ends with the connection
-	cut    func()          // ends ctx
-	client string          // its address
+	like   *http.Request // what its requests have in common: their context ends with the connection
+	cut    func()        // ends that context
 	socket syscall.RawConn
 	in     *bufio.Reader
 	out    *bufio.Writer
@@ -47,7 +46,9 @@ func newConn(n *Lane, tcp *net.TCPConn) (*conn, error) {
 		ctx = n.ConnContext(ctx, tcp)
 	}
 	ctx, cut := context.WithCancel(ctx)
-	return &conn{TCPConn: tcp, lane: n, ctx: ctx, cut: cut, client: tcp.RemoteAddr().String(), socket: raw, in: bufio.NewReaderSize(quiet, maxRequest), out: bufio.NewWriter(quiet)}, err
+	like := plainRequest.WithContext(ctx)
+	like.RemoteAddr = tcp.RemoteAddr().String()
+	return &conn{TCPConn: tcp, lane: n, like: like, cut: cut, socket: raw, in: bufio.NewReaderSize(quiet, maxRequest), out: bufio.NewWriter(quiet)}, err
 }
 
 // serve answers requests until one is not for the lane, or none comes.
@@ -93,7 +94,7 @@ func (c *conn) read() (request *http.Request, here []byte) {
 		here, _ = c.in.Peek(c.in.Buffered())
 		switch verdict, length := judge(here, c.lane.takes); verdict {
 		case plain:
-			if request, size := parse(here, length); request != nil {
+			if request, size := parse(c.like, here, length); request != nil {
 				c.in.Discard(size)
 				return request, nil
 			}
@@ -119,9 +120,8 @@ func (c *conn) answer(r *http.Request) (next bool) {
 	c.busy.Store(true)
 	defer c.busy.Store(false)
 	c.lane.watched()
-	r.RemoteAddr = c.client
 	w := &reply{lane: c.lane, out: c.out, header: http.Header{}}
-	if !c.handle(w, r.WithContext(c.ctx)) {
+	if !c.handle(w, r) {
 		return false
 	}
 	return w.finish() == nil

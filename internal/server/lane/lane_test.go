@@ -347,7 +347,7 @@ func FuzzJudge(f *testing.F) {
 		in := bufio.NewReaderSize(strings.NewReader(string(b)), maxRequest)
 		in.Peek(1)
 		want, err := http.ReadRequest(in)
-		got, size := parse(b, length)
+		got, size := parse(plainRequest, b, length)
 		if got == nil {
 			return // goes to net/http's server
 		}
@@ -386,7 +386,7 @@ func BenchmarkParse(b *testing.B) {
 		b.ReportAllocs()
 		here := []byte(request)
 		for b.Loop() {
-			parse(here, len(`{"prompt":"hello"}`))
+			parse(plainRequest, here, len(`{"prompt":"hello"}`))
 		}
 	})
 }

@@ -35,19 +35,30 @@ func (t *transaction) calls(ctx context.Context, c telemetry.Calls) error {
 // begin writes the rows of traces whose service spans are in one of the calls.
 func (t *transaction) begin(ctx context.Context, calls int64, begun []telemetry.Begun) error {
 	all := rows{one: t.prepared.begun, many: t.prepared.manyBegun, width: begunArgs}
-	for _, b := range begun {
-		f, errors := b.Fact, 0
+	var from boxedSource
+	row := any(calls)
+	for i := range begun {
+		b := &begun[i]
+		f, errors := &b.Fact, 0
 		if f.Error != "" {
 			errors = 1
 		}
-		err := all.add(ctx, b.Trace[:], b.Source.Session, b.Source.Runtime, b.Source.Endpoint, b.Source.Caller, f.Name, f.Start, f.End,
-			f.Start, f.End, errors, firstBytes(f.Error, maxError), calls)
+		if i == 0 || b.Source != begun[i-1].Source {
+			from = boxedSource{b.Source.Session, b.Source.Runtime, b.Source.Endpoint, b.Source.Caller}
+		}
+		start, end := any(f.Start), any(f.End)
+		err := all.add(ctx, b.Trace[:], from.session, from.runtime, from.endpoint, from.caller, f.Name, start, end,
+			start, end, errors, firstBytes(f.Error, maxError), row)
 		if err != nil {
 			return err
 		}
 	}
 	return all.flush(ctx)
 }
+
+// boxedSource is what rows say of a source, as arguments: the calls of a batch are often of one session, and each argument that is made
+// is an allocation.
+type boxedSource struct{ session, runtime, endpoint, caller any }
 
 // begunArgs is how many arguments a row of upsertBegun has.
 const begunArgs = 13

@@ -159,7 +159,7 @@ func (r *Recorder) flush(ctx context.Context) error {
 // batch takes n finished spans.
 func (r *Recorder) batch(n int) (telemetry.Batch, error) {
 	b := telemetry.Batch{Received: time.Now()}
-	begun, waited := newSheaf(), r.codec.Packer()
+	begun, waited := newSheaf(n), r.codec.Packer()
 	var told []*Span
 	for range n {
 		s := <-r.finished

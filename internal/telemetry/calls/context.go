@@ -78,13 +78,20 @@ func (s *Span) Propagate(to http.Header) {
 	if s == nil {
 		return
 	}
-	trace, span := s.context.trace.String(), s.id.String()
 	if _, ok := parseParent(to.Get(headerParent)); !ok {
 		to.Del(headerState) // it belongs to a trace that was none
 	}
-	to[headerParent] = []string{"00-" + trace + "-" + span + "-01"}
-	to[headerXRay] = []string{"Root=1-" + trace[:8] + "-" + trace[8:] + ";Parent=" + span + ";Sampled=1"}
-	to[headerBaggage] = []string{baggage(to.Values(headerBaggage), s.call.Source.Caller)}
+	trace, span := s.context.trace[:], s.id[:]
+	var room [1 << 8]byte
+	b := hex.AppendEncode(append(room[:0], "00-"...), trace)
+	b = append(hex.AppendEncode(append(b, '-'), span), "-01"...)
+	parent := len(b)
+	b = hex.AppendEncode(append(b, "Root=1-"...), trace[:4])
+	b = hex.AppendEncode(append(b, '-'), trace[4:])
+	b = append(hex.AppendEncode(append(b, ";Parent="...), span), ";Sampled=1"...)
+	text := string(b)
+	values := []string{text[:parent], text[parent:], baggage(to[headerBaggage], s.call.Source.Caller)}
+	to[headerParent], to[headerXRay], to[headerBaggage] = values[:1:1], values[1:2:2], values[2:]
 }
 
 // maxBaggage is how much of a caller's baggage is handed on, in bytes. Source: W3C Baggage, limits.
@@ -92,6 +99,10 @@ const maxBaggage = 8192
 
 // baggage is the caller's without the session that it may name, and ours.
 func baggage(sent []string, session string) string {
+	ours := "session.id=" + url.PathEscape(session)
+	if len(sent) == 0 {
+		return ours
+	}
 	var kept []string
 	left := maxBaggage
 	for _, line := range sent {
@@ -106,7 +117,7 @@ func baggage(sent []string, session string) string {
 			kept = append(kept, member)
 		}
 	}
-	return strings.Join(append(kept, "session.id="+url.PathEscape(session)), ",")
+	return strings.Join(append(kept, ours), ",")
 }
 
 // ParentOf is what a request from inside a session belongs to: what its headers say, else the call that the

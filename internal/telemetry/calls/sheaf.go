@@ -15,8 +15,9 @@ type sheaf struct {
 	of    map[telemetry.Source]ptrace.SpanSlice
 }
 
-func newSheaf() *sheaf {
-	return &sheaf{spans: ptrace.NewTraces(), of: map[telemetry.Source]ptrace.SpanSlice{}}
+// newSheaf makes a sheaf for so many spans at most.
+func newSheaf(most int) *sheaf {
+	return &sheaf{Calls: telemetry.Calls{Begun: make([]telemetry.Begun, 0, most)}, spans: ptrace.NewTraces(), of: map[telemetry.Source]ptrace.SpanSlice{}}
 }
 
 func (f *sheaf) add(s *Span) {
