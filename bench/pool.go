@@ -38,15 +38,10 @@ func (b *bench) pooledStart(ctx context.Context, cold kind) error {
 		if err := b.awaitPool(ctx, pooled); err != nil { // its refill is no part of the cold start
 			return err
 		}
-		f, err := b.coldOnce(ctx, cold)
+		f, p, err := b.coldAndBare(ctx, cold)
 		if err != nil {
 			return err
 		}
-		p, stop, _, err := bareStart(ctx, cold, b.server.work)
-		if err != nil {
-			return err
-		}
-		stop()
 		if i > 0 {
 			ready, fresh, bare = append(ready, r), append(fresh, f), append(bare, p)
 		}

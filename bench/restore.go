@@ -74,7 +74,7 @@ func (b *bench) restore(ctx context.Context, cold kind, way restoring, limit flo
 	cloned.name, cloned.pool = cold.name+"_clone", way.pool
 	var clone, again, fresh, bare []time.Duration
 	sealed := way.pool == "0"
-	for i := range b.samples(20) + 1 {
+	for i := range b.samples(40) + 1 {
 		if err := b.awaitGolden(ctx, cloned); err != nil {
 			return err
 		}
@@ -89,17 +89,17 @@ func (b *bench) restore(ctx context.Context, cold kind, way restoring, limit flo
 		if i > 0 {
 			clone, again = append(clone, c), append(again, a)
 		}
-		for used := time.Now(); len(fresh) < len(clone) || sealed && time.Since(used) < decrypted; {
-			f, err := b.coldOnce(ctx, cold)
+		for used := time.Now(); ; {
+			f, p, err := b.coldAndBare(ctx, cold)
 			if err != nil {
 				return err
 			}
-			p, stop, _, err := bareStart(ctx, cold, b.server.work)
-			if err != nil {
-				return err
+			if i > 0 {
+				fresh, bare = append(fresh, f), append(bare, p)
 			}
-			stop()
-			fresh, bare = append(fresh, f), append(bare, p)
+			if !sealed || time.Since(used) > decrypted {
+				break
+			}
 		}
 	}
 	v := percentile(clone, 50)

@@ -22,7 +22,7 @@ const (
 	headerMCPSessID = "Mcp-Session-Id"
 )
 
-// passed are the caller's headers that every agent receives.
+// passed are the caller's headers that every agent receives, in the form that net/http keeps names in; as are those of passedBy.
 var passed = []string{"Accept", "Content-Type", "Traceparent", "Tracestate", "Baggage", "X-Amzn-Trace-Id"}
 
 // passedBy are those that an agent receives as well if it speaks that protocol. What A2A asks clients
