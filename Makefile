@@ -10,7 +10,7 @@ ENGINE  := $(CURDIR)/.cache/engine/go.work
 .PHONY: console build setup demo test test-slow bench soak generate release clean
 
 # The engine's source with its faults mended; see internal/sandbox/gvisor/mend.
-$(ENGINE): go.mod go.work internal/sandbox/gvisor/mend/main.go
+$(ENGINE): go.mod go.work $(wildcard internal/sandbox/gvisor/mend/*)
 	$(GO) run ./internal/sandbox/gvisor/mend -out $(@D)
 
 build: $(ENGINE) ## builds bin/moorage, static, with the engine's program in it

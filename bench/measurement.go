@@ -45,7 +45,7 @@ every 0.3 ms. Both in turns.`
 	poolNote = `From the pool: the same call on a version that has a paused sandbox ready, in turns with a cold start of the same
 agent. The next turn begins when the pool is full again.`
 	restoreNote = `From the golden snapshot: the same call on a version that has a snapshot and no ready sandbox, reseeding included; a server
-of its own, which keeps none ready. Each turn finds the snapshot sealed; once more, at once, is the start after it, which does not.`
+of its own, which keeps none ready.`
 	warmNote = `Warm overhead: the same request on kept connections, in turns through the data plane and on a connection
 dialled into the same sandbox; the result is the difference, the absolute times stand beside.`
 	throughputNote = `Requests per second: wrk, one thread, signed before the run. nginx proxies to the same sandbox over

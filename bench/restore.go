@@ -31,8 +31,6 @@ var heavyAgent = kind{name: "bench_heavy", label: "heavy Python (boto3, pydantic
 // restores measures new sessions of versions that have a golden snapshot and no ready sandbox, beside
 // fresh starts and bare processes, in turns: with nothing but the snapshot, and into an engine that waits for
 // it. They are on servers of their own, whose memory for sandboxes kept ready is nothing, or as much as two engines take.
-// A snapshot that was used stays decrypted for some seconds: the first way is measured once it is not, and again at once. The others
-// have their turns meanwhile, for a machine that has rested is slower than any.
 func (b *bench) restores(ctx context.Context) error {
 	for _, way := range []restoring{
 		{"new session from the golden snapshot", "1", "0", 130, 180},
@@ -44,9 +42,6 @@ func (b *bench) restores(ctx context.Context) error {
 	}
 	return nil
 }
-
-// decrypted is longer than a snapshot that was used stays so.
-const decrypted = 6 * time.Second
 
 // restoring is a way for a session to start from a snapshot.
 type restoring struct {
@@ -72,34 +67,21 @@ func (b *bench) restoring(ctx context.Context, way restoring) (err error) {
 func (b *bench) restore(ctx context.Context, cold kind, way restoring, limit float64) error {
 	cloned := cold
 	cloned.name, cloned.pool = cold.name+"_clone", way.pool
-	var clone, again, fresh, bare []time.Duration
-	sealed := way.pool == "0"
+	var clone, fresh, bare []time.Duration
 	for i := range b.samples(40) + 1 {
 		if err := b.awaitGolden(ctx, cloned); err != nil {
 			return err
 		}
 		c, err := b.coldOnce(ctx, cloned)
-		var a time.Duration
-		if err == nil && sealed {
-			a, err = b.coldOnce(ctx, cloned)
+		if err != nil {
+			return err
 		}
+		f, p, err := b.coldAndBare(ctx, cold)
 		if err != nil {
 			return err
 		}
 		if i > 0 {
-			clone, again = append(clone, c), append(again, a)
-		}
-		for used := time.Now(); ; {
-			f, p, err := b.coldAndBare(ctx, cold)
-			if err != nil {
-				return err
-			}
-			if i > 0 {
-				fresh, bare = append(fresh, f), append(bare, p)
-			}
-			if !sealed || time.Since(used) > decrypted {
-				break
-			}
+			clone, fresh, bare = append(clone, c), append(fresh, f), append(bare, p)
 		}
 	}
 	v := percentile(clone, 50)
@@ -110,12 +92,6 @@ func (b *bench) restore(ctx context.Context, cold kind, way restoring, limit flo
 	}
 	r.Goal, r.Met = goal(fmt.Sprintf("≤ %.0f ms", limit), v <= limit)
 	b.add(r)
-	if sealed {
-		b.add(row{
-			What: way.what + " once more, at once, p50", Agent: cold.label, Root: erofs, Unit: "ms", Samples: len(again),
-			Value: percentile(again, 50), Beside: v, Against: "the first time", Detail: fmt.Sprintf("p95 %.3g ms", percentile(again, 95)),
-		})
-	}
 	return nil
 }
 
@@ -129,6 +105,9 @@ func (b *bench) awaitGolden(ctx context.Context, k kind) error {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if p, err = b.server.pool(ctx, arn[strings.LastIndexByte(arn, '/')+1:]); err != nil || p.Golden == "kept" && (p.Ahead || k.pool == "0") {
 			return err
+		}
+		if p.Golden == "degraded" {
+			break
 		}
 	}
 	return fmt.Errorf("no golden snapshot, or no engine: %+v", p)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -100,17 +101,13 @@ func (b *bench) sealing(size int64, times int) (seal, unseal []time.Duration, er
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := s.CopyPart(nowhere{}, "image"); err != nil {
+		if err := s.WritePart(io.Discard, "image"); err != nil {
 			return nil, nil, err
 		}
 		unseal = append(unseal, time.Since(began))
 	}
 	return seal, unseal, snapshot.Remove(dir)
 }
-
-type nowhere struct{}
-
-func (nowhere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
 
 // sleep puts a session to sleep and returns what it takes on disk.
 func (s *server) sleep(ctx context.Context, session string) (bytes int64, err error) {

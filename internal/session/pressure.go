@@ -100,11 +100,8 @@ func (m *Manager) roomFor(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-// wakeCopies is how often a snapshot is in memory while it is loaded: decrypted, and as what it becomes.
-const wakeCopies = 2
-
-// roomToWake makes room for a session that sleeps. It has its place already, so a limit alone is no
-// reason against it.
+// roomToWake makes room for a session that sleeps, whose snapshot has so many bytes. It has its place already, so a limit alone is
+// no reason against it.
 func (m *Manager) roomToWake(ctx context.Context, key Key, bytes int64) error {
 	m.mu.Lock()
 	crowd := m.full(key, 1)
@@ -114,7 +111,7 @@ func (m *Manager) roomToWake(ctx context.Context, key Key, bytes int64) error {
 	} else if m.short() {
 		m.giveWay(ctx)
 	}
-	return m.roomFor(ctx, wakeCopies*bytes)
+	return m.roomFor(ctx, bytes)
 }
 
 // fits reports whether so many bytes are available. A machine that does not say has them.

@@ -26,9 +26,7 @@ func (d *Driver) Clone(ctx context.Context, dir string, as sandbox.CloneSpec) (s
 	if err != nil {
 		return nil, err
 	}
-	image := d.images.take(dir, s, was.Parts)
-	defer d.images.release(dir, image)
-	return d.thaw(ctx, b, image.plain, b.hold)
+	return d.thaw(ctx, b, s, was.Parts, b.hold)
 }
 
 func (d *Driver) newClone(was frozen, as sandbox.CloneSpec) (*box, error) {
@@ -106,9 +104,12 @@ func (b *box) loadBlank() error {
 	if err != nil {
 		return err
 	}
-	image := b.driver.images.take(b.blank.dir, s, was.Parts)
-	defer b.driver.images.release(b.blank.dir, image)
-	return b.become(image.plain)
+	image, err := thaw(s, was.Parts)
+	if err != nil {
+		return err
+	}
+	defer image.close()
+	return b.become(image)
 }
 
 // awaitLoaded returns once a prepared box is a clone, or never will be one since its engine died.

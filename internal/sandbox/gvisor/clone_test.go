@@ -19,7 +19,7 @@ func (s *sleeper) cloned() string {
 	return (&sleeper{t: s.t, box: box}).ask("/add")
 }
 
-// What clones share while they are made is not taken for what is in the same place later.
+// A clone is of what is there, not of what was in the same place before.
 func TestClone_ofALaterSnapshotIsOfTheLaterMoment(t *testing.T) {
 	s := newSleeper(t, sandbox.Network{})
 	s.ask("/add")
@@ -34,14 +34,5 @@ func TestClone_ofALaterSnapshotIsOfTheLaterMoment(t *testing.T) {
 	s.sleep()
 	if got := s.cloned(); got != "3" {
 		t.Errorf("a clone of the later moment counts to %s", got)
-	}
-	if kept := s.d.images.kept; kept <= 0 || kept > imagesKept {
-		t.Errorf("%d bytes of images are kept", kept)
-	}
-	if err := s.d.Close(); err != nil {
-		t.Error(err)
-	}
-	if kept := s.d.images.kept; kept != 0 || len(s.d.images.of) != 0 {
-		t.Errorf("%d bytes of images are left", kept)
 	}
 }

@@ -45,8 +45,7 @@ type Driver struct {
 	memory     *os.File // holds scratchDirs; nil where they are on disk
 	statePath  string
 	groups     *cgroup.Tree
-	singleUser bool // in a user namespace that maps one user only
-	images     images
+	singleUser bool           // in a user namespace that maps one user only
 	discarding sync.WaitGroup // snapshots that were woken, memory of what fell asleep
 
 	mu     sync.Mutex
@@ -259,7 +258,6 @@ func (d *Driver) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	err := d.stopAll(ctx)
-	d.images.clear()
 	d.discarding.Wait()
 	d.groups.Sweep()
 	return errors.Join(err, d.stateDir.Close(), closeAny(d.memory), d.lock.Close())

@@ -38,6 +38,7 @@ func IsEngine(args []string) bool {
 // would more than double the binary.
 func Main() {
 	useCompiledFilters()
+	openSealedPages()
 	withoutTracePoints()
 	debug.SetGCPercent(bootGCPercent)
 	log.SetLevel(log.Warning) // what it says goes nowhere unless asked for, and was put in words all the same

@@ -2,11 +2,11 @@ package gvisor
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/moorage-dev/moorage"
@@ -23,9 +23,11 @@ import (
 // the agent run before all are there. Nothing of an image is on disk in the clear, nor whole in memory while it is saved: each part
 // comes through a pipe and is sealed as it comes.
 var (
-	apart  = []string{"image", "index", "pages"} // kernel; where which page belongs; memory
-	stream = []string{"image"}                   // all of it, by an engine that is not mended, or an earlier build
+	apart  = []string{"image", "index", pagesPart} // kernel; where which page belongs; memory
+	stream = []string{"image"}                     // all of it, by an engine that is not mended, or an earlier build
 )
+
+const pagesPart = "pages"
 
 // imageParts are the parts of a snapshot that shall hold a sandbox's image, in the engine's order.
 func imageParts() []string {
@@ -89,34 +91,53 @@ func (b *box) save(to []*os.File) error {
 	}, nil)
 }
 
-// plain is an image in memory, decrypted while the engine boots.
-type plain struct {
-	files []*os.File
-	errs  []error // of each file
-	work  sync.WaitGroup
+// thawing is an image on its way into an engine. Its pages, where they are apart, stay sealed on disk: the engine decrypts them to
+// where they belong. All else is decrypted into memory while the engine boots.
+type thawing struct {
+	files []*os.File // in the engine's order
+	key   []byte     // to the last of them, the pages; nil when all is in the clear
+	work  errgroup.Group
 }
 
-func decrypt(s *snapshot.Snapshot, parts []string) *plain {
-	p := &plain{files: make([]*os.File, len(parts)), errs: make([]error, len(parts))}
-	for i, part := range parts {
-		if p.files[i], p.errs[i] = memoryFile(part); p.errs[i] != nil {
-			continue
+func thaw(s *snapshot.Snapshot, parts []string) (*thawing, error) {
+	t := new(thawing)
+	for _, part := range parts {
+		if err := t.add(s, part); err != nil {
+			t.close()
+			return nil, err
 		}
-		p.work.Go(func() { p.errs[i] = s.CopyPart(p.files[i], part) })
 	}
-	return p
+	return t, nil
 }
 
-func (p *plain) wait() error {
-	p.work.Wait()
-	return errors.Join(p.errs...)
+func (t *thawing) add(s *snapshot.Snapshot, part string) error {
+	if part == pagesPart {
+		sealed, key, err := s.Part(part)
+		if err != nil {
+			return err
+		}
+		t.files = append(t.files, sealed)
+		t.key, err = json.Marshal(key)
+		return err
+	}
+	clear, err := memoryFile(part)
+	if err != nil {
+		return err
+	}
+	t.files = append(t.files, clear)
+	t.work.Go(func() error {
+		if err := s.WritePart(clear, part); err != nil {
+			return err
+		}
+		_, err := clear.Seek(0, io.SeekStart)
+		return err
+	})
+	return nil
 }
 
-func (p *plain) close() {
-	p.work.Wait()
-	for _, f := range p.files {
-		f.Close() // does nothing to one that there was no memory for
-	}
+func (t *thawing) close() {
+	t.work.Wait()
+	closeFiles(t.files)
 }
 
 // memoryFile makes a file that is nowhere but in memory.
@@ -128,10 +149,10 @@ func memoryFile(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// load gives a booted engine the image to become what it was. Connections outward of that time are
-// aborted: the far ends know nothing of them any more. With pages apart, the agent runs before all are
-// there, and waits for those that it needs.
-func (b *box) load(image []*os.File, network *boot.CreateLinksAndRoutesArgs) error {
+// load gives a booted engine the image to become what it was, and returns once the engine has all of it, each page as it was
+// written. Connections outward of that time are aborted: the far ends know nothing of them any more. With pages apart, the agent
+// runs before all are there, and waits for those that it needs; an engine that finds one changed ends.
+func (b *box) load(image *thawing, network *boot.CreateLinksAndRoutesArgs) error {
 	conn, err := b.control()
 	if err != nil {
 		return err
@@ -143,10 +164,23 @@ func (b *box) load(image []*os.File, network *boot.CreateLinksAndRoutesArgs) err
 	if err := conn.Call(boot.ContMgrSetNetworkArgs, network, nil); err != nil {
 		return fmt.Errorf("set the sandbox's network: %w", err)
 	}
-	apart := len(image) > 1
-	opts := &boot.RestoreOpts{FilePayload: urpc.FilePayload{Files: image}, HavePagesFile: apart, Background: apart}
-	if err := conn.Call(boot.ContMgrRestore, opts, nil); err != nil {
+	opts := &boot.RestoreOpts{FilePayload: urpc.FilePayload{Files: image.files}}
+	if image.key != nil {
+		opts.HavePagesFile, opts.Background = true, true
+		any(opts).(interface{ SetPagesKey([]byte) }).SetPagesKey(image.key)
+	}
+	err = conn.Call(boot.ContMgrRestore, opts, nil)
+	if err == nil {
+		err = b.call(context.Background(), boot.ContMgrWaitRestore, nil, nil) // the engine hung up: its new kernel has new ears
+	}
+	if err != nil {
 		return snapshot.Damaged(err)
 	}
 	return nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }

@@ -130,9 +130,7 @@ func (d *Driver) Restore(ctx context.Context, dir string) (sandbox.Sandbox, erro
 	}
 	b := d.newBox(was.Spec)
 	b.info.Labels, b.info.CreatedAt, b.info.Cloned, b.frozen = was.Info.Labels, was.Info.CreatedAt, was.Info.Cloned, true
-	image := decrypt(s, was.Parts)
-	defer image.close()
-	return d.thaw(ctx, b, image, func() error { return d.discard(dir) }) // it must not be woken twice
+	return d.thaw(ctx, b, s, was.Parts, func() error { return d.discard(dir) }) // it must not be woken twice
 }
 
 // discard removes a snapshot, and lets nobody wait for the disk.
@@ -162,8 +160,13 @@ func (d *Driver) openFrozen(dir string) (*snapshot.Snapshot, frozen, error) {
 	return s, was, nil
 }
 
-// thaw brings b up as what the image is of, and calls then once it runs.
-func (d *Driver) thaw(ctx context.Context, b *box, image *plain, then func() error) (sandbox.Sandbox, error) {
+// thaw brings b up as what the image in a snapshot is of, and calls then once it runs.
+func (d *Driver) thaw(ctx context.Context, b *box, s *snapshot.Snapshot, parts []string, then func() error) (sandbox.Sandbox, error) {
+	image, err := thaw(s, parts)
+	if err != nil {
+		return nil, err
+	}
+	defer image.close()
 	return d.begin(b, func() (*box, error) {
 		return b.start(ctx, func() error {
 			if err := b.become(image); err != nil {
@@ -175,15 +178,10 @@ func (d *Driver) thaw(ctx context.Context, b *box, image *plain, then func() err
 }
 
 // become makes a booted engine what the image is of.
-func (b *box) become(image *plain) error {
+func (b *box) become(image *thawing) error {
 	b.comes.Write([]byte{1}) // an engine that does not hear it is slower, no more
-	if err := image.wait(); err != nil {
+	if err := image.work.Wait(); err != nil {
 		return err
 	}
-	files, err := image.reopen()
-	if err != nil {
-		return err
-	}
-	defer closeFiles(files)
-	return b.withNetwork(func(n *boot.CreateLinksAndRoutesArgs) error { return b.load(files, n) })
+	return b.withNetwork(func(n *boot.CreateLinksAndRoutesArgs) error { return b.load(image, n) })
 }

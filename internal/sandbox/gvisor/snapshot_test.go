@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -379,7 +380,7 @@ func TestRestore_refusesWhatItCannotTrust(t *testing.T) {
 	}
 	for name, broken := range map[string][]byte{
 		"cut":     whole[:len(whole)/2],
-		"changed": append(append([]byte{}, whole[:5000]...), append([]byte{whole[5000] ^ 1}, whole[5001:]...)...),
+		"changed": slices.Concat(whole[:5000], []byte{whole[5000] ^ 1}, whole[5001:]),
 		"empty":   nil,
 	} {
 		if err := os.WriteFile(image, broken, 0o600); err != nil {
@@ -399,17 +400,28 @@ func TestRestore_refusesWhatItCannotTrust(t *testing.T) {
 	if err := os.WriteFile(image, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pages, err := os.ReadFile(filepath.Join(s.dir, "pages"))
+	memory := filepath.Join(s.dir, "pages")
+	pages, err := os.ReadFile(memory)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(filepath.Join(s.dir, "pages"), int64(len(pages)/2)); err != nil {
-		t.Fatal(err)
+	for name, broken := range map[string][]byte{
+		"half its memory":    pages[:len(pages)/2],
+		"none of its memory": nil,
+		"changed memory":     slices.Concat(pages[:len(pages)-5000], []byte{pages[len(pages)-5000] ^ 1}, pages[len(pages)-4999:]),
+	} {
+		if err := os.WriteFile(memory, broken, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.d.Restore(t.Context(), s.dir); moorage.CodeOf(err) != moorage.Conflict {
+			t.Errorf("%s: %v", name, err)
+		}
+		as := sandbox.CloneSpec{ID: sandbox.NewID(), LogDir: filepath.Join(t.TempDir(), "log")}
+		if _, err := s.d.Clone(t.Context(), s.dir, as); moorage.CodeOf(err) != moorage.Conflict {
+			t.Errorf("a clone with %s: %v", name, err)
+		}
 	}
-	if _, err := s.d.Restore(t.Context(), s.dir); moorage.CodeOf(err) != moorage.Conflict {
-		t.Errorf("half its memory: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(s.dir, "pages"), pages, 0o600); err != nil {
+	if err := os.WriteFile(memory, pages, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.wake()

@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -10,10 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
-	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // chunk is how much plaintext is sealed at a time.
@@ -33,18 +28,19 @@ type stream struct {
 	bound []byte // what the part belongs to, authenticated with every chunk
 }
 
-// newStream derives the key of one part from the snapshot's.
-func newStream(key []byte, part string, bound []byte) (stream, error) {
+// keyOf derives the key of one part from the snapshot's.
+func keyOf(key []byte, part string, bound []byte) (PartKey, error) {
 	sub, err := hkdf.Key(sha256.New, key, nil, "moorage snapshot v1 "+part, 32)
-	if err != nil {
-		return stream{}, err
-	}
-	block, err := aes.NewCipher(sub)
+	return PartKey{Key: sub, Bound: bound}, err
+}
+
+func newStream(key PartKey) (stream, error) {
+	block, err := aes.NewCipher(key.Key)
 	if err != nil {
 		return stream{}, err
 	}
 	aead, err := cipher.NewGCM(block)
-	return stream{aead: aead, bound: bound}, err
+	return stream{aead: aead, bound: key.Bound}, err
 }
 
 func nonce(index int64, last bool) []byte {
@@ -60,52 +56,13 @@ func (s stream) seal(out []byte, index int64, last bool, plain []byte) []byte {
 	return s.aead.Seal(out, nonce(index, last), plain, s.bound)
 }
 
-// open decrypts a chunk in its place.
-func (s stream) open(sealed []byte, index int64, last bool) ([]byte, error) {
-	plain, err := s.aead.Open(sealed[:0], nonce(index, last), sealed, s.bound)
+// open decrypts a chunk into to.
+func (s stream) open(to, sealed []byte, index int64, last bool) ([]byte, error) {
+	plain, err := s.aead.Open(to[:0], nonce(index, last), sealed, s.bound)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return plain, nil
-}
-
-// openAll decrypts what a sealer wrote, several chunks at once. Nothing of a chunk is passed on before it verified.
-func (s stream) openAll(to io.WriterAt, from io.ReaderAt, size int64) error {
-	if size == 0 {
-		return errDamaged // a part ends with a chunk that says so
-	}
-	return eachChunk(size, sealedChunk, func(buffers *[2][]byte, index, n int64, last bool) error {
-		sealed := buffers[0][:n]
-		if _, err := from.ReadAt(sealed, index*sealedChunk); err != nil && err != io.EOF {
-			return err
-		}
-		plain, err := s.open(sealed, index, last)
-		if err != nil {
-			return err
-		}
-		_, err = to.WriteAt(plain, index*chunk)
-		return err
-	})
-}
-
-// eachChunk calls do for each chunk of size bytes, on as many goroutines as there are processors, until one fails. Each goroutine
-// has two buffers; the first has room for the largest of them.
-func eachChunk(size, length int64, do func(buffers *[2][]byte, index, n int64, last bool) error) error {
-	chunks := (size + length - 1) / length
-	var next atomic.Int64
-	work, ctx := errgroup.WithContext(context.Background())
-	for range min(chunks, int64(runtime.GOMAXPROCS(0))) {
-		work.Go(func() error {
-			buffers := [2][]byte{make([]byte, min(length, size))}
-			for index := next.Add(1) - 1; index < chunks && ctx.Err() == nil; index = next.Add(1) - 1 {
-				if err := do(&buffers, index, min(length, size-index*length), index == chunks-1); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	return work.Wait()
 }
 
 // sealer encrypts what is written to it, of which nobody knows the length yet. Close writes the last chunk and must be called once.

@@ -13,6 +13,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -88,7 +89,11 @@ func Create(dir string, m Manifest) (*Writer, error) {
 // Write seals what r yields, to its end, as the part of that name. Several parts may be written at once. It does not wait
 // for the disk, which Commit does.
 func (w *Writer) Write(part string, r io.Reader) error {
-	s, err := newStream(w.key, part, w.manifest)
+	key, err := keyOf(w.key, part, w.manifest)
+	if err != nil {
+		return err
+	}
+	s, err := newStream(key)
 	if err != nil {
 		return err
 	}
@@ -259,42 +264,57 @@ func Damaged(err error) error {
 	return &moorage.Error{Code: moorage.Conflict, Op: "wake", Message: "the sleeping sandbox's image is damaged", Err: err}
 }
 
-// CopyPart decrypts a part to its end into to, on all processors. What was written before an error is genuine, but not whole.
-func (s *Snapshot) CopyPart(to io.WriterAt, part string) error {
-	return s.open(part, func(st stream, f *os.File, size int64) error { return st.openAll(to, f, size) })
-}
-
-// ReadPart returns a part whole.
-func (s *Snapshot) ReadPart(part string) (content []byte, err error) {
-	var all buffer
-	err = s.open(part, func(st stream, f *os.File, size int64) error {
-		all = make(buffer, max(0, size-(size+sealedChunk-1)/sealedChunk*(sealedChunk-chunk)))
-		return st.openAll(all, f, size)
-	})
-	if err != nil {
-		return nil, err
+// Part opens the file of a part, which stays sealed, and returns the key to it.
+func (s *Snapshot) Part(part string) (sealed *os.File, key PartKey, err error) {
+	if key, err = keyOf(s.key, part, s.raw); err != nil {
+		return nil, key, err
 	}
-	return all, nil
+	if sealed, err = os.Open(filepath.Join(s.dir, part)); err != nil {
+		return nil, key, Damaged(err)
+	}
+	return sealed, key, nil
 }
 
-type buffer []byte
-
-func (b buffer) WriteAt(p []byte, at int64) (int, error) { return copy(b[at:], p), nil }
-
-func (s *Snapshot) open(part string, read func(st stream, f *os.File, size int64) error) error {
-	st, err := newStream(s.key, part, s.raw)
+// WritePart decrypts a part to its end into to. What was written before an error is genuine, but not whole.
+func (s *Snapshot) WritePart(to io.Writer, part string) error {
+	file, key, err := s.Part(part)
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(filepath.Join(s.dir, part))
+	defer file.Close()
+	sealed, err := io.ReadAll(file)
 	if err != nil {
-		return Damaged(err)
+		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err == nil {
-		err = read(st, f, info.Size())
+	p, err := OpenPart(sealed, key)
+	if err != nil {
+		return damaged(err)
 	}
+	room := make([]byte, min(p.Size(), p.ChunkSize()))
+	for index := range p.Chunks() {
+		plain, err := p.ReadChunk(room, index)
+		if err != nil {
+			return damaged(err)
+		}
+		if _, err := to.Write(plain); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadPart returns a part whole.
+func (s *Snapshot) ReadPart(part string) ([]byte, error) {
+	var all bytes.Buffer
+	err := s.WritePart(&all, part)
+	if err != nil {
+		return nil, err
+	}
+	return all.Bytes(), nil
+}
+
+// damaged gives an error of what was changed its code.
+func damaged(err error) error {
 	if errors.Is(err, errDamaged) {
 		return Damaged(err)
 	}

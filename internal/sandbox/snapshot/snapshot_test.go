@@ -153,10 +153,6 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-type nowhere struct{}
-
-func (nowhere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
-
 // FuzzOpen feeds an image that somebody else wrote.
 func FuzzOpen(f *testing.F) {
 	f.Add([]byte{})
@@ -203,7 +199,7 @@ func BenchmarkOpen(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := s.CopyPart(nowhere{}, "image"); err != nil {
+		if err := s.WritePart(io.Discard, "image"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -187,8 +187,27 @@ var mends = []mend{
 	{
 		file: "runsc/boot/controller.go",
 		why:  "128 threads read pages at once, beside the one that builds the kernel; see copier.go.txt",
+		from: "	cu.Release()\n	// //pkg/state/wire",
+		to:   "	pages, err := stateio.NewCopier(int32(pagesFile.Release()), o.PagesKey)\n	if err != nil {\n		return nil, nil, nil, err\n	}\n	cu.Release()\n	// //pkg/state/wire",
+	},
+	{
+		file: "runsc/boot/controller.go",
+		why:  "as above",
 		from: "stateio.NewPagesFileFDReaderDefault(int32(pagesFile.Release())),\n		nil\n",
-		to:   "stateio.NewCopier(int32(pagesFile.Release())),\n		nil\n",
+		to:   "pages,\n		nil\n",
+	},
+	{
+		file: "runsc/boot/controller.go",
+		why:  "pages are sealed on disk, and would have to be in memory twice while they are loaded",
+		from: "	Background     bool\n",
+		to:   "	Background     bool\n	PagesKey       []byte\n",
+	},
+	{
+		file: "runsc/boot/controller.go",
+		why:  "how an engine that may not be mended is told",
+		from: "// Restore loads a container from a statefile.\n",
+		to: "// SetPagesKey says what opens the pages file.\nfunc (o *RestoreOpts) SetPagesKey(key []byte) { o.PagesKey = key }\n\n" +
+			"// Restore loads a container from a statefile.\n",
 	},
 	{
 		file: "pkg/state/decode.go",
