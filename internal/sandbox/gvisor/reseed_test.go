@@ -261,6 +261,7 @@ func TestReseed_packagesShareNothing(t *testing.T) {
 	if err := s.reseed(); err != nil {
 		t.Fatal(err)
 	}
+	s.draw() // what is made at first use is made
 	s.sleep()
 	s.shareNothing("numpy.random", "numpy.random.random", "a key of cryptography", "a trace id of OpenTelemetry",
 		"a span id of OpenTelemetry", "psycopg2's OpenSSL", "what an ObjectId has of its process")
