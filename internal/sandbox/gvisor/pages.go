@@ -42,7 +42,8 @@ func openSealedPages() {
 	}
 }
 
-// sealedPages are a part of a snapshot that is mapped: an engine may make none of the calls that files take.
+// sealedPages are a part of a snapshot that is mapped, so that no copy of it is made before it is decrypted. Where the
+// disk fails to read it the engine ends, which costs this one session what damage would.
 type sealedPages struct {
 	*snapshot.Part
 	sealed []byte
